@@ -1,0 +1,1 @@
+"""What it means: functions of stored histories."""

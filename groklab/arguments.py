@@ -1,0 +1,182 @@
+"""What each verb of the command line takes, as dataclasses from which tyro builds the parsers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from groklab.config.run import Run
+
+Runs = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+RUN_HELP = "id, unique prefix of one, path, or latest"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where results are."""
+
+    runs: Path = Path("runs")
+    """Folder of the results."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Train a network on the table of an operation, go on where a stored run stands, and draw its curves.
+
+    Without any flag: division mod 97 at 50 %, AdamW with weight decay 1 (Power et al. 2022).
+    """
+
+    run: Annotated[Run, tyro.conf.arg(name="")] = field(default_factory=Run)
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+    preset: str | None = None
+    """Named recipe from which the other flags depart; `groklab list presets` has them all."""
+    config: Path | None = None
+    """A stored run.json from which the other flags depart."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register operations, measures … of your own."""
+    keep_state: bool = True
+    """Keep the full training state of a complete run, so that it can be continued."""
+    figures: bool = True
+    """Draw the learning curves and the table into the run's folder."""
+
+
+@dataclass(frozen=True)
+class ContinueArguments:
+    """Train stored runs further, to their own budget or to another number of steps."""
+
+    which: Runs
+    """Id, unique prefix of one, path, or latest."""
+    steps: int | None = None
+    """New total number of updates; also goes on with a run that its stop rule has ended."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+    figures: bool = True
+    """Draw the learning curves and the table into the run's folder."""
+
+
+@dataclass(frozen=True)
+class ShowArguments:
+    """Print stored runs with their settings and results."""
+
+    which: Runs = ("latest",)
+    """Id, unique prefix of one, path, or latest; with --table none means all."""
+    table: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Many runs as one table, a row each."""
+    output: Path | None = None
+    """Write that table to a file, .csv or .parquet."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+@dataclass(frozen=True)
+class ListArguments:
+    """Print what there is of one kind."""
+
+    kind: Annotated[
+        Literal[
+            "runs", "operations", "groups", "architectures", "optimizers", "schedules", "losses", "interventions", "stops",
+            "measures", "figures", "presets", "experiments", "claims",
+        ],
+        tyro.conf.Positional,
+    ]  # fmt: skip
+    """What to list."""
+    diff: tuple[str, str] | None = None
+    """Two presets: print the fields in which they differ."""
+    plugin: tuple[Path, ...] = ()
+    """Python files to import first."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+@dataclass(frozen=True)
+class TableArguments:
+    """Print the table of an operation, its elements and its properties."""
+
+    operation: str = "division"
+    """Name of the operation; `groklab list operations` has them all."""
+    modulus: int | None = None
+    """Elements of a modular table; 97 unless given."""
+    group: str | None = None
+    """The group of a group operation, such as "symmetric(4)"."""
+    expression: str | None = None
+    """A formula in x, y and n."""
+    file: str | None = None
+    """A CSV file with columns x, y, z."""
+    format: Literal["text", "csv", "json"] = "text"
+    """text for reading, csv: x,y,z of every cell, json: operation, elements, cells, count, properties."""
+    plugin: tuple[Path, ...] = ()
+    """Python files to import first."""
+
+
+@dataclass(frozen=True)
+class FigureArguments:
+    """Draw stored runs."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Name of the figure; `groklab list figures` has them all."""
+    which: Runs
+    """Id, unique prefix of one, path, or latest."""
+    checkpoint: int | None = None
+    """Step of the stored answers to draw, where the figure shows answers; the last by default."""
+    output: Path | None = None
+    """File to write, .png, .svg or .pdf; by default NAME.png in the folder of the (first) run."""
+    plugin: tuple[Path, ...] = ()
+    """Python files to import first."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+@dataclass(frozen=True)
+class RemoveArguments:
+    """Delete stored runs; asks first."""
+
+    which: Runs = ()
+    """Id, unique prefix of one, path, or latest."""
+    prune: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """All runs that are damaged or have diverged, and folders left empty."""
+    yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Do not ask."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+ARGUMENTS: dict[str, type] = {
+    "train": TrainArguments,
+    "continue": ContinueArguments,
+    "show": ShowArguments,
+    "list": ListArguments,
+    "table": TableArguments,
+    "figure": FigureArguments,
+    "remove": RemoveArguments,
+}
+
+Parsed = TypeVar("Parsed")
+
+
+def parse(kind: type[Parsed], verb: str, given: Sequence[str], default: Any = None) -> Parsed:
+    """The flags of one verb; exits with status 2 and a message where they are wrong."""
+    marked = tyro.conf.OmitArgPrefixes[kind]  # pyright: ignore[reportInvalidTypeArguments]
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(marked, args=list(given), prog=f"groklab {verb}", use_underscores=False, console_outputs=True, **options)
+
+
+def value_of(flag: str, given: Sequence[str]) -> list[str]:
+    """Values of a flag that has to be known before the parser is built (--preset, --config, --plugin)."""
+    found: list[str] = []
+    arguments = list(given)
+    for position, argument in enumerate(arguments):
+        if argument.startswith(f"{flag}="):
+            found.append(argument.split("=", 1)[1])
+        elif argument == flag:
+            for value in arguments[position + 1 :]:
+                if value.startswith("--"):
+                    break
+                found.append(value)
+    return found
+
+
+def is_terminal() -> bool:
+    """Whether a person is at the keyboard, to be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()

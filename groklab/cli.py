@@ -1,0 +1,316 @@
+"""The command line: ``groklab train``, ``continue``, ``show``, ``list``, ``table``, ``figure`` and ``remove``.
+
+The parsers are built from the dataclasses of `arguments.py`, the verb's own when it is called and no other, so that
+``groklab --help`` answers at once. Errors go to standard error: exit status 2 for wrong input, 1 for a failure while working,
+130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from groklab.config.run import Run
+    from groklab.laboratory import StoredRun
+
+VERBS = {
+    "train": "train a network on a table until it has generalized, and draw its curves",
+    "continue": "train stored runs further",
+    "show": "print stored runs and their results",
+    "list": "print runs, operations, groups, optimizers, measures, figures, presets …",
+    "table": "print the table of an operation and its properties",
+    "figure": "draw stored runs",
+    "remove": "delete stored runs",
+}
+
+HELP = """groklab: the laboratory for grokking
+
+Trains tiny networks on tables of binary operations, a ∘ b = c, and watches them memorize first and understand much later
+(Power et al. 2022).
+
+  groklab train                                    division mod 97, the paper's recipe; a few minutes
+  groklab train --operation addition --train-fraction 0.4 --seed 1
+  groklab show latest
+  groklab list operations
+
+Verbs; `groklab VERB --help` has the flags of each:
+{verbs}
+
+Every verb takes --runs DIR (default: runs) and, where it reports, --json. RUN is an id, a unique prefix of one, a path, or latest.
+"""
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = list(sys.argv[1:] if given is None else given)
+    if not words or words[0] in ("-h", "--help", "help"):
+        width = max(map(len, VERBS))
+        print(HELP.format(verbs="\n".join(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items())), end="")
+        return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        from groklab import __version__
+
+        print(f"groklab {__version__}")
+        return 0
+    if words[0] not in VERBS:
+        from groklab.registry import nearest
+
+        return _fail(f"unknown verb {words[0]!r}. {nearest(words[0], list(VERBS))} `groklab --help` shows all.", 2)
+    from groklab.results.files import StoreError
+    from groklab.results.store import UnknownRunError
+
+    try:
+        return _VERBS[words[0]](words[1:])
+    except (ValueError, UnknownRunError) as error:
+        return _fail(str(error), 2)
+    except StoreError as error:
+        return _fail(str(error), 1)
+    except (MemoryError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe, such as head, has enough
+            with contextlib.suppress(OSError):
+                sys.stdout.close()
+            return 1
+        if isinstance(error, OSError):
+            return _fail(f"{error}. What was stored is intact.", 1)
+        return _fail("this machine has not enough memory for it. Choose a smaller network, table or batch.", 1)
+    except KeyboardInterrupt:
+        return _fail("stopped.", 130)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"groklab: {message}", file=sys.stderr)
+    return status
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def _load_plugins(words: Sequence[str]) -> None:
+    from groklab import registry
+    from groklab.arguments import value_of
+
+    for file in value_of("--plugin", words):
+        registry.load_plugin(file)
+
+
+# — train and continue —
+
+
+def _train(words: list[str]) -> int:
+    from groklab.arguments import TrainArguments, parse
+
+    _load_plugins(words)
+    asked = parse(TrainArguments, "train", words, TrainArguments(run=_starting_run(words)))
+    trainer = partial(_lab().train, asked.run.implied(), runs=asked.where.runs, keep_state=asked.keep_state)
+    return _report([_trained(trainer, asked)], asked)
+
+
+def _starting_run(words: Sequence[str]) -> Run:
+    """The run from which the flags depart: a preset's, a stored run's, or the default."""
+    from groklab.arguments import value_of
+    from groklab.config.presets import preset_named
+    from groklab.config.run import Run
+
+    presets, configs = value_of("--preset", words)[-1:], value_of("--config", words)[-1:]
+    if presets and configs:
+        raise ValueError("--preset and --config: got both; expected one of them. Leave one out.")
+    if presets:
+        return preset_named(presets[0])
+    return _run_in(Path(configs[0])) if configs else Run()
+
+
+def _run_in(path: Path) -> Run:
+    """The run that a run.json describes: one of a results folder, or just the tree of a run."""
+    from groklab.config.run import Run
+    from groklab.results.store import RunFolder
+
+    file = path / "run.json" if path.is_dir() else path
+    try:
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise ValueError(f"--config: got {str(path)!r}; expected a run.json ({error.strerror}).") from None
+    except ValueError as error:
+        raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it is not JSON ({error}).") from None
+    if isinstance(content, dict) and "format" in content:
+        return RunFolder(file.parent).run() if file.name == "run.json" else Run.from_dict(content["run"])
+    if not isinstance(content, dict):
+        raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it holds no run.")
+    return Run.from_dict(content)
+
+
+def _continue(words: list[str]) -> int:
+    from groklab.arguments import ContinueArguments, parse
+
+    asked = parse(ContinueArguments, "continue", words)
+    if not asked.which:
+        raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
+    lab = _lab()
+    chosen = [lab.load(text, runs=asked.where.runs) for text in asked.which]  # all are found before one is trained
+
+    results: list[tuple[StoredRun, bool]] = []
+    for stored in chosen:
+        results.append(_trained(partial(lab.continued, str(stored.folder.path), steps=asked.steps), asked))
+        if results[-1][1]:
+            break
+    return _report(results, asked)
+
+
+def _lab() -> Any:
+    from groklab import laboratory
+
+    return laboratory
+
+
+def _trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, bool]:
+    """Train one run with its progress shown; the run, and whether the user stopped it."""
+    from groklab.display import Display
+    from groklab.laboratory import Interrupted
+
+    stream = sys.stderr if asked.where.json else sys.stdout
+    with _stop_requests() as should_stop:
+        try:
+            with Display(stream) as display:
+                result = train(
+                    on_progress=display,
+                    on_begin=display.begin,
+                    on_wait=partial(print, file=sys.stderr),
+                    should_stop=should_stop,
+                )
+        except Interrupted as interruption:
+            return interruption.run, True
+    if asked.figures:
+        _draw_into_folder(result)
+    return result, False
+
+
+@contextlib.contextmanager
+def _stop_requests() -> Generator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask for a stop after the current step; a second one stops at once."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _draw_into_folder(result: StoredRun) -> None:
+    """The figures of one run, beside its results; a figure that cannot be drawn is said and loses nothing."""
+    from groklab.results.files import StoreError
+
+    for name in ("learning_curves", "operation_table"):
+        try:
+            _draw(name, [result], result.folder.path / "figures" / f"{name}.png", None)
+        except (ValueError, StoreError) as error:
+            print(f"groklab: {name} was not drawn: {error}", file=sys.stderr)
+
+
+def _report(results: list[tuple[StoredRun, bool]], asked: Any) -> int:
+    from groklab.analysis.grokking import told
+
+    for run, was_stopped in results:
+        if asked.where.json:
+            continue
+        print(f"results: {run.folder.path}")
+        if (run.folder.path / "figures" / "learning_curves.png").exists():
+            print(f"picture: {run.folder.path / 'figures' / 'learning_curves.png'}")
+        if was_stopped:
+            print(f"stopped after step {run.steps:,}; saved. Go on with: groklab continue {run.id} --runs {run.folder.path.parent}")
+        elif run.status == "diverged":
+            print(f"diverged: {run.folder.description()['message']}. Try a smaller learning rate.", file=sys.stderr)
+        else:
+            print(told(run.summary))
+    if asked.where.json:
+        found = [run.to_dict() for run, _ in results]
+        _print_json(found[0] if len(found) == 1 else {"runs": found})
+    if any(was_stopped for _, was_stopped in results):
+        return 130
+    return 1 if any(run.status == "diverged" for run, _ in results) else 0
+
+
+# — reading —
+
+
+def _show(words: list[str]) -> int:
+    from groklab import reading
+    from groklab.arguments import ShowArguments, parse
+
+    return reading.show(parse(ShowArguments, "show", words))
+
+
+def _list(words: list[str]) -> int:
+    from groklab import reading
+    from groklab.arguments import ListArguments, parse
+
+    _load_plugins(words)
+    return reading.list_kind(parse(ListArguments, "list", words))
+
+
+def _table(words: list[str]) -> int:
+    from groklab import reading
+    from groklab.arguments import TableArguments, parse
+
+    _load_plugins(words)
+    return reading.table(parse(TableArguments, "table", words))
+
+
+def _figure(words: list[str]) -> int:
+    from groklab.arguments import FigureArguments, parse
+    from groklab.registry import look_up
+
+    _load_plugins(words)
+    asked = parse(FigureArguments, "figure", words)
+    look_up("figure", asked.name)
+    chosen = [_lab().load(text, runs=asked.where.runs) for text in asked.which]
+    if not chosen:
+        raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
+    output = asked.output or chosen[0].folder.path / "figures" / f"{asked.name}.png"
+    _draw(asked.name, chosen, output, asked.checkpoint)
+    if asked.where.json:
+        _print_json({"figure": asked.name, "runs": [run.id for run in chosen], "output": str(output)})
+    else:
+        print(output)
+    return 0
+
+
+def _draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int | None) -> None:
+    from groklab.figures.style import save
+    from groklab.laboratory import drawn
+    from groklab.results.files import make_folder
+
+    figure = drawn(name, chosen, checkpoint=checkpoint)
+    make_folder(output.parent)
+    save(figure, output)
+
+
+def _remove(words: list[str]) -> int:
+    from groklab import reading
+    from groklab.arguments import RemoveArguments, parse
+
+    return reading.remove(parse(RemoveArguments, "remove", words))
+
+
+_VERBS: dict[str, Callable[[list[str]], int]] = {
+    "train": _train,
+    "continue": _continue,
+    "show": _show,
+    "list": _list,
+    "table": _table,
+    "figure": _figure,
+    "remove": _remove,
+}

@@ -1,0 +1,1 @@
+"""What is asked: one training as a frozen value, when it may end, and named, cited recipes."""

@@ -1,0 +1,122 @@
+"""Checks of single fields, and the one form in which a wrong field is reported."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One thing that is wrong with what was asked: the field, its value, what was expected, what to do."""
+
+    field: str
+    value: Any
+    expected: str = ""
+    advice: str = ""
+    problem: str = ""
+    """A sentence of its own, used instead of expected and advice."""
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"{self.field}: {self.problem}"
+        return f"{self.field}: got {self.value!r}; expected {self.expected}." + (f" {self.advice}" if self.advice else "")
+
+
+class RunError(ValueError):
+    """A run that cannot be trained, with all of its problems."""
+
+    def __init__(self, problems: Sequence[FieldError]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{len(self.problems)} thing{'s' * (len(self.problems) > 1)} to put right:\n{lines}")
+
+
+#: A check gives the words for what it expects where a value is wrong, and nothing where it is right.
+Check = Callable[[Any], str | None]
+
+
+def finite() -> Check:
+    """A number that is neither infinite nor nan."""
+    return lambda value: None if math.isfinite(value) else "a finite number"
+
+
+def at_least(low: float) -> Check:
+    """A finite number that is not below ``low``."""
+    return lambda value: None if math.isfinite(value) and value >= low else f"at least {low:,}"
+
+
+def between(low: int, high: int) -> Check:
+    """A number from ``low`` to ``high``, both included."""
+    return lambda value: None if low <= value <= high else f"a number from {low:,} to {high:,}"
+
+
+def positive() -> Check:
+    """A finite number above zero."""
+    return lambda value: None if math.isfinite(value) and value > 0 else "a number above 0"
+
+
+def fraction(*, one_allowed: bool = False) -> Check:
+    """A number in (0, 1), or in (0, 1]."""
+    if one_allowed:
+        return lambda value: None if 0 < value <= 1 else "a number in (0, 1]"
+    return lambda value: None if 0 < value < 1 else "a number in (0, 1)"
+
+
+def field_problems(part: Any) -> list[FieldError]:
+    """Fields of a dataclass whose type or range is wrong; a field's range is the ``check`` in its metadata."""
+    hints = typing.get_type_hints(type(part))
+    problems: list[FieldError] = []
+    for leaf in dataclasses.fields(part):
+        value = getattr(part, leaf.name)
+        if not matches(value, hints[leaf.name]):
+            problems.append(FieldError(leaf.name, value, described(hints[leaf.name])))
+            continue
+        check: Check | None = leaf.metadata.get("check")
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        expected = check(value) if check is not None and is_number else None
+        if expected:
+            problems.append(FieldError(leaf.name, value, expected))
+    return problems
+
+
+def matches(value: Any, hint: Any) -> bool:
+    """Whether a value has the annotated type; whole numbers count as decimals, True and False not as numbers."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return any(type(value) is type(option) and value == option for option in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return any(matches(value, option) for option in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        items: tuple[Any, ...] = value
+        if arguments[-1] is Ellipsis:
+            return all(matches(item, arguments[0]) for item in items)
+        return len(items) == len(arguments) and all(map(matches, items, arguments))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def described(hint: Any) -> str:
+    """An annotation in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(described(option) for option in arguments if option is not type(None))
+    if origin is tuple:
+        return (
+            "several of: " + described(arguments[0])
+            if arguments[-1] is Ellipsis
+            else f"{len(arguments)} values, each {described(arguments[0])}"
+        )
+    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(hint, str(hint))

@@ -1,0 +1,54 @@
+"""When a run may end before its budget: rules over the evaluations made so far.
+
+A rule sees the history as (step, train accuracy, validation accuracy) and answers with the step at which training may end, or
+None. It is a function of the history alone, so that a continued run ends where an undisturbed one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from groklab import registry
+from groklab.config.run import Run
+from groklab.registry import stop
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def _at_least_zero(settings: Mapping[str, Any]) -> list[str]:
+    value = settings["confirmations"]
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return [] if whole and value >= 0 else [f"confirmations: got {value!r}; expected a whole number, at least 0."]
+
+
+@stop()
+def never(history: Rows, threshold: float) -> int | None:
+    """Train for the whole budget."""
+    return None
+
+
+@stop(check=_at_least_zero)
+def generalized(history: Rows, threshold: float, *, confirmations: int = 3) -> int | None:
+    """End once validation accuracy has reached the threshold and stayed there for some further evaluations."""
+    streak = 0
+    for row in history:
+        accuracy = row["validation_accuracy"]
+        streak = streak + 1 if accuracy is not None and accuracy >= threshold else 0
+        if streak > confirmations:
+            return int(row["step"])
+    return None
+
+
+def end_of(run: Run, history: Rows, reached: int) -> int | None:
+    """The step at which this run is complete, given its history up to step ``reached``; None where more has to be trained.
+
+    ``history`` holds the evaluations of the fixed sequence; those after the budget do not count, so that a smaller budget
+    finds its own end in a longer history.
+    """
+    within = [row for row in history if row["step"] <= run.budget.steps]
+    call = registry.parse_call(run.budget.stop)
+    ended = registry.look_up("stop", call.name).function(within, run.budget.threshold, **dict(call.settings))
+    if ended is not None:
+        return int(ended)
+    return run.budget.steps if reached >= run.budget.steps else None

@@ -1,0 +1,1 @@
+"""What it looks like: a table in, a matplotlib figure out."""

@@ -1,0 +1,359 @@
+"""The laboratory: ask for a run, and get its results, trained now or long ago.
+
+``train`` is the bridge between the computing side and the reading side: it finds what is stored, has the engine compute what is
+missing, and stores it so that a process killed at any moment loses nothing but seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from groklab import registry
+from groklab.analysis.grokking import Summary, summary
+from groklab.config.checks import RunError
+from groklab.config.run import Run
+from groklab.config.stops import end_of
+from groklab.results.lock import InProgressError, Lock
+from groklab.results.store import RunFolder, find, folders, packed_answers
+
+if TYPE_CHECKING:
+    import polars
+    from matplotlib.figure import Figure
+
+    from groklab.model.parameters import Parameters
+    from groklab.training import engine
+    from groklab.training.engine import Past
+
+STATE_INTERVAL = 10.0
+"""Seconds of training that a killed process may lose."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What ``train`` tells while it works."""
+
+    run: Run
+    step: int
+    row: dict[str, Any] | None
+    """The evaluation just made, if one was."""
+    began_at: int
+    """The step from which this call trains."""
+    seconds: float
+    """Time since then."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by the user after its state was saved."""
+
+    def __init__(self, run: StoredRun, step: int) -> None:
+        super().__init__(f"stopped after step {step:,}; `groklab continue {run.id}` goes on from there")
+        self.run, self.step = run, step
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run with its results."""
+
+    folder: RunFolder
+    run: Run
+    """As asked for, with the budget up to which the results are reported."""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.folder.id
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Task, model and training field by field, with the values that unset ones stood for; read, not computed."""
+        return self.folder.description()["resolved"]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Evaluations within the budget, one dictionary each."""
+        return self.folder.history(self.steps)
+
+    @property
+    def steps(self) -> int:
+        """Updates made, or the end of the budget where more are stored."""
+        rows = self.folder.history()
+        reached = rows[-1]["step"] if rows else 0
+        ended = end_of(self.run, _in_sequence(rows), reached)
+        return reached if ended is None else ended
+
+    @property
+    def history(self) -> polars.DataFrame:
+        """Evaluations within the budget as a table, one row each."""
+        from groklab.results.tables import history_table
+
+        return history_table({self.id: self.rows})
+
+    @property
+    def summary(self) -> Summary:
+        """Memorized at, generalized at, delay, and the last accuracies and losses."""
+        return summary(self.rows, steps=self.steps, threshold=self.run.budget.threshold)
+
+    @property
+    def status(self) -> str:
+        """running | interrupted | complete | diverged | damaged; complete also where a smaller budget's end is stored."""
+        stored = self.folder.status()
+        rows = self.folder.history()
+        is_reached = bool(rows) and end_of(self.run, _in_sequence(rows), rows[-1]["step"]) is not None
+        return "complete" if stored == "interrupted" and is_reached else stored
+
+    def answers(self, step: int | None = None) -> polars.DataFrame:
+        """The table's cells with the network's answers at a checkpoint, the last by default."""
+        from groklab.analysis.tables import cells_table
+
+        return cells_table(self.folder, self.run, step)
+
+    def model(self, step: int | None = None) -> Parameters:
+        """The parameters of a checkpoint, the last by default, with a run axis of one."""
+        from groklab.model.parameters import parameters_from
+        from groklab.training.batches import DTYPES, network
+
+        _, _, layout = network(self.run)
+        _, arrays = self.folder.read_step("checkpoints", step)
+        return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision])
+
+    def plot(self) -> Figure:
+        """Its learning curves."""
+        return drawn("learning_curves", [self])
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``groklab train --json`` prints."""
+        result = {"id": self.id, "status": self.status, **self.summary.to_dict()}
+        message = self.folder.description().get("message", "")
+        return result | ({"message": message} if message else {}) | {"folder": str(self.folder.path)}
+
+
+def check(run: Run) -> None:
+    """All that can be wrong with a run, before anything is written; RunError with every problem."""
+    problems = run.problems()
+    if not problems:
+        from groklab.training.engine import run_problems
+
+        problems = list(run_problems(run))
+    if problems:
+        raise RunError(problems)
+
+
+def train(
+    run: Run | None = None,
+    /,
+    *,
+    runs: str | Path = "runs",
+    on_progress: Callable[[Progress], None] | None = None,
+    on_begin: Callable[[list[dict[str, Any]]], None] | None = None,
+    on_wait: Callable[[str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    wait: bool = True,
+    keep_state: bool = True,
+    **fields: Any,
+) -> StoredRun:
+    """Results of a run, trained as far as they are not stored yet.
+
+    ``fields`` are the leaves of a run by name. Asking again finds what is stored; a larger budget goes on from it, a smaller
+    one reports the results up to there. A run that another process trains is waited for, or InProgressError with
+    ``wait=False``. ``should_stop`` is asked after every update; a true answer saves the state and raises ``Interrupted``.
+    """
+    asked = Run.of(run, **fields)
+    folder = RunFolder(Path(runs) / asked.check().id)
+    stops, has_told = should_stop or (lambda: False), False
+    while True:
+        done = _stored(folder, asked)
+        if done is not None:
+            return done
+        check(asked)
+        if on_begin is not None and folder.exists:
+            on_begin(folder.history())
+        try:
+            return _train_missing(folder, asked, on_progress, stops, keep_state)
+        except InProgressError as error:
+            if not wait or stops():
+                raise
+            if on_wait is not None and not has_told:
+                on_wait(f"{error} Waiting for it.")
+                has_told = True
+            time.sleep(0.5)
+
+
+def _stored(folder: RunFolder, asked: Run) -> StoredRun | None:
+    """The stored results, if they reach as far as asked."""
+    if not folder.exists:
+        return None
+    description = folder.description()
+    rows = folder.history()
+    reached = rows[-1]["step"] if rows else 0
+    if description["status"] == "diverged":
+        return StoredRun(folder, asked)
+    if not rows or end_of(asked, _in_sequence(rows), reached) is None:
+        return None
+    if folder.status() == "running":  # a larger budget is being trained by another process: what is asked for is there already
+        return StoredRun(folder, asked)
+    if description["status"] != "complete" and end_of(asked, _in_sequence(rows), reached) == reached:
+        return None  # killed between the last evaluation and the end: the end has still to be written
+    return StoredRun(folder, asked)
+
+
+def _in_sequence(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if not row.get("extra")]
+
+
+def _train_missing(
+    folder: RunFolder, asked: Run, on_progress: Callable[[Progress], None] | None, should_stop: Callable[[], bool], keep_state: bool
+) -> StoredRun:
+    from groklab.results.files import make_folder
+    from groklab.training import engine
+
+    make_folder(folder.path)
+    with Lock(folder.path) as lock:
+        folder.clean()
+        past = _past(folder, asked)
+        wall_before = folder.rows()[-1].get("wall_time", 0.0) if folder.rows() else 0.0
+        if not folder.exists:
+            folder.create(asked, engine.parameter_counts(asked))
+        began_at = past.state.step if past.state is not None else 0
+        folder.update_budget(asked)
+        folder.update(status="running", message="", segments=[*folder.description()["segments"], engine.segment(asked, began_at)])
+        recorder = _Recorder(folder, lock, began_at, wall_before, keep_state)
+        for event in engine.train([asked], pasts=[past]):
+            progress = recorder.take(event, asked)
+            if progress is not None and on_progress is not None:
+                on_progress(progress)
+            if isinstance(event, engine.Advanced) and should_stop() and not recorder.is_at_end(asked):
+                recorder.save(event)
+                folder.update(status="interrupted")
+                raise Interrupted(StoredRun(folder, asked), event.step)
+    return StoredRun(folder, asked)
+
+
+def _past(folder: RunFolder, asked: Run) -> Past:
+    """Where training goes on: at the stored state, with the history up to it; at the beginning where there is none."""
+    from groklab.training.batches import State
+    from groklab.training.engine import Past
+
+    if not folder.exists:
+        return Past()
+    stored = folder.state()
+    rows = folder.cut_history(None if stored is None else stored[0])
+    if stored is None:
+        return Past()
+    return Past(State(*stored), _in_sequence(rows))
+
+
+class _Recorder:
+    """Writes what the engine yields for one run into its folder."""
+
+    def __init__(self, folder: RunFolder, lock: Lock, began_at: int, wall_before: float, keep_state: bool) -> None:
+        self.folder, self.lock, self.began_at, self.wall_before, self.keep_state = folder, lock, began_at, wall_before, keep_state
+        self.began = self.saved = time.perf_counter()
+        self.newest: engine.Advanced | None = None
+
+    def take(self, event: engine.Event, run: Run) -> Progress | None:
+        """Store one event; what to tell of it."""
+        from groklab.training import engine
+
+        now = time.perf_counter()
+        if isinstance(event, engine.Evaluated):
+            self.lock.confirm()
+            row = event.row | {"wall_time": round(self.wall_before + now - self.began, 3)}
+            self.folder.append(row)
+            return Progress(run, event.row["step"], row, self.began_at, now - self.began)
+        if isinstance(event, engine.Checkpoint):
+            self.lock.confirm()
+            self.folder.write_step("answers", event.step, packed_answers(event.answer, event.probability))
+            self.folder.write_step("checkpoints", event.step, event.parameters)
+            return None
+        if isinstance(event, engine.Advanced):
+            self.newest = event
+            if now - self.saved > STATE_INTERVAL:
+                self.save(event)
+            return Progress(run, event.step, None, self.began_at, now - self.began)
+        if self.newest is not None and event.status == "complete" and self.keep_state:
+            self.save(self.newest)
+        self.folder.update(status=event.status, message=event.message)
+        return None
+
+    def save(self, event: engine.Advanced) -> None:
+        """Store the full state at this step."""
+        self.lock.confirm()
+        state = event.state()
+        self.folder.write_state(state.step, state.arrays)
+        self.saved = time.perf_counter()
+
+    def is_at_end(self, run: Run) -> bool:
+        """Whether the step just made is the last, so that there is nothing to interrupt."""
+        return self.newest is not None and self.newest.step >= run.budget.steps
+
+
+def load(text: str, *, runs: str | Path = "runs") -> StoredRun:
+    """A stored run by id, unique prefix, path, or ``latest``."""
+    folder = find(Path(runs), text)
+    return StoredRun(folder, folder.run())
+
+
+def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None, **options: Any) -> StoredRun:
+    """A stored run trained on: to its own budget, or to another number of steps."""
+    stored = load(text, runs=runs)
+    root = stored.folder.path.parent
+    run = stored.run if steps is None else stored.run.replace(steps=steps, stop=_stop_for(stored, steps))
+    return train(run, runs=root, **options)
+
+
+def _stop_for(stored: StoredRun, steps: int) -> str:
+    """More steps for a run that its stop rule has already ended means: go on all the same."""
+    rows = stored.folder.history()
+    reached = rows[-1]["step"] if rows else 0
+    ended = end_of(stored.run.replace(steps=steps), _in_sequence(rows), reached)
+    return "never" if ended is not None and ended <= reached < steps else stored.run.budget.stop
+
+
+def stored_runs(runs: str | Path = "runs") -> list[RunFolder]:
+    """All runs below a folder."""
+    return folders(Path(runs))
+
+
+def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = None) -> Figure:
+    """A registered figure of stored runs; ValueError where it does not take so many, or lacks what it needs."""
+    entry = registry.look_up("figure", name)
+    if entry.facts["takes"] == "history":
+        if checkpoint is not None:
+            raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {name} shows the whole history.")
+        table = history_of(chosen)
+        return entry.function(table, threshold=chosen[0].run.budget.threshold)
+    if len(chosen) != 1:
+        raise ValueError(f"figure {name!r}: got {len(chosen)} runs; expected one, whose table it shows.")
+    import polars
+
+    cells = chosen[0].answers(checkpoint)
+    return entry.function(cells.with_columns(title=polars.lit(title_of(chosen[0]))))
+
+
+def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
+    """Histories of several runs as one table; runs that differ in more than their seeds are in groups named by the difference."""
+    import polars
+
+    from groklab.results.tables import history_table
+
+    histories = {run.id: run.rows for run in chosen}
+    settings = [run.values for run in chosen]
+    differing = [name for name in settings[0] if any(s[name] != settings[0][name] for s in settings)]
+    if not differing:
+        return history_table(histories).with_columns(title=polars.lit(title_of(chosen[0])))
+    groups = {run.id: ", ".join(f"{name} {s[name]}" for name in differing) for run, s in zip(chosen, settings, strict=True)}
+    return history_table(histories, groups=groups)
+
+
+def title_of(run: StoredRun) -> str:
+    """A heading for pictures: the operation as it is written, the share of cells shown, the optimizer and its decay."""
+    from groklab.data.tables import table_of
+
+    values = run.values
+    share = f"{100 * values['train_fraction']:g} % of the cells shown"
+    decay = f", weight decay {values['weight_decay']:g}" if values["weight_decay"] else ""
+    return f"{table_of(run.run.task).symbol} — {share}, {values['optimizer']}{decay}"

@@ -1,0 +1,1 @@
+"""What learns: networks, one run at a time and many at once, and losses."""

@@ -1,0 +1,342 @@
+"""The verbs that read: ``show``, ``list``, ``table`` and ``remove``, in a terminal, as JSON or into a file. None needs torch to run a network."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table as Screen
+from rich.text import Text
+
+from groklab import registry
+from groklab.analysis.grokking import told
+from groklab.analysis.tables import runs_table
+from groklab.arguments import ListArguments, RemoveArguments, ShowArguments, TableArguments, is_terminal
+from groklab.config.checks import RunError
+from groklab.config.consistency import task_problems
+from groklab.config.presets import preset_named
+from groklab.config.run import Run, Task, leaves
+from groklab.display import percent
+from groklab.laboratory import StoredRun, load, stored_runs
+from groklab.results.files import StoreError
+from groklab.results.store import RunFolder
+from groklab.results.tables import write_table
+
+if TYPE_CHECKING:
+    import polars
+
+_SINGULAR = {"losses": "loss", "measures": "measure"}
+
+
+def _console() -> Console:
+    """A console that keeps whole lines when its output is piped."""
+    is_screen = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not is_screen, width=None if is_screen else 200)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))  # noqa: T201
+
+
+# — show —
+
+
+def show(asked: ShowArguments) -> int:
+    """Stored runs with settings and results, one after the other or as one table."""
+    if asked.table or asked.output is not None:
+        return _show_table(asked)
+    chosen = [load(text, runs=asked.where.runs) for text in asked.which]
+    if asked.where.json:
+        found = [{**run.to_dict(), **_stored_facts(run)} for run in chosen]
+        _print_json(found[0] if len(found) == 1 else {"runs": found})
+        return 0
+    for run in chosen:
+        _console().print(_sheet(run))
+    return 0
+
+
+def _stored_facts(run: StoredRun) -> dict[str, Any]:
+    description = run.folder.description()
+    return {
+        "run": description["run"],
+        "parameters": description["parameters"],
+        "segments": description["segments"],
+        "checkpoints": run.folder.steps_of("checkpoints"),
+    }
+
+
+def _sheet(run: StoredRun) -> Screen:
+    """One run on a screen: what happened, then what differs from the default, then what it was computed with."""
+    screen = Screen(title=run.id, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    facts = _stored_facts(run)
+    result = run.summary
+    screen.add_row("result", told(result))
+    screen.add_row("status", run.status + (f": {run.folder.description()['message']}" if run.folder.description().get("message") else ""))
+    screen.add_row("steps", f"{result.steps:,} of {run.run.budget.steps:,}")
+    screen.add_row("train", f"accuracy {percent(result.train_accuracy)}, loss {_loss(result.train_loss)}")
+    screen.add_row("validation", f"accuracy {percent(result.validation_accuracy)}, loss {_loss(result.validation_loss)}")
+    default = Run().flat()
+    changed = {name: value for name, value in run.run.flat().items() if value != default[name]}
+    screen.add_row("run", ", ".join(f"{name} {value}" for name, value in changed.items()) or "the default recipe, power_default")
+    screen.add_row("parameters", f"{facts['parameters']['total']:,}, {facts['parameters']['non_embedding']:,} non-embedding")
+    screen.add_row("checkpoints", _few(facts["checkpoints"]))
+    for segment in facts["segments"][-3:]:
+        screen.add_row(
+            f"from step {segment['from_step']:,}",
+            f"groklab {segment['groklab']}, torch {segment['torch']}, {segment['device']}, {segment['began']}",
+        )
+    screen.add_row("folder", str(run.folder.path))
+    return screen
+
+
+def _loss(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _few(steps: Sequence[int]) -> str:
+    if not steps:
+        return "none"
+    shown = [f"{s:,}" for s in steps]
+    return f"{len(steps)}, at steps " + ", ".join(shown if len(shown) <= 6 else [*shown[:3], "…", *shown[-2:]])
+
+
+def _show_table(asked: ShowArguments) -> int:
+    stored = stored_runs(asked.where.runs) if asked.which == ("latest",) else [load(t, runs=asked.where.runs).folder for t in asked.which]
+    table = runs_table(stored)
+    if asked.output is not None:
+        write_table(table, asked.output)
+    if asked.where.json:
+        _print_json({"runs": table.to_dicts()})
+    elif asked.output is not None:
+        print(asked.output)  # noqa: T201
+    else:
+        _print_runs(table)
+    return 0
+
+
+def _print_runs(table: polars.DataFrame) -> None:
+    if table.is_empty():
+        print("no runs are stored here yet; `groklab train` makes one.")  # noqa: T201
+        return
+    screen = Screen(box=None, padding=(0, 1))
+    heads = {
+        "id": "left",
+        "status": "left",
+        "steps": "right",
+        "memorized": "right",
+        "generalized": "right",
+        "delay": "right",
+        "validation": "right",
+    }
+    for head, justify in heads.items():
+        screen.add_column(head, justify=justify, no_wrap=True)  # pyright: ignore[reportArgumentType]
+    for row in table.iter_rows(named=True):
+        screen.add_row(
+            row["id"],
+            row["status"],
+            _step(row["steps"]),
+            _step(row["memorized_at"]),
+            _step(row["generalized_at"]),
+            "–" if row["delay"] is None else f"{row['delay']:.1f}×",
+            percent(row["validation_accuracy"]),
+        )
+    _console().print(screen)
+
+
+def _step(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+# — list —
+
+
+def list_kind(asked: ListArguments) -> int:
+    """The entries of one registry, or the stored runs."""
+    if asked.diff is not None:
+        return _presets_diff(asked)
+    if asked.kind == "runs":
+        table = runs_table(stored_runs(asked.where.runs))
+        if asked.where.json:
+            _print_json({"runs": table.to_dicts()})
+        else:
+            _print_runs(table)
+        return 0
+    entries = registry.entries(_SINGULAR.get(asked.kind, asked.kind.removesuffix("s")))
+    if asked.where.json:
+        _print_json({asked.kind: [_told(entry) for entry in entries.values()]})
+        return 0
+    if not entries:
+        print(f"no {asked.kind} are registered yet.")  # noqa: T201
+        return 0
+    screen = Screen(box=None, padding=(0, 2, 0, 0))
+    screen.add_column("name", no_wrap=True, style="bold")
+    screen.add_column("what it is")
+    for entry in entries.values():
+        what = Text(entry.description)
+        for extra in _extras(entry):
+            what.append(f"\n{extra}", style="dim")
+        screen.add_row(entry.name, what)
+    _console().print(screen)
+    return 0
+
+
+def _extras(entry: registry.Entry) -> list[str]:
+    written = []
+    if "symbol" in entry.facts:
+        written.append(str(entry.facts["symbol"]))
+    if entry.settings:
+        written.append("settings: " + ", ".join(_setting(name, value) for name, value in entry.settings.items()))
+    if "source" in entry.facts:
+        written.append(f"source: {entry.facts['source']}")
+    if entry.plugin is not None:
+        written.append(f"plugin: {entry.plugin}")
+    return written
+
+
+def _setting(name: str, default: Any) -> str:
+    return name if default is inspect.Parameter.empty else f"{name}={default!r}"
+
+
+def _told(entry: registry.Entry) -> dict[str, Any]:
+    settings = {name: None if value is inspect.Parameter.empty else value for name, value in entry.settings.items()}
+    facts = {name: value for name, value in entry.facts.items() if isinstance(value, (str, bool, int, float))}
+    return {"name": entry.name, "description": entry.description, "settings": settings, **facts}
+
+
+def _presets_diff(asked: ListArguments) -> int:
+    if asked.kind != "presets":
+        raise ValueError(f"--diff: got it with {asked.kind}; expected presets. Use `groklab list presets --diff A B`.")
+    assert asked.diff is not None
+    first, second = (preset_named(name).resolved() for name in asked.diff)
+    different = {name: (first[name], second[name]) for name in leaves() if first[name] != second[name]}
+    if asked.where.json:
+        _print_json({"presets": list(asked.diff), "differences": {name: list(pair) for name, pair in different.items()}})
+        return 0
+    screen = Screen(box=None, padding=(0, 3, 0, 0))
+    for head in ("field", *asked.diff):
+        screen.add_column(head)
+    for name, pair in different.items():
+        screen.add_row(name, *map(_written, pair))
+    _console().print(screen if different else "They do not differ.")
+    return 0
+
+
+def _written(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+# — table —
+
+
+def table(asked: TableArguments) -> int:
+    """The table of an operation: x, y, z of every cell, or a picture in characters with its properties."""
+    from groklab.data.tables import properties, table_of
+
+    given = {name: getattr(asked, name) for name in ("operation", "modulus", "group", "expression", "file")}
+    run = Run(task=Task(**given)).implied()
+    problems = task_problems(run)
+    if problems:
+        raise RunError(problems)
+    cells = table_of(run.task)
+    names = (*cells.elements, "")
+    if asked.format == "csv":
+        _print_csv(zip(*((names[i] for i in column) for column in (cells.x, cells.y, cells.z)), strict=True))
+        return 0
+    facts = properties(cells)
+    if asked.format == "json":
+        listed = [
+            {"x": names[x], "y": names[y], "z": names[z] if z >= 0 else None} for x, y, z in zip(cells.x, cells.y, cells.z, strict=True)
+        ]
+        _print_json(
+            {"operation": cells.operation, "elements": list(cells.elements), "cells": listed, "count": len(listed), "properties": facts}
+        )
+        return 0
+    _print_grid(cells, names)
+    unknown = int((cells.z < 0).sum())
+    print(f"\n{cells.symbol}: {len(cells.x):,} cells, {cells.n:,} elements" + (f", {unknown:,} cells unknown" if unknown else ""))  # noqa: T201
+    print(", ".join(f"{name.replace('_', ' ')}: {_verdict(value)}" for name, value in facts.items()))  # noqa: T201
+    return 0
+
+
+def _print_csv(rows: Any) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("x", "y", "z"))
+    writer.writerows(rows)
+
+
+def _verdict(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "undefined"}[value]
+
+
+def _print_grid(cells: Any, names: Sequence[str]) -> None:
+    """The upper left corner that fits a screen, rows x and columns y."""
+    xs, ys = list(dict.fromkeys(cells.x.tolist())), list(dict.fromkeys(cells.y.tolist()))
+    width = max(3, *(len(name) + 1 for name in names))
+    across = max(1, min(len(ys), (min(_console().width, 120) - width - 2) // width))
+    down = min(len(xs), 24)
+    answers: Mapping[tuple[int, int], int] = {
+        (x, y): z for x, y, z in zip(cells.x.tolist(), cells.y.tolist(), cells.z.tolist(), strict=True)
+    }
+    print(f"{'x∘y':>{width}} │" + "".join(f"{names[y]:>{width}}" for y in ys[:across]) + (" …" if across < len(ys) else ""))  # noqa: T201
+    print("─" * (width + 1) + "┼" + "─" * (width * across))  # noqa: T201
+    for x in xs[:down]:
+        line = "".join(f"{_cell(answers, names, x, y):>{width}}" for y in ys[:across])
+        print(f"{names[x]:>{width}} │{line}")  # noqa: T201
+    if down < len(xs):
+        print(f"{'⋮':>{width}} │")  # noqa: T201
+
+
+def _cell(answers: Mapping[tuple[int, int], int], names: Sequence[str], x: int, y: int) -> str:
+    if (x, y) not in answers:
+        return "·"
+    return names[answers[x, y]] if answers[x, y] >= 0 else "?"
+
+
+# — remove —
+
+
+def remove(asked: RemoveArguments) -> int:
+    """Delete runs, after asking."""
+    from groklab.results.store import find
+
+    if not asked.which and not asked.prune:
+        raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or --prune.")
+    chosen = [find(asked.where.runs, text) for text in asked.which]
+    if asked.prune:
+        chosen += [folder for folder in stored_runs(asked.where.runs) if folder.status() in ("damaged", "diverged")]
+        chosen += [
+            RunFolder(path) for path in sorted(asked.where.runs.glob("*-f*-s*-*")) if path.is_dir() and not (path / "run.json").exists()
+        ]
+    chosen = list({folder.path.resolve(): folder for folder in chosen}.values())
+    if not chosen:
+        print("nothing to remove.")  # noqa: T201
+        return 0
+    if not asked.yes:
+        if not is_terminal():
+            raise ValueError(f"remove: got {len(chosen)} runs and nobody to ask; expected --yes. Nothing was removed.")
+        for folder in chosen:
+            print(f"  {folder.id} ({folder.status()})")  # noqa: T201
+        if input(f"Remove {len(chosen)} run{'s' * (len(chosen) > 1)} for good? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was removed.")  # noqa: T201
+            return 0
+    removed: list[str] = []
+    refused: list[str] = []
+    for folder in chosen:
+        try:
+            folder.remove()
+            removed.append(folder.id)
+        except StoreError as error:
+            refused.append(str(error))
+    if asked.where.json:
+        _print_json({"removed": removed, "refused": refused})
+    else:
+        print("\n".join(f"removed {name}" for name in removed))  # noqa: T201
+    if refused:
+        raise StoreError("; ".join(refused))
+    return 0

@@ -1,0 +1,358 @@
+"""Names for functions: a decorator registers one, a call written as text selects one.
+
+Every part of groklab that a researcher may want to extend is a plain function with a decorator:
+
+    @operation(symbol="x + y (mod n)")
+    def addition(x, y, n):
+        \"\"\"Addition in the ring of n elements (Power et al. 2022).\"\"\"
+        return (x + y) % n
+
+From then on ``addition`` is a value of ``Run.task.operation``, of ``--operation``, a row of ``groklab list operations`` and
+a case of the conformance tests. A name with settings is written as a call, ``"grokfast_ema(alpha=0.98)"`` or
+``"product(cyclic(3), dihedral(4))"``; it is read from the syntax tree and never evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: kind -> the packages that define its built-in entries; imported at the first look-up of that kind, not before
+HOMES: dict[str, tuple[str, ...]] = {
+    "operation": ("groklab.data",),
+    "group": ("groklab.data",),
+    "architecture": ("groklab.model",),
+    "loss": ("groklab.model",),
+    "measure": ("groklab.measures",),
+    "optimizer": ("groklab.training",),
+    "intervention": ("groklab.training",),
+    "schedule": ("groklab.training",),
+    "stop": ("groklab.config",),
+    "figure": ("groklab.figures",),
+    "claim": ("groklab.analysis",),
+    "preset": ("groklab.config",),
+    "experiment": ("groklab.config",),
+}
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered function: what it is called, what it does, and what it may be given."""
+
+    kind: str
+    name: str
+    function: Function
+    facts: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    """What the decorator declared: an operation's symbol and domain, a figure's columns, a check, …"""
+    plugin: Path | None = None
+    """The user's file that defined it; None for groklab's own."""
+    source_hash: str | None = None
+    """Hash of that file, so that a run's id depends on it."""
+
+    @property
+    def description(self) -> str:
+        """First paragraph of the docstring, on one line."""
+        return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keyword-only parameters with their defaults; ``inspect.Parameter.empty`` where one must be given."""
+        hidden = self.facts.get("not_settings", ())
+        return {
+            name: parameter.default
+            for name, parameter in inspect.signature(self.function).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in hidden
+        }
+
+
+_entries: dict[str, dict[str, Entry]] = {kind: {} for kind in HOMES}
+_loaded: set[str] = set()
+_plugin_being_loaded: list[tuple[Path, str]] = []
+_plugins: dict[str, Path] = {}
+
+
+def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
+    def decorate(function: Function) -> Function:
+        name: str = facts.pop("name", None) or function.__name__
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"{kind} name {name!r} is not in snake_case.")
+        if not (function.__doc__ or "").strip():
+            raise ValueError(f"{kind} {name!r} has no docstring; its first sentence is shown by `groklab list {kind}s`.")
+        present = _entries[kind].get(name)
+        if present is not None and not _is_reload(present.function, function):
+            raise ValueError(f"{kind} {name!r} is already registered by {present.function.__module__}; choose another name.")
+        plugin, source = _plugin_being_loaded[-1] if _plugin_being_loaded else (None, None)
+        _entries[kind][name] = Entry(kind, name, function, facts, plugin, source)
+        return function
+
+    return decorate
+
+
+def _is_reload(old: Function, new: Function) -> bool:
+    """A module executed again (importlib.reload, a notebook cell) may replace its own entry, but nobody else's."""
+    return (old.__module__, old.__qualname__) == (new.__module__, new.__qualname__)
+
+
+def operation(**facts: Any) -> Callable[[Function], Function]:
+    """Register ``(x, y, n) -> z`` on integer arrays, or ``(x, y, group) -> z`` with ``over="group"``.
+
+    Facts: ``symbol`` (as it is written), ``domain`` ((x, y, n) -> bool array), ``requires`` (n -> None or True where n will do,
+    else False, what was expected, or that and advice), ``commutative`` and ``group`` (declared properties, verified by the
+    tests), ``on`` (the group of ``over="fixed group"``), ``same_as`` (another name's operation and group).
+    """
+    return _register("operation", **facts)
+
+
+def group(**facts: Any) -> Callable[[Function], Function]:
+    """Register a constructor of finite groups; ``order=`` gives the order without building it."""
+    return _register("group", **facts)
+
+
+def architecture(**facts: Any) -> Callable[[Function], Function]:
+    """Register a network: ``(run, table) -> Layout`` with its forward pass among the facts."""
+    return _register("architecture", **facts)
+
+
+def loss(**facts: Any) -> Callable[[Function], Function]:
+    """Register ``(logits, answers) -> loss`` per example, in nats."""
+    return _register("loss", **facts)
+
+
+def optimizer(**facts: Any) -> Callable[[Function], Function]:
+    """Register the direction of an update: ``(gradient, parameters, state, moment, settings) -> direction``."""
+    return _register("optimizer", **facts)
+
+
+def schedule(**facts: Any) -> Callable[[Function], Function]:
+    """Register a learning-rate factor as a function of the step."""
+    return _register("schedule", **facts)
+
+
+def intervention(**facts: Any) -> Callable[[Function], Function]:
+    """Register a change to training at one point: ``at="forward" | "gradient" | "update" | "weights"``."""
+    return _register("intervention", **facts)
+
+
+def stop(**facts: Any) -> Callable[[Function], Function]:
+    """Register a rule ``(history, threshold) -> step | None``: the evaluated step at which training may end."""
+    return _register("stop", **facts)
+
+
+def measure(**facts: Any) -> Callable[[Function], Function]:
+    """Register ``(parameters, task) -> number or named numbers`` of one run."""
+    return _register("measure", **facts)
+
+
+def figure(**facts: Any) -> Callable[[Function], Function]:
+    """Register ``(table, …) -> matplotlib Figure``; ``needs`` names the columns, ``takes`` the kind of table."""
+    return _register("figure", **facts)
+
+
+def preset(**facts: Any) -> Callable[[Function], Function]:
+    """Register a function without arguments that returns a named, cited ``Run``."""
+    return _register("preset", **facts)
+
+
+def experiment(**facts: Any) -> Callable[[Function], Function]:
+    """Register a function that returns the runs of a published figure."""
+    return _register("experiment", **facts)
+
+
+def claim(**facts: Any) -> Callable[[Function], Function]:
+    """Register a sentence of a paper with the function that decides it."""
+    return _register("claim", **facts)
+
+
+def entries(kind: str) -> dict[str, Entry]:
+    """All entries of a kind by name, the built-in ones loaded first; kinds are the keys of ``HOMES``."""
+    if kind not in _loaded:
+        _loaded.add(kind)
+        for home in HOMES[kind]:
+            package = importlib.import_module(home)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{home}.{module.name}")
+    return dict(sorted(_entries[kind].items()))
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """``Did you mean …?`` for an unknown name, or the list of all where nothing is near."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near += [other for other in known if other not in near and (name in other or other in name) and name][: 3 - len(near)]
+    if near:
+        return "Did you mean " + " or ".join(repr(n) for n in near) + "?"
+    return "Known: " + ", ".join(known) + "." if known else "None is registered."
+
+
+def look_up(kind: str, name: str) -> Entry:
+    """The entry of that kind and name; ValueError with the nearest names where there is none."""
+    known = entries(kind)
+    if name not in known:
+        raise ValueError(f"unknown {kind} {name!r}. {nearest(name, list(known))} `groklab list {kind}s` shows all.")
+    return known[name]
+
+
+# — calls as text —
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name with settings, as in ``grokfast_ema(alpha=0.98)``; arguments are literals or calls."""
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        inside = [_written(a) for a in self.arguments] + [f"{k}={_written(v)}" for k, v in self.settings]
+        return f"{self.name}({', '.join(inside)})" if inside else self.name
+
+
+def _written(value: Any) -> str:
+    return str(value) if isinstance(value, Call) else repr(value)
+
+
+def parse_call(text: str) -> Call:
+    """Read ``name`` or ``name(…)`` from its syntax tree; ValueError for anything else.
+
+    >>> parse_call("product(cyclic(3), dihedral(4))").arguments[0]
+    Call(name='cyclic', arguments=(3,), settings=())
+    """
+    if len(text) > 2000:
+        raise ValueError(f"got {len(text)} characters; expected a name or a call of at most 2,000 characters.")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        return _call(tree, text)
+    except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
+        if isinstance(error, ValueError) and "expected" in str(error):
+            raise
+        raise ValueError(f"got {text!r}; expected a name or a call such as name(setting=1).") from None
+
+
+def _call(node: ast.expr, text: str) -> Call:
+    if isinstance(node, ast.Name):
+        return Call(node.id)
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        raise ValueError(f"got {text!r}; expected a name or a call such as name(setting=1).")
+    names = [keyword.arg for keyword in node.keywords]
+    if None in names or len(set(names)) != len(names):
+        raise ValueError(f"got {text!r}; expected each setting once, by name.")
+    arguments = tuple(_argument(a, text) for a in node.args)
+    settings = tuple(sorted((str(k.arg), _argument(k.value, text)) for k in node.keywords))
+    return Call(node.func.id, arguments, settings)
+
+
+def _argument(node: ast.expr, text: str) -> Any:
+    if isinstance(node, ast.Call):
+        return _call(node, text)
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError):
+        raise ValueError(f"got {text!r}; expected settings that are numbers, strings or registered calls.") from None
+    if isinstance(value, list):
+        value = tuple(value)
+    if not isinstance(value, (int, float, str, bool, tuple, type(None))):
+        raise ValueError(f"got {text!r}; expected settings that are numbers, strings or registered calls.")
+    return value
+
+
+def canonical_call(kind: str, text: str) -> str:
+    """The one way to write a call for its hash: settings sorted, defaults left out, plugins marked by their source.
+
+    >>> canonical_call("optimizer", "adamw( )")
+    'adamw'
+    """
+    return str(_canonical(kind, parse_call(text)))
+
+
+def _canonical(kind: str, call: Call) -> Call:
+    entry = look_up(kind, call.name)
+    defaults = entry.settings
+    settings = tuple((k, _like(defaults.get(k), v)) for k, v in call.settings if not (k in defaults and _same(defaults[k], v)))
+    arguments = tuple(_canonical(kind, a) if isinstance(a, Call) else a for a in call.arguments)
+    return Call(call.name if entry.plugin is None else f"{call.name}@{entry.source_hash}", arguments, settings)
+
+
+def _same(default: Any, value: Any) -> bool:
+    return isinstance(default, bool) == isinstance(value, bool) and default == value
+
+
+def call_problems(kind: str, text: str, **context: Any) -> list[str]:
+    """What is wrong with a call of this kind: unknown name, unknown or missing settings, and what its own check says.
+
+    A registered function's check is called with the settings it would get and whatever ``context`` its kind provides.
+    """
+    try:
+        call = parse_call(text)
+        entry = look_up(kind, call.name)
+    except ValueError as error:
+        return [str(error)]
+    if kind == "group":
+        return list(entry.facts["check"](call)) if "check" in entry.facts else []
+    problems: list[str] = []
+    known = entry.settings
+    if call.arguments:
+        problems.append(f"{call.name}: got {call.arguments[0]!r} without a name; settings are given by name, as in setting=1.")
+    for setting in dict(call.settings):
+        if setting not in known:
+            hint = nearest(setting, list(known)) if known else "It has none."
+            problems.append(f"{call.name}: unknown setting {setting!r}. {hint}")
+    missing = [k for k, v in known.items() if v is inspect.Parameter.empty and k not in dict(call.settings)]
+    problems += [f"{call.name}: setting {setting!r} must be given." for setting in missing]
+    check = entry.facts.get("check")
+    if check is not None and not problems:
+        problems += [f"{call.name}: {problem}" for problem in check({**known, **dict(call.settings)}, **context)]
+    return problems
+
+
+def _like(default: Any, value: Any) -> Any:
+    """2 where the default is 1.0 means 2.0: both ways of writing give one id."""
+    return float(value) if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool) else value
+
+
+# — plugins —
+
+
+def load_plugin(file: str | Path) -> Path:
+    """Import a user's file so that what it registers can be named; the same content is imported once.
+
+    ValueError where the file is missing or fails, with its own message.
+    """
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise ValueError(f"plugin: got {str(file)!r}; expected a Python file. No such file.")
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    if content in _plugins:
+        return _plugins[content]
+    specification = importlib.util.spec_from_file_location(f"groklab_plugin_{content[:16]}", path)
+    assert specification is not None, "a file that exists has a specification"
+    assert specification.loader is not None, "and a loader"
+    module = importlib.util.module_from_spec(specification)
+    before = {kind: dict(names) for kind, names in _entries.items()}
+    sys.modules[module.__name__] = module
+    _plugin_being_loaded.append((path, content[:16]))
+    try:
+        for kind in ("operation", "group"):
+            entries(kind)  # a clash with a built-in name is found now, not at the first look-up
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module.__name__]
+        for kind, names in before.items():
+            _entries[kind] = names | {n: e for n, e in _entries[kind].items() if e.plugin != path and n not in names}
+        raise ValueError(f"plugin {path.name}: {type(error).__name__}: {error}. Nothing of it was registered.") from error
+    finally:
+        _plugin_being_loaded.pop()
+    _plugins[content] = path
+    return path

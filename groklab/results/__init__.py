@@ -1,0 +1,1 @@
+"""What happened: one folder per run, written atomically, read as one table."""

@@ -1,0 +1,117 @@
+"""Whole files, written beside and renamed, so that a killed process leaves the old file or the new one and never a part.
+
+Arrays are kept as safetensors with a checksum of their bytes; nothing here is pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+
+class StoreError(RuntimeError):
+    """Results that cannot be written or read; what was stored before is untouched."""
+
+
+class DamagedError(StoreError):
+    """A stored file that does not hold what it should."""
+
+
+def damaged(path: Path, what: str) -> DamagedError:
+    """The error for a damaged file, with what to do about it."""
+    return DamagedError(
+        f"{path} is damaged: {what}. Nothing was changed. Restore it from a copy, or remove the run with "
+        f"`groklab remove {path.parent if path.parent.name not in ('checkpoints', 'answers') else path.parent.parent}` and train it again."
+    )
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """The error for a place that cannot be written, with what to do about it."""
+    reasons = {
+        errno.ENOSPC: "no space is left on the device. Free some and run the same command again",
+        errno.EROFS: "the file system is read-only. Choose another folder with --runs",
+        errno.EACCES: "permission was denied. Choose another folder with --runs, or change its permissions",
+        errno.EPERM: "permission was denied. Choose another folder with --runs, or change its permissions",
+        errno.ENOTDIR: "a part of the path is a file and not a folder. Choose another folder with --runs",
+        errno.EEXIST: "a file of that name is in the way. Choose another folder with --runs",
+        errno.EDQUOT: "the disk quota is used up. Free some space and run the same command again",
+    }
+    reason = reasons.get(error.errno or 0, f"{error.strerror or error}. Choose another folder with --runs")
+    return StoreError(f"While writing {path}: {reason}. What was stored is intact.")
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents; StoreError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file at once: write beside, flush to the disk, rename; StoreError where that cannot be."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file at once."""
+    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; DamagedError where there is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"it is not JSON ({error})") from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, str] | None = None) -> None:
+    """Replace a safetensors file at once; ``facts`` and a checksum go into its header."""
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_whole(path, save(whole, metadata={**(facts or {}), "checksum": _checksum(whole)}))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and facts of a safetensors file; DamagedError where its bytes are not those that were written."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            facts: dict[str, str] = file.metadata() or {}
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise damaged(path, f"it is not a safetensors file ({error})") from error
+    expected = facts.pop("checksum", None)
+    if expected is not None and expected != _checksum(arrays):
+        raise damaged(path, "its checksum does not fit its content")
+    return arrays, facts
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    value = 0
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        value = zlib.crc32(array.tobytes(), zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), value))
+    return f"crc32:{value:08x}"

@@ -1,0 +1,151 @@
+"""One process per run: a lock file with a heartbeat, which also works on filesystems that several machines share.
+
+A dead owner is noticed at once on its own machine, and elsewhere when its heartbeat is older than a minute. An owner that was
+only asleep, and whose lock was taken over, finds out before its next write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from groklab.results.files import StoreError, unwritable
+
+HEARTBEAT = 5.0
+"""Seconds between two signs of life."""
+STALE = 60.0
+"""Seconds without a sign of life after which an owner elsewhere counts as dead."""
+
+
+class InProgressError(StoreError):
+    """Another process is training this run."""
+
+
+class Lock:
+    """Owns ``folder/lock`` between enter and exit; InProgressError where another process does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "lock"
+        self._token = secrets.token_hex(8)
+        self._ended = threading.Event()
+        self._beating: threading.Thread | None = None
+
+    def __enter__(self) -> Lock:
+        for _ in range(20):
+            if self._create():
+                self._beating = threading.Thread(target=self._beat, name="groklab lock", daemon=True)
+                self._beating.start()
+                return self
+            owner = owner_of(self.path.parent)
+            if owner is not None:
+                raise InProgressError(f"{self.path.parent.name} is being trained by {owner}.")
+            self._clear_away()
+            time.sleep(0.05)
+        raise InProgressError(f"{self.path.parent.name} is being taken over by several processes at once; try again.")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        if self._beating is not None:
+            self._beating.join()
+        if self.is_ours():
+            self.path.unlink(missing_ok=True)
+
+    def is_ours(self) -> bool:
+        """Whether this process still owns the lock."""
+        try:
+            return json.loads(self.path.read_text())["token"] == self._token
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def confirm(self) -> None:
+        """Nothing where the lock is still ours; InProgressError where another process took it over while this one slept."""
+        if not self.is_ours():
+            raise InProgressError(
+                f"{self.path.parent.name} was taken over by another process while this one was asleep; nothing more is written."
+            )
+
+    def _create(self) -> bool:
+        content = {"host": socket.gethostname(), "process": os.getpid(), "started": _start_of(os.getpid()), "token": self._token}
+        beside = self.path.with_name(f".lock.{self._token}.tmp")
+        try:
+            beside.write_text(json.dumps(content))
+            try:
+                os.link(beside, self.path)  # unlike open(…, "x") the file is never seen empty
+            except FileExistsError:
+                return False
+            finally:
+                beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        return True
+
+    def _clear_away(self) -> None:
+        """Remove a dead owner's lock, one process at a time, and only if it is still that one."""
+        gate = self.path.with_name("lock.takeover")
+        with contextlib.suppress(OSError):
+            if time.time() - gate.stat().st_mtime > STALE:
+                gate.unlink()
+        try:
+            gate.touch(exist_ok=False)
+        except OSError:
+            return
+        try:
+            if owner_of(self.path.parent) is None:
+                self.path.unlink(missing_ok=True)
+        finally:
+            gate.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT):
+            with contextlib.suppress(OSError):
+                if self.is_ours():
+                    os.utime(self.path)
+
+
+def owner_of(folder: Path) -> str | None:
+    """The living process that trains the run in this folder, in words; None where there is none."""
+    path = folder / "lock"
+    try:
+        age = time.time() - path.stat().st_mtime
+        content = json.loads(path.read_text())
+        host, process, started = str(content["host"]), int(content["process"]), content["started"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None if _age(path) > STALE else "an unknown process"
+    if host == socket.gethostname():
+        is_alive = _is_alive(process) and (started is None or started == _start_of(process))
+        return f"process {process} on this machine" if is_alive else None
+    return f"process {process} on {host}" if age <= STALE else None
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _start_of(process: int) -> str | None:
+    """When a process began, as the kernel counts it, so that a reused number is not taken for the owner; None where unknown."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return None

@@ -1,0 +1,315 @@
+"""One folder per run: what is in it, and the only code that writes there.
+
+runs/<id>/run.json            the run, versions, machine, segments, status
+runs/<id>/history.jsonl       one line per evaluation, appended and flushed
+runs/<id>/checkpoints/        parameters at logarithmically spaced steps
+runs/<id>/answers/            the answer and its probability for every cell, with each checkpoint
+runs/<id>/state.safetensors   the newest full training state
+runs/<id>/table.csv           a copy of the table, where it came from a file
+runs/<id>/plugins/            copies of the plugins that the run uses
+runs/<id>/figures/            what was drawn
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groklab import registry
+from groklab.config.run import Run, leaves
+from groklab.results.files import (
+    StoreError,
+    damaged,
+    make_folder,
+    read_arrays,
+    read_json,
+    unwritable,
+    write_arrays,
+    write_json,
+    write_whole,
+)
+from groklab.results.lock import owner_of
+
+FORMAT = 1
+"""Version of the results format; a reader for every older one is kept."""
+
+STATUSES = ("running", "interrupted", "complete", "diverged", "damaged")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The results of one run."""
+
+    path: Path
+
+    # — reading —
+
+    @property
+    def id(self) -> str:
+        """The run's id: the folder's name."""
+        return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything of this run is stored."""
+        return (self.path / "run.json").exists()
+
+    def description(self) -> dict[str, Any]:
+        """What run.json holds; DamagedError or, for a newer format, StoreError."""
+        path = self.path / "run.json"
+        try:
+            content = read_json(path)
+        except FileNotFoundError:
+            raise StoreError(f"{self.path} holds no run: there is no run.json in it.") from None
+        if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+            raise damaged(path, "it is not a run's description")
+        if content["format"] > FORMAT:
+            raise StoreError(
+                f"{path} has results format {content['format']}; this groklab reads up to {FORMAT}. Install a newer groklab to use it."
+            )
+        if not isinstance(content.get("run"), dict) or content.get("status") not in STATUSES:
+            raise damaged(path, "it lacks the run or its status")
+        return content
+
+    def run(self) -> Run:
+        """The run as it was asked for; a table's file is the copy in this folder. Registered checks do not run again."""
+        content = self.description()
+        for name in content.get("plugins", []):
+            _load_stored_plugin(self.path / "plugins" / name)
+        try:
+            run = Run.from_dict(content["run"])
+        except (ValueError, TypeError) as error:
+            raise damaged(self.path / "run.json", str(error)) from error
+        return run.replace(file=str(self.path / "table.csv")) if run.task.file is not None else run
+
+    def status(self) -> str:
+        """running | interrupted | complete | diverged | damaged; a run whose process has died is interrupted."""
+        try:
+            status = str(self.description()["status"])
+        except StoreError:
+            return "damaged"
+        return "interrupted" if status == "running" and owner_of(self.path) is None else status
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All evaluations in the order of their steps; a half-written last line is left out, anything else that is wrong is named."""
+        path = self.path / "history.jsonl"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return []
+        rows: list[dict[str, Any]] = []
+        for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+            try:
+                row = json.loads(line)
+                step = row["step"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise damaged(path, f"line {number} is not an evaluation") from error
+            if not isinstance(step, int) or (rows and step <= rows[-1]["step"]):
+                raise damaged(path, f"line {number} does not follow the line before it")
+            rows.append(row)
+        return rows
+
+    def history(self, steps: int | None = None) -> list[dict[str, Any]]:
+        """Evaluations up to a step: those of the fixed sequence, and the last one of all.
+
+        The end of a smaller budget lies outside the sequence; once training has gone on it is left out, so that a history does
+        not depend on the pieces in which it was computed.
+        """
+        rows = [row for row in self.rows() if steps is None or row["step"] <= steps]
+        kept = [row for row in rows[:-1] if not row.get("extra")] + rows[-1:]
+        if steps is not None and kept and kept[-1].get("extra") and kept[-1]["step"] != steps:
+            kept.pop()
+        return kept
+
+    def steps_of(self, kind: str) -> list[int]:
+        """Steps of the stored ``checkpoints`` or ``answers``, rising."""
+        found = (re.fullmatch(r"step_(\d+)\.safetensors", path.name) for path in (self.path / kind).glob("step_*.safetensors"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def read_step(self, kind: str, step: int | None = None) -> tuple[int, dict[str, np.ndarray]]:
+        """Arrays of a checkpoint or of answers, the last by default; StoreError names the nearest steps where there are none."""
+        stored = self.steps_of(kind)
+        if not stored:
+            raise StoreError(f"{self.id} has no stored {kind}.")
+        chosen = stored[-1] if step is None else step
+        if chosen not in stored:
+            near = sorted(sorted(stored, key=lambda s: abs(s - chosen))[:3])
+            raise StoreError(f"{self.id} has no {kind} at step {chosen:,}; the nearest are at {', '.join(f'{s:,}' for s in near)}.")
+        arrays, _ = read_arrays(self._step_path(kind, chosen))
+        return chosen, arrays
+
+    def state(self) -> tuple[int, dict[str, np.ndarray]] | None:
+        """Step and arrays of the newest training state; None where none is stored."""
+        try:
+            arrays, facts = read_arrays(self.path / "state.safetensors")
+        except FileNotFoundError:
+            return None
+        if not facts.get("step", "").isdigit():
+            raise damaged(self.path / "state.safetensors", "it does not say at which step it stands")
+        return int(facts["step"]), arrays
+
+    def _step_path(self, kind: str, step: int) -> Path:
+        return self.path / kind / f"step_{step:09d}.safetensors"
+
+    # — writing; only while the run's lock is held —
+
+    def create(self, run: Run, parameters: Mapping[str, int]) -> None:
+        """Begin the folder of a run, with copies of what the run depends on."""
+        make_folder(self.path)
+        tree = run.to_dict()
+        if run.task.file is not None:
+            write_whole(self.path / "table.csv", Path(run.task.file).read_bytes())
+            tree["task"]["file"] = "table.csv"
+        plugins = _plugins_of(run)
+        for path in plugins:
+            make_folder(self.path / "plugins")
+            write_whole(self.path / "plugins" / path.name, path.read_bytes())
+        values = {k: v for k, v in run.resolved().items() if leaves()[k] not in ("seeds", "budget")}
+        content = {"format": FORMAT, "id": self.id, "status": "running", "message": "", "run": tree, "resolved": values}
+        content |= {"parameters": dict(parameters), "plugins": [p.name for p in plugins], "segments": []}
+        write_json(self.path / "run.json", content)
+
+    def update(self, **changes: Any) -> None:
+        """Replace some entries of run.json."""
+        write_json(self.path / "run.json", self.description() | changes)
+
+    def update_budget(self, run: Run) -> None:
+        """Remember the budget last asked for; it is not part of the run's identity."""
+        content = self.description()
+        content["run"]["budget"] = run.to_dict()["budget"]
+        write_json(self.path / "run.json", content)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one evaluation and flush it."""
+        path = self.path / "history.jsonl"
+        try:
+            with open(path, "ab") as file:
+                file.write((json.dumps(row, allow_nan=False) + "\n").encode())
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def cut_history(self, step: int | None) -> list[dict[str, Any]]:
+        """Drop evaluations after a step (all for None) and a half-written last line; what is left.
+
+        They are of a piece that has no state and will be computed again.
+        """
+        path = self.path / "history.jsonl"
+        rows = [row for row in self.rows() if step is not None and row["step"] <= step]
+        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        if not path.exists() or path.read_bytes() != content:
+            write_whole(path, content)
+        return rows
+
+    def write_step(self, kind: str, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Store a checkpoint or answers."""
+        make_folder(self.path / kind)
+        write_arrays(self._step_path(kind, step), arrays, {"step": str(step)})
+
+    def write_state(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Replace the training state; the history is on the disk before it."""
+        path = self.path / "history.jsonl"
+        if path.exists():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        write_arrays(self.path / "state.safetensors", arrays, {"step": str(step)})
+
+    def clean(self) -> None:
+        """Remove what a killed process may have left half-written."""
+        for path in self.path.rglob(".*.tmp"):
+            if path.parent == self.path and path.name.startswith(".lock."):
+                continue
+            path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Delete the whole folder; StoreError where a process is training in it."""
+        owner = owner_of(self.path)
+        if owner is not None:
+            raise StoreError(f"{self.id} is being trained by {owner}; stop it first.")
+        try:
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+
+def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
+    """Answers as small integers: elements, and probabilities in steps of 1/65,535."""
+    return {"answer": answer.astype(np.uint16), "probability": np.rint(probability * 65535).astype(np.uint16)}
+
+
+def unpacked_answers(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Element and probability of every cell."""
+    return arrays["answer"].astype(np.int64), arrays["probability"].astype(np.float64) / 65535
+
+
+def folders(root: Path) -> list[RunFolder]:
+    """The runs stored below a folder, by id."""
+    if not root.is_dir():
+        return []
+    return [RunFolder(path.parent) for path in sorted(root.glob("*/run.json"))]
+
+
+class UnknownRunError(StoreError):
+    """A run that was named and is not stored."""
+
+
+def find(root: Path, text: str) -> RunFolder:
+    """The run that is meant by an id, a unique prefix of one, a path, or ``latest``; UnknownRunError otherwise."""
+    stored = folders(root)
+    if text == "latest":
+        if not stored:
+            raise UnknownRunError(f"{root} holds no runs yet. `groklab train` makes one.")
+        return max(stored, key=lambda folder: (folder.path / "run.json").stat().st_mtime)
+    if "/" in text or os.sep in text or (Path(text) / "run.json").exists():
+        folder = RunFolder(Path(text).resolve() if text.endswith("run.json") is False else Path(text).resolve().parent)
+        if folder.exists:
+            return folder
+        raise UnknownRunError(f"{text} holds no run: there is no run.json in it.")
+    matching = [folder for folder in stored if folder.id == text] or [folder for folder in stored if folder.id.startswith(text)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise UnknownRunError(
+            f"{text!r} is the beginning of {len(matching)} runs: {', '.join(f.id for f in matching[:5])}. Write more of it."
+        )
+    raise UnknownRunError(f"no run {text!r} in {root}. {registry.nearest(text, [f.id for f in stored])}")
+
+
+def _plugins_of(run: Run) -> list[Path]:
+    """Files of the plugins that a run names."""
+    training = run.training
+    named: Sequence[tuple[str, str]] = [
+        ("operation", run.task.operation),
+        ("architecture", run.model.architecture),
+        ("optimizer", training.optimizer),
+        ("schedule", training.schedule),
+        ("loss", training.loss),
+        ("stop", run.budget.stop),
+        *(("intervention", text) for text in training.interventions),
+        *(("measure", text) for text in run.budget.measures),
+    ]
+    if run.task.group is not None:
+        named = [*named, *(("group", name) for name in _names_in(registry.parse_call(run.task.group)))]
+    entries = (registry.look_up(kind, registry.parse_call(text).name) for kind, text in named)
+    return sorted({entry.plugin for entry in entries if entry.plugin is not None})
+
+
+def _names_in(call: registry.Call) -> Iterator[str]:
+    yield call.name
+    for argument in call.arguments:
+        if isinstance(argument, registry.Call):
+            yield from _names_in(argument)
+
+
+def _load_stored_plugin(path: Path) -> None:
+    try:
+        registry.load_plugin(path)
+    except ValueError as error:
+        raise StoreError(f"{path.parent.parent.name} was trained with a plugin that cannot be loaded again: {error}") from error

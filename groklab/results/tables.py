@@ -1,0 +1,30 @@
+"""Evaluations of many runs as one polars table, and tables as files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from groklab.results.files import make_folder, write_whole
+
+
+def history_table(histories: Mapping[str, Sequence[Mapping[str, Any]]], *, groups: Mapping[str, str] | None = None) -> pl.DataFrame:
+    """Evaluations of many runs: a row each, with the run's id and, where given, the label of its setting."""
+    rows = [
+        {"run": name} | ({"group": groups[name]} if groups else {}) | dict(row) for name, history in histories.items() for row in history
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write a table as .csv or .parquet; ValueError for any other ending."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"--output: got {str(path)!r}; expected a file that ends in .csv or .parquet.")
+    make_folder(path.parent)
+    buffer = io.BytesIO()
+    table.write_csv(buffer) if path.suffix == ".csv" else table.write_parquet(buffer)
+    write_whole(path, buffer.getvalue())

@@ -1,0 +1,1 @@
+"""How it changes: optimizers, interventions, and the engine that trains."""

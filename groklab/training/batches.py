@@ -1,0 +1,256 @@
+"""One batch of runs: parameters, moments and data of R runs that advance together, update by update.
+
+On a GPU the R runs share every call. On the CPU the engine makes batches of one run, so that a run's numbers are the same bit
+for bit whatever is trained beside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from groklab import registry
+from groklab.config.run import Run
+from groklab.data.splits import Split, split_of
+from groklab.data.streams import batch_order
+from groklab.data.tables import Table, table_of
+from groklab.model.batched import Examples, examples
+from groklab.model.parameters import Layout, Parameters, initial_parameters, parameters_from
+from groklab.training.optimizers import Moment, Number, warmed_up
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+#: Cells per forward pass of an evaluation: large enough for full speed, small enough for the cache.
+EVALUATION_CHUNK = 1024
+
+
+class State(NamedTuple):
+    """Everything that training needs to go on from a step as if it had never stopped."""
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    """``parameters/NAME`` and one such family for each of the optimizer's moments."""
+
+
+class Answers(NamedTuple):
+    """What one run's network answers in every cell of its table."""
+
+    answer: np.ndarray
+    """(cells,) the element with the highest logit."""
+    probability: np.ndarray
+    """(cells,) its probability, in float64."""
+    loss: np.ndarray
+    """(cells,) float64, against the label as trained; nan where there is none."""
+
+
+def network(run: Run) -> tuple[Table, Split, Layout]:
+    """The table, split and parameter layout of a run."""
+    table = table_of(run.task)
+    entry = registry.look_up("architecture", registry.parse_call(run.model.architecture).name)
+    return table, split_of(run), entry.function(run, table.n)
+
+
+def batch_size(run: Run, n_train: int) -> int:
+    """Examples per update: the paper's min(512, ⌈n_train / 2⌉) unless the run says otherwise."""
+    asked = run.training.batch_size
+    if asked == "half":
+        return min(512, -(-n_train // 2))
+    return n_train if asked == "full" else asked
+
+
+def shape_of(run: Run) -> tuple[Any, ...]:
+    """What runs must agree in to share one batch of runs."""
+    t = run.training
+    calls = (t.optimizer, t.loss, *t.interventions)
+    names = tuple(registry.parse_call(text).name for text in calls)
+    return (run.model, t.precision, names, table_of(run.task).n, batch_size(run, len(split_of(run).train)), run.budget.device)
+
+
+class Batch:
+    """R runs at the same step; ``update`` advances all of them by one update."""
+
+    def __init__(self, runs: Sequence[Run], *, device: str, states: Sequence[State | None] | None = None) -> None:
+        self.runs, self.device = list(runs), device
+        self.dtype = DTYPES[runs[0].training.precision]
+        parts = [network(run) for run in runs]
+        self.tables, self.splits, self.layout = [p[0] for p in parts], [p[1] for p in parts], parts[0][2]
+        self.n = self.tables[0].n
+        self.size = batch_size(runs[0], len(self.splits[0].train))
+        self.initial = self._stacked([initial_of(run, self.layout) for run in runs])
+        self._choose_functions()
+        self._load(states or [None] * len(runs))
+        self._move_data()
+        self.first_bad_step = torch.zeros(len(runs), dtype=torch.int64, device=device)
+
+    # — set-up —
+
+    def _stacked(self, singles: Sequence[Parameters]) -> Parameters:
+        return Parameters(self.layout, torch.cat([p.flat for p in singles]).to(self.device))
+
+    def _choose_functions(self) -> None:
+        training = self.runs[0].training
+        entry = registry.look_up("architecture", registry.parse_call(self.runs[0].model.architecture).name)
+        self.forward = importlib.import_module(entry.facts["batched"]).forward
+        call = registry.parse_call(training.loss)
+        self.loss = registry.look_up("loss", call.name).function
+        self.loss_settings = self._settings("loss")
+        self.optimizer = registry.look_up("optimizer", registry.parse_call(training.optimizer).name)
+        self.optimizer_settings = self._settings("optimizer")
+        values = [run.resolved() for run in self.runs]
+        self.rate = self._numbers([v["learning_rate"] for v in values])
+        self.decay = self._numbers([v["weight_decay"] for v in values])
+        self.betas = tuple(self._numbers([v["betas"][i] for v in values]) for i in (0, 1))
+        masks = [self.layout.mask(run.training.decay_parameters) for run in self.runs]
+        self.decay_mask = None if all(bool(mask.all()) for mask in masks) else torch.stack(masks).to(self.device, self.dtype)
+
+    def _settings(self, field: str) -> dict[str, Any]:
+        """Settings of a registered call, one number for all runs or an (R, 1) tensor where they differ."""
+        calls = [registry.parse_call(getattr(run.training, field)) for run in self.runs]
+        settings = [registry.look_up(field, call.name).settings | dict(call.settings) for call in calls]
+        return {name: self._numbers([s[name] for s in settings]) for name in settings[0]}
+
+    def _numbers(self, values: Sequence[Any]) -> Any:
+        if all(value == values[0] for value in values):
+            return values[0]
+        return torch.tensor(values, dtype=self.dtype, device=self.device)[:, None]
+
+    def _load(self, states: Sequence[State | None]) -> None:
+        steps = {0 if state is None else state.step for state in states}
+        assert len(steps) == 1, "runs of one batch stand at the same step"
+        self.step = steps.pop()
+        families = self.optimizer.facts["memory"]
+
+        def family(name: str) -> Parameters:
+            singles: list[Parameters] = []
+            for r, state in enumerate(states):
+                if state is None:
+                    fresh = self.initial.of_run(r)
+                    singles.append(fresh.clone() if name == "parameters" else fresh.zeros())
+                else:
+                    arrays = {k.removeprefix(f"{name}/"): v for k, v in state.arrays.items() if k.startswith(f"{name}/")}
+                    singles.append(parameters_from(self.layout, arrays, device=self.device, dtype=self.dtype))
+            return self._stacked(singles)
+
+        self.parameters = family("parameters")
+        self.memory = {name: family(name) for name in families}
+        self.gradient = self.parameters.zeros()
+
+    def _move_data(self) -> None:
+        """Training examples of every run, (R, n_train) padded to the largest, on the device."""
+        self.train_counts = [len(split.train) for split in self.splits]
+        width = max(self.train_counts)
+
+        def padded(rows: Sequence[np.ndarray]) -> Tensor:
+            data = np.zeros((len(rows), width), np.int64)
+            for r, row in enumerate(rows):
+                data[r, : len(row)] = row
+            return torch.from_numpy(data).to(self.device)
+
+        pairs = list(zip(self.tables, self.splits, strict=True))
+        self.train_a = padded([table.x[split.train] for table, split in pairs])
+        self.train_b = padded([table.y[split.train] for table, split in pairs])
+        self.train_labels = padded([split.labels[split.train] for _, split in pairs])
+
+    # — training —
+
+    def chosen(self) -> Tensor:
+        """(R, B) positions in the training set of the next update's examples."""
+        start = self.step * self.size
+        rows = [
+            batch_order(run.seeds.of("order"), count, start, self.size) for run, count in zip(self.runs, self.train_counts, strict=True)
+        ]
+        return torch.from_numpy(np.stack(rows)).to(self.device)
+
+    def gradients(self) -> Tensor:
+        """Fill ``self.gradient`` for the next update's examples; the loss of every run, (R,)."""
+        chosen = self.chosen()
+        given = examples(self.train_a.gather(1, chosen), self.train_b.gather(1, chosen), self.n)
+        leaves = {name: view.detach().requires_grad_() for name, view in self.parameters.items()}
+        logits = self.forward(leaves, self.runs[0].model, given, self.n)
+        losses = self.loss(logits, self.train_labels.gather(1, chosen), **self.loss_settings).mean(-1)
+        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
+        for name, gradient in zip(leaves, gradients, strict=True):
+            self.gradient[name].copy_(gradient)
+        return losses.detach()
+
+    def moment(self) -> Moment:
+        """Step and learning rate of the next update."""
+        step = self.step + 1
+        factors = [
+            warmed_up(step, run.training.warmup, from_zero=run.training.warmup_from_zero) * _schedule(run.training.schedule, step)
+            for run in self.runs
+        ]
+        return Moment(step, self.rate * self._numbers(factors))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """One optimizer update of all runs; ``first_bad_step`` remembers where a loss was not finite."""
+        moment = self.moment()
+        with torch.enable_grad():
+            losses = self.gradients()
+        weights, gradient = self.parameters.flat, self.gradient
+        mode = self.optimizer.facts["decay"]
+        if mode == "gradient" and _any(self.decay):
+            gradient.flat.add_(self._decayed(weights))
+        settings = self.optimizer_settings
+        if "betas" in self.optimizer.facts.get("not_settings", ()):
+            settings = settings | {"betas": self.betas}
+        direction = self.optimizer.function(gradient, self.memory, moment, **settings)
+        if mode == "decoupled" and _any(self.decay):
+            weights.sub_(self._decayed(weights).mul_(moment.rate))
+        weights.add_(direction.mul_(moment.rate))
+        self.step = moment.step
+        bad = ~losses.isfinite() & (self.first_bad_step == 0)
+        self.first_bad_step.masked_fill_(bad, moment.step)
+
+    def _decayed(self, weights: Tensor) -> Tensor:
+        pull = weights * self.decay
+        return pull if self.decay_mask is None else pull.mul_(self.decay_mask)
+
+    # — looking —
+
+    @torch.no_grad()
+    def answers(self) -> list[Answers]:
+        """What every run answers in every cell: logits in the run's precision, log-softmax and sums in float64."""
+        return [self._answers_of(r) for r in range(len(self.runs))]
+
+    def _answers_of(self, r: int) -> Answers:
+        table, split, parameters = self.tables[r], self.splits[r], self.parameters.of_run(r)
+        call = registry.parse_call(self.runs[r].training.loss)
+        parts: list[Answers] = []
+        for start in range(0, len(table.x), EVALUATION_CHUNK):
+            cells = slice(start, start + EVALUATION_CHUNK)
+            a, b, labels = (
+                torch.from_numpy(np.ascontiguousarray(side[cells], dtype=np.int64)).to(self.device)
+                for side in (table.x, table.y, split.labels)
+            )
+            given: Examples = examples(a[None], b[None], self.n)
+            logits = self.forward(parameters, self.runs[r].model, given, self.n)[0].double()
+            probability, answer = logits.log_softmax(-1).max(-1)
+            loss = self.loss(logits, labels.clamp(min=0), **dict(call.settings)).masked_fill(labels < 0, torch.nan)
+            parts.append(Answers(answer.cpu().numpy(), probability.exp().cpu().numpy(), loss.cpu().numpy()))
+        return Answers(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    def state(self, r: int) -> State:
+        """A copy of everything that run r needs to go on."""
+        families: Mapping[str, Parameters] = {"parameters": self.parameters, **self.memory}
+        return State(self.step, {f"{family}/{name}": v for family, p in families.items() for name, v in p.to_numpy(r).items()})
+
+
+def initial_of(run: Run, layout: Layout) -> Parameters:
+    """The initial parameters of a run, (1, P)."""
+    return initial_parameters(layout, run.seeds.of("weights"), scale=run.model.initial_scale, dtype=DTYPES[run.training.precision])
+
+
+def _schedule(text: str, step: int) -> float:
+    call = registry.parse_call(text)
+    return registry.look_up("schedule", call.name).function(step, **dict(call.settings))
+
+
+def _any(number: Number) -> bool:
+    return isinstance(number, Tensor) or number != 0

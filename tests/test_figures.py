@@ -1,0 +1,371 @@
+"""What every registered figure must do, and what learning curves and operation tables say."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from groklab import registry
+from groklab.figures import cells as cells_module
+from groklab.figures import curves, style, tables
+
+FIGURES = registry.entries("figure")
+
+
+def history(
+    seed: int = 0, *, last: int = 10_000, generalized: float | None = 3800.0, stopped: bool = False, **constants: str
+) -> pl.DataFrame:
+    """One run that memorizes at about 500 and generalizes at about 3,800, evaluated 25 times a decade."""
+    random = np.random.default_rng(seed)
+    steps = np.array(sorted({0, last, *(s for s in (round(10 ** (k / 25)) for k in range(200)) if s <= last)}))
+    where = np.log10(np.maximum(steps, 0.5))
+    late = random.normal(0, 0.1) if seed else 0.0
+
+    def rise(step: float, width: float) -> np.ndarray:
+        return 1 / (1 + np.exp(-(where - math.log10(step)) / width))
+
+    train = 0.01 + 0.99 * rise(300, 0.05)
+    rest = 0.08 * rise(500, 0.2) if generalized is None else 0.01 + 0.99 * rise(generalized / 1.75 * 10**late, 0.05)
+    falling = np.zeros(len(steps)) if generalized is None else 3.4 * rise(generalized / 1.2 * 10**late, 0.1)
+    table = pl.DataFrame(
+        {
+            "run": f"run-{seed}" + "".join(constants.values()),
+            "step": steps,
+            "train_accuracy": np.clip(train, 0, 1),
+            "validation_accuracy": np.clip(rest, 0, 1),
+            "train_loss": 4.6 * (1 - rise(280, 0.06)) + 1e-4,
+            "validation_loss": 10 ** (np.log10(4.6 + 9 * rise(500, 0.15)) - falling),
+        }
+    )
+    if stopped and generalized is not None:
+        table = table.head(int(np.argmax(table["validation_accuracy"].to_numpy() >= 0.99)) + 4)
+    return table.with_columns(**{name: pl.lit(value) for name, value in constants.items()})
+
+
+def cells(n: int = 7, *, right: float | None = None, outliers: int = 0, unknown: int = 0, seed: int = 0) -> pl.DataFrame:
+    """Division mod n, half of it for training, with answers of which a share is right."""
+    random = np.random.default_rng(seed)
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(n), np.arange(1, n), indexing="ij"))
+    z = x * np.array([pow(int(b), n - 2, n) for b in y]) % n
+    order = random.permutation(len(z))
+    split = np.full(len(z), "validation", dtype=object)
+    split[order[: len(z) // 2]] = "train"
+    corrupted = np.isin(np.arange(len(z)), order[:outliers])
+    label = np.where(corrupted, (z + 1) % n, z)
+    forgotten = order[len(z) - unknown :]
+    split[forgotten], z[forgotten], label[forgotten] = "unknown", -1, -1
+    table = pl.DataFrame({"x": x, "y": y, "z": z, "split": split.astype(str), "corrupted": corrupted, "label": label})
+    names = [pl.col(c).cast(pl.String).alias(f"{c}_name") for c in "xy"]
+    table = table.with_columns(*names, pl.when(pl.col("z") >= 0).then(pl.col("z").cast(pl.String)).alias("z_name"))
+    table = table.with_columns(title=pl.lit(f"division mod {n}"), step=pl.lit(3770))
+    if right is None:
+        return table
+    answer = np.where((split == "train") | (random.random(len(z)) < right), np.maximum(label, 0), (label + 2) % n)
+    return table.with_columns(answer=pl.Series(answer), probability=pl.lit(0.8))
+
+
+TABLES: dict[str, dict[str, Callable[[], pl.DataFrame]]] = {
+    "history": {
+        "one run": history,
+        "three runs": lambda: pl.concat([history(k, stopped=True) for k in range(3)]),
+        "never grokked": lambda: pl.concat([history(k, generalized=None) for k in range(3)]),
+        "only step 0": lambda: history().head(1),
+    },
+    "cells": {
+        "one run": lambda: cells(right=0.6),
+        "three runs": lambda: cells(right=0.6, outliers=3, unknown=3),
+        "never grokked": lambda: cells(right=0.0),
+        "only step 0": cells,
+    },
+}
+"""A figure's kind of table -> the situations that it must be able to draw. A new kind of table gets its row here."""
+
+
+def fixture_of(entry: registry.Entry, situation: str) -> pl.DataFrame:
+    takes = entry.facts["takes"]
+    assert takes in TABLES, f"figure {entry.name!r} takes {takes!r}; give TABLES its situations"
+    table = TABLES[takes][situation]()
+    positive = [pl.lit(1.0 / (1 + k)).alias(c) for k, c in enumerate(entry.facts["needs"]) if c not in table.columns]
+    return table.with_columns(positive)
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+
+
+def said(figure: Figure) -> str:
+    return " | ".join(texts(figure))
+
+
+@pytest.mark.parametrize("situation", ["one run", "three runs", "never grokked", "only step 0"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_draws_every_situation_and_neither_saves_nor_changes_settings(name: str, situation: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = fixture_of(FIGURES[name], situation)
+    before, settings = table.clone(), dict(matplotlib.rcParams)
+    drawn = FIGURES[name].function(table)
+    assert isinstance(drawn, Figure)
+    assert dict(matplotlib.rcParams) == settings
+    assert table.equals(before)
+    FigureCanvasAgg(drawn).draw()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_declares_its_columns_and_refuses_a_table_without_one(name: str) -> None:
+    entry = FIGURES[name]
+    assert entry.facts["needs"]
+    assert entry.facts["takes"]
+    assert entry.facts["source"]
+    table = fixture_of(entry, "one run")
+    for column in entry.facts["needs"]:
+        with pytest.raises(ValueError, match=rf"figure '{name}' needs '{column}'; this table has "):
+            entry.function(table.drop(column))
+    with pytest.raises(ValueError, match=rf"figure '{name}'.*without rows"):
+        entry.function(table.head(0))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_saves_the_same_file_twice_and_leaves_nothing_beside(name: str, suffix: str, tmp_path: Path) -> None:
+    first, second = (style.save(FIGURES[name].function(fixture_of(FIGURES[name], "three runs")), tmp_path / f"{k}{suffix}") for k in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    assert len(first.read_bytes()) > 2000
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"a{suffix}", f"b{suffix}"]
+
+
+@pytest.mark.parametrize("situation", ["one run", "three runs", "never grokked", "only step 0"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_leaves_the_paper(name: str, situation: str) -> None:
+    drawn = FIGURES[name].function(fixture_of(FIGURES[name], situation))
+    box = drawn.get_tightbbox(FigureCanvasAgg(drawn).get_renderer())  # inches, all that is drawn
+    width, height = drawn.get_size_inches()
+    assert box.x0 >= 0
+    assert box.y0 >= 0
+    assert box.x1 <= width
+    assert box.y1 <= height
+
+
+def test_other_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> None:
+    drawn = curves.learning_curves(history())
+    with pytest.raises(ValueError, match=r"got '.*a\.gif'; expected a name that ends in \.png, \.svg, \.pdf"):
+        style.save(drawn, tmp_path / "a.gif")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write there"):
+        style.save(drawn, tmp_path / "file" / "a.png")
+    assert style.save(drawn, tmp_path / "new" / "a.PNG").is_file()
+
+
+def test_a_failed_save_keeps_the_file_that_was_there(tmp_path: Path, monkeypatch: Any) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"before")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    drawn = curves.learning_curves(history())
+    monkeypatch.setattr(drawn, "savefig", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        style.save(drawn, target)
+    assert target.read_bytes() == b"before"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_figures_need_neither_torch_nor_pyplot() -> None:
+    code = "import sys, json; from groklab import registry; registry.entries('figure'); print(json.dumps(sorted(sys.modules)))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert "torch" not in loaded
+    assert "matplotlib.pyplot" not in loaded
+
+
+# — learning curves —
+
+
+def first_step(table: pl.DataFrame, column: str) -> int:
+    return int(table.filter(pl.col(column) >= 0.99)["step"][0])
+
+
+def test_one_run_says_when_it_memorized_and_generalized_and_how_much_later() -> None:
+    table = history()
+    memorized, generalized = first_step(table, "train_accuracy"), first_step(table, "validation_accuracy")
+    text = said(curves.learning_curves(table))
+    assert f"memorized at {memorized:,}" in text
+    assert f"generalized at {generalized:,}" in text
+    assert f"{generalized / memorized:.1f}×" in text
+
+
+def test_the_threshold_moves_the_moments() -> None:
+    table = history()
+    assert "generalized at" in said(curves.learning_curves(table, threshold=0.5))
+    assert said(curves.learning_curves(table, threshold=0.5)) != said(curves.learning_curves(table))
+    half = table.filter(pl.col("validation_accuracy") < 0.55)  # ends below the height at which the delay is written
+    assert "×" in said(curves.learning_curves(half, threshold=0.3))
+    with pytest.raises(ValueError, match=r"threshold=1\.5; expected an accuracy"):
+        curves.learning_curves(table, threshold=1.5)
+
+
+def test_a_run_that_never_grokked_says_so() -> None:
+    text = said(curves.learning_curves(history(generalized=None)))
+    assert "not generalized within 10,000 steps" in text
+    assert "×" not in text
+
+
+def test_seeds_give_medians_with_their_count() -> None:
+    runs = [history(k, stopped=True) for k in range(7)]
+    steps = [first_step(run, "validation_accuracy") for run in runs]
+    text = said(curves.learning_curves(pl.concat([*runs, history(9, generalized=None)])))
+    median = float(np.median([*steps, 10**9]))
+    assert f"generalized at {median:,.0f} (median; 7 of 8 runs)" in text
+    assert "band: 10–90 %" in text
+
+
+def test_no_median_where_half_or_more_are_censored() -> None:
+    table = pl.concat(
+        [*(history(k, group="decay 0") for k in range(2)), *(history(k, generalized=None, group="decay 0") for k in range(5, 7))]
+    )
+    text = said(curves.learning_curves(table))
+    assert "generalized: 2 of 4 seeds within 10,000 steps" in text
+    assert "decay 0" in text
+
+
+def test_no_median_where_a_run_ended_before_it_could_be_known() -> None:
+    table = pl.concat([history(0), history(1), history(2, last=1000)])
+    assert "generalized: 2 of 3 runs within 10,000 steps" in said(curves.learning_curves(table))
+
+
+def test_runs_stopped_early_keep_their_last_value() -> None:
+    early = {"step": np.array([0.0, 1.0, 2.0]), "a": np.array([0.0, 0.5, 1.0])}
+    late = {"step": np.array([0.0, 1.0, 2.0, 3.0, 5.0]), "a": np.zeros(5)}
+    sparse = {"step": np.array([0.0, 2.0, 5.0]), "a": np.full(3, 7.0)}
+    steps, values = curves._on_common_steps([early, late], "a")
+    assert steps.tolist() == [0, 1, 2, 3, 5]
+    assert values.tolist() == [[0, 0.5, 1, 1, 1], [0, 0, 0, 0, 0]]
+    assert curves._on_common_steps([early, late, sparse], "a")[0].tolist() == [0, 2, 5]
+
+
+def test_groups_are_listed_with_their_moments() -> None:
+    table = pl.concat(
+        [*(history(k, group="decay 1") for k in range(3)), *(history(k, generalized=None, group="decay 0") for k in range(3))]
+    )
+    text = said(curves.learning_curves(table))
+    assert "decay 1" in text
+    assert "(3 of 3)" in text
+    assert "0 of 3 in 10,000" in text
+    with pytest.raises(ValueError, match="got 9 groups; expected at most 8"):
+        curves.learning_curves(pl.concat([history(group=f"setting {k}") for k in range(9)]))
+
+
+def test_validation_may_be_absent_and_losses_may_be_zero_or_not_a_number() -> None:
+    nothing = pl.lit(None, dtype=pl.Float64)
+    absent = history().with_columns(validation_accuracy=nothing, validation_loss=nothing)
+    assert "no validation cells" in said(curves.learning_curves(absent))
+    strange = history().with_columns(train_loss=pl.when(pl.col("step") > 100).then(0.0).otherwise(math.nan), validation_loss=math.inf)
+    FigureCanvasAgg(curves.learning_curves(pl.concat([strange, strange.with_columns(run=pl.lit("b"))]))).draw()
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
+    table = history(title="division mod 97")
+    straight = style.save(curves.learning_curves(table), tmp_path / "a.svg")
+    shuffled = style.save(curves.learning_curves(table.sample(fraction=1, shuffle=True, seed=1)), tmp_path / "b.svg")
+    assert straight.read_bytes() == shuffled.read_bytes()
+
+
+@pytest.mark.parametrize("last", [0, 1, 5, 40, 999, 1000, 10**6])
+def test_the_step_axis_has_a_place_for_step_zero(last: int) -> None:
+    axes = Figure().add_subplot()
+    style.set_step_axis(axes, last)
+    places = axes.xaxis.get_transform().transform(np.array([0.0, 1.0, max(last, 2)]))
+    assert np.isfinite(places).all()
+    assert 0 in axes.get_xticks()
+    assert all(0 <= tick <= max(last, 1) for tick in axes.get_xticks())
+
+
+# — operation tables —
+
+
+def panel_pixels(drawn: Figure, number: int, path: Path) -> np.ndarray:
+    """The saved pixels of a panel."""
+    style.save(drawn, path)
+    pixels = np.asarray(matplotlib.image.imread(path))[:, :, :3]
+    box = drawn.axes[number].get_position()
+    height, width = pixels.shape[:2]
+    return pixels[round((1 - box.y1) * height) : round((1 - box.y0) * height), round(box.x0 * width) : round(box.x1 * width)]
+
+
+@pytest.mark.parametrize("n", [47, 97, 113])
+def test_every_cell_is_the_same_square_of_whole_pixels(n: int, tmp_path: Path) -> None:
+    table = cells(n, right=0.5)
+    drawn = tables.operation_table(table)
+    pixels = panel_pixels(drawn, 0, tmp_path / "a.png")
+    side = pixels.shape[0] // n
+    assert pixels.shape[:2] == (side * n, side * n)
+    blocks = pixels.reshape(n, side, n, side, 3)[2:-2, :, 2:-2]  # the frame covers half of the outermost pixel
+    assert (blocks == blocks[:, :1, :, :1]).all()
+    read = cells_module.read(table)
+    wanted = cells_module.colors_of(read, read.answer).reshape(n, n - 1, 3)[2:-2, 1:-2]
+    assert np.abs(blocks[:, 0, :, 0] - wanted).max() < 1 / 128
+
+
+def test_the_verdict_counts_validation_cells_only() -> None:
+    table = cells(11, right=0.5, outliers=4)
+    asked = table.filter(pl.col("split") == "validation")
+    share = float((asked["answer"] == asked["z"]).mean())
+    text = said(tables.operation_table(table))
+    assert f"validation: {100 * share:.1f} % right" in text
+    assert "train, on a wrong label: 4" in text
+    assert "answered as labeled: 4, truly: 0" in text
+    assert "not in the table" in text
+    assert "answers at step 3,770" in text
+
+
+def test_names_are_written_into_small_tables_only() -> None:
+    def inside(n: int, **settings: int) -> int:
+        return len(tables.operation_table(cells(n, right=1.0), **settings).axes[0].texts) - 1  # the x of the corner
+
+    assert inside(7) == 42
+    assert inside(13) == 0
+    assert inside(13, names_up_to=13) == 156
+
+
+def test_a_missing_row_is_a_gap_where_both_sides_share_their_elements() -> None:
+    read = cells_module.read(cells(7))
+    assert read.shape == (7, 7)
+    assert read.columns.min() == 1
+
+
+def test_tables_need_not_be_square_nor_their_names_short() -> None:
+    table = (
+        cells(7, right=0.5)
+        .filter(pl.col("x") < 3)
+        .with_columns(pl.col("y") + 100, y_name="a name far too long for a tick " + pl.col("y_name"))
+    )
+    assert cells_module.read(table).shape == (3, 6)
+    for turned in (table, table.rename({"x": "y", "y": "x", "x_name": "y_name", "y_name": "x_name"})):
+        drawn = tables.operation_table(turned)
+        FigureCanvasAgg(drawn).draw()
+        assert max(len(label.get_text()) for axes in drawn.axes for label in (*axes.get_xticklabels(), *axes.get_yticklabels())) <= 12
+
+
+def test_cells_of_several_steps_and_unknown_splits_are_refused() -> None:
+    with pytest.raises(ValueError, match="42 cells occur more than once"):
+        tables.operation_table(pl.concat([cells(7), cells(7)]))
+    with pytest.raises(ValueError, match="got split 'test'; expected train, validation, unknown"):
+        tables.operation_table(cells(7).with_columns(split=pl.lit("test")))
+
+
+def test_a_table_may_have_one_cell_or_nothing_but_training_cells() -> None:
+    FigureCanvasAgg(tables.operation_table(cells(7).head(1))).draw()
+    assert "no validation cells" in said(tables.operation_table(cells(7, right=1.0).with_columns(split=pl.lit("train"))))
