@@ -1,3 +1,64 @@
-"""groklab: the laboratory for grokking."""
+"""groklab: the laboratory for grokking.
+
+    import groklab as gl
+    run = gl.train(operation="division", train_fraction=0.5)
+    run.summary.generalized_at
+    run.plot()
+
+Read the package in the order of the data:
+
+    config/run → data/operations → data/tables → data/splits → model/transformer → model/losses → measures/* →
+    training/optimizers → training/interventions → training/engine → results/store → analysis/grokking → figures/* →
+    laboratory → cli
+
+Axis letters, everywhere: R runs, B examples, T tokens, H heads, E width, F MLP width, N elements, V vocabulary, P parameters.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from groklab.config.run import Run
+    from groklab.laboratory import StoredRun, continued, load, stored_runs, train
+    from groklab.registry import figure, group, intervention, loss, measure, operation, optimizer, preset, schedule, stop
+
+_HOMES = {
+    "groklab.config.run": ("Run",),
+    "groklab.laboratory": ("StoredRun", "continued", "load", "stored_runs", "train"),
+    "groklab.registry": ("figure", "group", "intervention", "loss", "measure", "operation", "optimizer", "preset", "schedule", "stop"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Run",
+    "StoredRun",
+    "continued",
+    "figure",
+    "group",
+    "intervention",
+    "load",
+    "loss",
+    "measure",
+    "operation",
+    "optimizer",
+    "preset",
+    "schedule",
+    "stop",
+    "stored_runs",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are fetched when they are asked for, so that importing groklab imports nothing."""
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'groklab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -45,6 +45,8 @@ class TrainArguments:
     """Keep the full training state of a complete run, so that it can be continued."""
     figures: bool = True
     """Draw the learning curves and the table into the run's folder."""
+    picture: Path | None = None
+    """Another file for the learning curves, .png, .svg or .pdf."""
 
 
 @dataclass(frozen=True)

@@ -109,8 +109,20 @@ def _train(words: list[str]) -> int:
 
     _load_plugins(words)
     asked = parse(TrainArguments, "train", words, TrainArguments(run=_starting_run(words)))
+    _check_suffix(asked.picture)
     trainer = partial(_lab().train, asked.run.implied(), runs=asked.where.runs, keep_state=asked.keep_state)
-    return _report([_trained(trainer, asked)], asked)
+    result = _trained(trainer, asked)
+    if asked.picture is not None:
+        _draw("learning_curves", [result[0]], asked.picture, None)
+        if not asked.where.json:
+            print(f"picture: {asked.picture}")
+    return _report([result], asked)
+
+
+def _check_suffix(picture: Path | None) -> None:
+    """A picture that could not be written is found before hours of training, not after."""
+    if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"--picture: got {str(picture)!r}; expected a file that ends in .png, .svg or .pdf.")
 
 
 def _starting_run(words: Sequence[str]) -> Run:

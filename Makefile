@@ -1,0 +1,39 @@
+# Every target sets up what it needs: .venv with the locked versions, once. PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo quick lint types test slow bench clean
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/groklab train --preset power_default --picture learning_curves.png
+
+lint: $(READY)
+	$(BIN)/ruff format --check groklab tests benchmarks
+	$(BIN)/ruff check groklab tests benchmarks
+
+types: $(READY)
+	$(BIN)/pyright --pythonpath $(BIN)/python groklab
+
+quick: lint types
+	$(BIN)/python -m pytest -m "not medium and not slow" -n 2
+
+test: lint types
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+slow: $(READY)
+	$(BIN)/python -m pytest -m slow -n 2
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.bench
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis

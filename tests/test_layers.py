@@ -1,0 +1,67 @@
+"""Data flows one way: a stage imports only earlier stages, and the reading half never meets torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "groklab"
+
+EARLIER = {
+    "registry": set(),
+    "config": {"registry"},
+    "data": {"registry", "config"},
+    "model": {"registry", "config", "data"},
+    "measures": {"registry", "config", "data", "model"},
+    "training": {"registry", "config", "data", "model", "measures"},
+    "results": {"registry", "config"},
+    "analysis": {"registry", "config", "data", "results"},
+    "figures": {"registry", "config", "data", "results", "analysis"},
+}
+"""What each stage may import besides itself (docs/design.md); modules at the top of the package may import everything."""
+
+WITHOUT_TORCH = ("registry", "config", "data", "results", "analysis", "figures")
+
+
+def stage_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_stage_imports_only_earlier_stages(path):
+    stage = stage_of(path)
+    if stage not in EARLIER:
+        return
+    allowed = EARLIER[stage] | {stage, "__version__"}
+    used = {name.split(".")[1] for name in imported(path) if name.startswith("groklab.")}
+    assert used <= allowed, f"{stage} may not import {sorted(used - allowed)}"
+    if stage in WITHOUT_TORCH:
+        assert not any(name.split(".")[0] == "torch" for name in imported(path))
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_file_is_over_400_lines(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_no_file_has_a_name_that_hides_what_it_is():
+    hiding = {"utils", "common", "base", "helpers", "misc"}
+    assert not [path for path in PACKAGE.rglob("*.py") if path.stem in hiding]
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import groklab, sys; assert not {'torch', 'numpy', 'polars', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
