@@ -66,8 +66,8 @@ class ContinueArguments:
 class ShowArguments:
     """Print stored runs with their settings and results."""
 
-    which: Runs = ("latest",)
-    """Id, unique prefix of one, path, or latest; with --table none means all."""
+    which: Runs = ()
+    """Id, unique prefix of one, path, or latest, which is meant by none; with --table none means all."""
     table: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Many runs as one table, a row each."""
     output: Path | None = None

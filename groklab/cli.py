@@ -78,7 +78,7 @@ def main(given: Sequence[str] | None = None) -> int:
                 sys.stdout.close()
             return 1
         if isinstance(error, OSError):
-            return _fail(f"{error}. What was stored is intact.", 1)
+            return _fail(f"{str(error).rstrip('.')}. What was stored is intact.", 1)
         return _fail("this machine has not enough memory for it. Choose a smaller network, table or batch.", 1)
     except KeyboardInterrupt:
         return _fail("stopped.", 130)
@@ -141,6 +141,7 @@ def _starting_run(words: Sequence[str]) -> Run:
 
 def _run_in(path: Path) -> Run:
     """The run that a run.json describes: one of a results folder, or just the tree of a run."""
+    from groklab.config.checks import RunError, type_problems
     from groklab.config.run import Run
     from groklab.results.store import RunFolder
 
@@ -155,7 +156,11 @@ def _run_in(path: Path) -> Run:
         return RunFolder(file.parent).run() if file.name == "run.json" else Run.from_dict(content["run"])
     if not isinstance(content, dict):
         raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it holds no run.")
-    return Run.from_dict(content)
+    run = Run.from_dict(content)
+    wrong = type_problems(run)
+    if wrong:
+        raise RunError(wrong)
+    return run
 
 
 def _continue(words: list[str]) -> int:
@@ -303,11 +308,8 @@ def _figure(words: list[str]) -> int:
 def _draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int | None) -> None:
     from groklab.figures.style import save
     from groklab.laboratory import drawn
-    from groklab.results.files import make_folder
 
-    figure = drawn(name, chosen, checkpoint=checkpoint)
-    make_folder(output.parent)
-    save(figure, output)
+    save(drawn(name, chosen, checkpoint=checkpoint), output)
 
 
 def _remove(words: list[str]) -> int:

@@ -20,6 +20,8 @@ from groklab.laboratory import Progress
 TRAIN, VALIDATION = "cyan", "magenta"
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60
+_FRAME = 4
+"""Columns that the panel's border and padding take."""
 
 
 def percent(value: float | None) -> str:
@@ -74,6 +76,8 @@ class Display:
     def __call__(self, progress: Progress) -> None:
         """Take note of an update or an evaluation; draws at most eight times a second, prints at most once a second."""
         now = time.monotonic()
+        if progress.warning:
+            self.console.print(f"warning: {progress.warning}", style="yellow", soft_wrap=True)
         if progress.row is not None:
             self.rows.append(progress.row)
         if self.is_live:
@@ -133,13 +137,12 @@ class Display:
             )
             told = f"{word} at step {reached:,}" if reached is not None else f"not yet {word}"
             grid.add_row("", "", "", Text(told, color if reached is not None else "dim"))
-        speed, left = self._pace(progress)
+        reached, pace = f"step {progress.step:,} of {run.budget.steps:,}", ", ".join(self._pace(progress))
+        free = self.console.width - len(reached) - len(pace) - _FRAME - 4
         bar = Table.grid(padding=(0, 2))
-        bar.add_row(
-            Text(f"step {progress.step:,} of {run.budget.steps:,}"),
-            ProgressBar(total=run.budget.steps, completed=progress.step, width=30),
-            Text(f"{speed}, {left}", "dim"),
-        )
+        for _ in range(3):
+            bar.add_column(no_wrap=True)
+        bar.add_row(reached, ProgressBar(total=run.budget.steps, completed=progress.step, width=max(4, min(30, free))), Text(pace, "dim"))
         return Panel(Group(grid, Text(), bar), title=run.id, title_align="left", expand=False, border_style="dim")
 
     def _curve(self, column: str) -> list[float]:

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groklab import registry
 from groklab.analysis.grokking import Summary, summary
 from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.config.stops import end_of
+from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder, find, folders, packed_answers
 
@@ -44,6 +45,8 @@ class Progress:
     """The step from which this call trains."""
     seconds: float
     """Time since then."""
+    warning: str = ""
+    """Something that the user should know, told once."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -80,9 +83,7 @@ class StoredRun:
     @property
     def steps(self) -> int:
         """Updates made, or the end of the budget where more are stored."""
-        rows = self.folder.history()
-        reached = rows[-1]["step"] if rows else 0
-        ended = end_of(self.run, _in_sequence(rows), reached)
+        ended, reached = _end_and_reached(self.folder, self.run)
         return reached if ended is None else ended
 
     @property
@@ -101,9 +102,10 @@ class StoredRun:
     def status(self) -> str:
         """running | interrupted | complete | diverged | damaged; complete also where a smaller budget's end is stored."""
         stored = self.folder.status()
-        rows = self.folder.history()
-        is_reached = bool(rows) and end_of(self.run, _in_sequence(rows), rows[-1]["step"]) is not None
-        return "complete" if stored == "interrupted" and is_reached else stored
+        if stored not in ("running", "interrupted", "diverged"):
+            return stored
+        ended, reached = _end_and_reached(self.folder, self.run)
+        return "complete" if ended is not None and (ended < reached or stored != "running") else stored
 
     def answers(self, step: int | None = None) -> polars.DataFrame:
         """The table's cells with the network's answers at a checkpoint, the last by default."""
@@ -163,19 +165,20 @@ def train(
     """
     asked = Run.of(run, **fields)
     folder = RunFolder(Path(runs) / asked.check().id)
-    stops, has_told = should_stop or (lambda: False), False
+    tell = Telling(on_begin or _say_nothing, on_progress or _say_nothing, should_stop or (lambda: False))
+    has_told = False
     while True:
         done = _stored(folder, asked)
         if done is not None:
             return done
         check(asked)
-        if on_begin is not None and folder.exists:
-            on_begin(folder.history())
         try:
-            return _train_missing(folder, asked, on_progress, stops, keep_state)
+            return _train_missing(folder, asked, tell, keep_state)
         except InProgressError as error:
-            if not wait or stops():
+            if not wait:
                 raise
+            if tell.should_stop():
+                raise KeyboardInterrupt from None
             if on_wait is not None and not has_told:
                 on_wait(f"{error} Waiting for it.")
                 has_told = True
@@ -186,53 +189,72 @@ def _stored(folder: RunFolder, asked: Run) -> StoredRun | None:
     """The stored results, if they reach as far as asked."""
     if not folder.exists:
         return None
-    description = folder.description()
-    rows = folder.history()
-    reached = rows[-1]["step"] if rows else 0
-    if description["status"] == "diverged":
+    status = folder.description()["status"]
+    ended, reached = _end_and_reached(folder, asked)
+    if status == "diverged" or (status == "complete" and ended is not None):
         return StoredRun(folder, asked)
-    if not rows or end_of(asked, _in_sequence(rows), reached) is None:
-        return None
-    if folder.status() == "running":  # a larger budget is being trained by another process: what is asked for is there already
-        return StoredRun(folder, asked)
-    if description["status"] != "complete" and end_of(asked, _in_sequence(rows), reached) == reached:
-        return None  # killed between the last evaluation and the end: the end has still to be written
-    return StoredRun(folder, asked)
+    # Where a process is at the end just now, or was killed there, the last checkpoint may still be missing.
+    return StoredRun(folder, asked) if ended is not None and ended < reached else None
+
+
+def _end_and_reached(folder: RunFolder, run: Run) -> tuple[int | None, int]:
+    """Where a run ends in what is stored of it, if it does, and how far that reaches."""
+    rows, reached = folder.history(), folder.reached()
+    return end_of(run, _in_sequence(rows), reached) if rows else None, reached
 
 
 def _in_sequence(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if not row.get("extra")]
 
 
-def _train_missing(
-    folder: RunFolder, asked: Run, on_progress: Callable[[Progress], None] | None, should_stop: Callable[[], bool], keep_state: bool
-) -> StoredRun:
+def _say_nothing(what: Any) -> None:
+    """Tell nobody."""
+
+
+class Telling(NamedTuple):
+    """Whom to tell what while training."""
+
+    begin: Callable[[list[dict[str, Any]]], None]
+    progress: Callable[[Progress], None]
+    should_stop: Callable[[], bool]
+
+
+def _train_missing(folder: RunFolder, asked: Run, tell: Telling, keep_state: bool) -> StoredRun:
     from groklab.results.files import make_folder
     from groklab.training import engine
 
     make_folder(folder.path)
     with Lock(folder.path) as lock:
+        done = _stored(folder, asked)
+        if done is not None:  # another process came to the end between our look and our lock
+            return done
         folder.clean()
-        past = _past(folder, asked)
-        wall_before = folder.rows()[-1].get("wall_time", 0.0) if folder.rows() else 0.0
+        past = _past(folder)
+        began_at = past.state.step if past.state is not None else 0
+        if past.state is not None and end_of(asked, past.rows, began_at) is not None:
+            if end_of(folder.run(), past.rows, began_at) is not None:  # killed before it could say that it was complete
+                folder.update(status="complete")
+            return StoredRun(folder, asked)
+        stored = folder.rows()
+        tell.begin(stored)
+        wall_before = stored[-1].get("wall_time", 0.0) if stored else 0.0
         if not folder.exists:
             folder.create(asked, engine.parameter_counts(asked))
-        began_at = past.state.step if past.state is not None else 0
         folder.update_budget(asked)
         folder.update(status="running", message="", segments=[*folder.description()["segments"], engine.segment(asked, began_at)])
         recorder = _Recorder(folder, lock, began_at, wall_before, keep_state)
         for event in engine.train([asked], pasts=[past]):
             progress = recorder.take(event, asked)
-            if progress is not None and on_progress is not None:
-                on_progress(progress)
-            if isinstance(event, engine.Advanced) and should_stop() and not recorder.is_at_end(asked):
+            if progress is not None:
+                tell.progress(progress)
+            if isinstance(event, engine.Advanced) and tell.should_stop() and _end_and_reached(folder, asked)[0] is None:
                 recorder.save(event)
                 folder.update(status="interrupted")
                 raise Interrupted(StoredRun(folder, asked), event.step)
     return StoredRun(folder, asked)
 
 
-def _past(folder: RunFolder, asked: Run) -> Past:
+def _past(folder: RunFolder) -> Past:
     """Where training goes on: at the stored state, with the history up to it; at the beginning where there is none."""
     from groklab.training.batches import State
     from groklab.training.engine import Past
@@ -253,6 +275,7 @@ class _Recorder:
         self.folder, self.lock, self.began_at, self.wall_before, self.keep_state = folder, lock, began_at, wall_before, keep_state
         self.began = self.saved = time.perf_counter()
         self.newest: engine.Advanced | None = None
+        self.pause = STATE_INTERVAL
 
     def take(self, event: engine.Event, run: Run) -> Progress | None:
         """Store one event; what to tell of it."""
@@ -271,24 +294,29 @@ class _Recorder:
             return None
         if isinstance(event, engine.Advanced):
             self.newest = event
-            if now - self.saved > STATE_INTERVAL:
+            if now - self.saved > self.pause:
                 self.save(event)
             return Progress(run, event.step, None, self.began_at, now - self.began)
+        self.lock.confirm()
+        if isinstance(event, engine.Noted):
+            self.folder.update(warnings=[*self.folder.description().get("warnings", []), event.message])
+            return Progress(run, event.step, None, self.began_at, now - self.began, event.message)
         if self.newest is not None and event.status == "complete" and self.keep_state:
             self.save(self.newest)
         self.folder.update(status=event.status, message=event.message)
+        if event.status == "complete" and not self.keep_state:
+            self.folder.remove_state()
         return None
 
     def save(self, event: engine.Advanced) -> None:
         """Store the full state at this step."""
         self.lock.confirm()
         state = event.state()
+        began = time.perf_counter()
         self.folder.write_state(state.step, state.arrays)
         self.saved = time.perf_counter()
-
-    def is_at_end(self, run: Run) -> bool:
-        """Whether the step just made is the last, so that there is nothing to interrupt."""
-        return self.newest is not None and self.newest.step >= run.budget.steps
+        # A state may be large (grokfast_ma keeps a hundred gradients): saving takes at most a twentieth of the time.
+        self.pause = max(STATE_INTERVAL, 20 * (self.saved - began))
 
 
 def load(text: str, *, runs: str | Path = "runs") -> StoredRun:
@@ -300,6 +328,11 @@ def load(text: str, *, runs: str | Path = "runs") -> StoredRun:
 def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None, **options: Any) -> StoredRun:
     """A stored run trained on: to its own budget, or to another number of steps."""
     stored = load(text, runs=runs)
+    if stored.run.id != stored.id:
+        raise StoreError(
+            f"{stored.folder.path} holds the results of {stored.id}, but its settings, table and plugins are those of {stored.run.id}: one "
+            "of them was changed. Nothing was changed now. Restore them, or train the other run on its own."
+        )
     root = stored.folder.path.parent
     run = stored.run if steps is None else stored.run.replace(steps=steps, stop=_stop_for(stored, steps))
     return train(run, runs=root, **options)
@@ -307,9 +340,7 @@ def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None,
 
 def _stop_for(stored: StoredRun, steps: int) -> str:
     """More steps for a run that its stop rule has already ended means: go on all the same."""
-    rows = stored.folder.history()
-    reached = rows[-1]["step"] if rows else 0
-    ended = end_of(stored.run.replace(steps=steps), _in_sequence(rows), reached)
+    ended, reached = _end_and_reached(stored.folder, stored.run.replace(steps=steps))
     return "never" if ended is not None and ended <= reached < steps else stored.run.budget.stop
 
 

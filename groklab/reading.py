@@ -23,7 +23,7 @@ from groklab.config.run import Run, Task, leaves
 from groklab.display import percent
 from groklab.laboratory import StoredRun, load, stored_runs
 from groklab.results.files import StoreError
-from groklab.results.store import RunFolder
+from groklab.results.store import RunFolder, empty_folders, find
 from groklab.results.tables import write_table
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def show(asked: ShowArguments) -> int:
     """Stored runs with settings and results, one after the other or as one table."""
     if asked.table or asked.output is not None:
         return _show_table(asked)
-    chosen = [load(text, runs=asked.where.runs) for text in asked.which]
+    chosen = [load(text, runs=asked.where.runs) for text in asked.which or ("latest",)]
     if asked.where.json:
         found = [{**run.to_dict(), **_stored_facts(run)} for run in chosen]
         _print_json(found[0] if len(found) == 1 else {"runs": found})
@@ -89,6 +89,8 @@ def _sheet(run: StoredRun) -> Screen:
             f"from step {segment['from_step']:,}",
             f"groklab {segment['groklab']}, torch {segment['torch']}, {segment['device']}, {segment['began']}",
         )
+    for warning in run.folder.description().get("warnings", []):
+        screen.add_row("warning", warning)
     screen.add_row("folder", str(run.folder.path))
     return screen
 
@@ -105,7 +107,7 @@ def _few(steps: Sequence[int]) -> str:
 
 
 def _show_table(asked: ShowArguments) -> int:
-    stored = stored_runs(asked.where.runs) if asked.which == ("latest",) else [load(t, runs=asked.where.runs).folder for t in asked.which]
+    stored = [find(asked.where.runs, text) for text in asked.which] or stored_runs(asked.where.runs)
     table = runs_table(stored)
     if asked.output is not None:
         write_table(table, asked.output)
@@ -301,30 +303,33 @@ def _cell(answers: Mapping[tuple[int, int], int], names: Sequence[str], x: int, 
 # — remove —
 
 
+def _is_agreed(chosen: Sequence[RunFolder]) -> bool:
+    """Whether the user wants these runs removed, asked on standard error."""
+    if not is_terminal():
+        raise ValueError(f"remove: got {_counted(chosen)} and nobody to ask; expected --yes. Nothing was removed.")
+    for folder in chosen:
+        print(f"  {folder.id} ({folder.status()})", file=sys.stderr)  # noqa: T201
+    print(f"Remove {_counted(chosen)} for good? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _counted(chosen: Sequence[RunFolder]) -> str:
+    return f"{len(chosen)} run{'s' * (len(chosen) != 1)}"
+
+
 def remove(asked: RemoveArguments) -> int:
     """Delete runs, after asking."""
-    from groklab.results.store import find
-
     if not asked.which and not asked.prune:
         raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or --prune.")
     chosen = [find(asked.where.runs, text) for text in asked.which]
     if asked.prune:
-        chosen += [folder for folder in stored_runs(asked.where.runs) if folder.status() in ("damaged", "diverged")]
-        chosen += [
-            RunFolder(path) for path in sorted(asked.where.runs.glob("*-f*-s*-*")) if path.is_dir() and not (path / "run.json").exists()
-        ]
+        stored = stored_runs(asked.where.runs)
+        states = runs_table(stored)["status"]
+        chosen += [folder for folder, state in zip(stored, states, strict=True) if state in ("damaged", "diverged")]
+        chosen += empty_folders(asked.where.runs)
     chosen = list({folder.path.resolve(): folder for folder in chosen}.values())
-    if not chosen:
-        print("nothing to remove.")  # noqa: T201
-        return 0
-    if not asked.yes:
-        if not is_terminal():
-            raise ValueError(f"remove: got {len(chosen)} runs and nobody to ask; expected --yes. Nothing was removed.")
-        for folder in chosen:
-            print(f"  {folder.id} ({folder.status()})")  # noqa: T201
-        if input(f"Remove {len(chosen)} run{'s' * (len(chosen) > 1)} for good? [y/N] ").strip().lower() not in ("y", "yes"):
-            print("nothing was removed.")  # noqa: T201
-            return 0
+    if not asked.yes and chosen and not _is_agreed(chosen):
+        chosen = []
     removed: list[str] = []
     refused: list[str] = []
     for folder in chosen:
@@ -336,7 +341,7 @@ def remove(asked: RemoveArguments) -> int:
     if asked.where.json:
         _print_json({"removed": removed, "refused": refused})
     else:
-        print("\n".join(f"removed {name}" for name in removed))  # noqa: T201
+        print("\n".join(f"removed {name}" for name in removed) or "nothing was removed.")  # noqa: T201
     if refused:
         raise StoreError("; ".join(refused))
     return 0

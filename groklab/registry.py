@@ -18,11 +18,11 @@ import ast
 import difflib
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
 import sys
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,13 +75,14 @@ class Entry:
             name: parameter.default
             for name, parameter in inspect.signature(self.function).parameters.items()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in hidden
-        }
+        } | dict(self.facts.get("more_settings", {}))
 
 
 _entries: dict[str, dict[str, Entry]] = {kind: {} for kind in HOMES}
 _loaded: set[str] = set()
 _plugin_being_loaded: list[tuple[Path, str]] = []
-_plugins: dict[str, Path] = {}
+#: hash of a plugin -> its source as it was imported, and what it registered
+_plugins: dict[str, tuple[bytes, list[Entry]]] = {}
 
 
 def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
@@ -91,19 +92,23 @@ def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
             raise ValueError(f"{kind} name {name!r} is not in snake_case.")
         if not (function.__doc__ or "").strip():
             raise ValueError(f"{kind} {name!r} has no docstring; its first sentence is shown by `groklab list {kind}s`.")
-        present = _entries[kind].get(name)
-        if present is not None and not _is_reload(present.function, function):
-            raise ValueError(f"{kind} {name!r} is already registered by {present.function.__module__}; choose another name.")
         plugin, source = _plugin_being_loaded[-1] if _plugin_being_loaded else (None, None)
+        present = _entries[kind].get(name)
+        if present is not None and not _is_reload(present, function, plugin):
+            raise ValueError(
+                f"{kind} {name!r} is already registered by {present.plugin or present.function.__module__}; choose another name."
+            )
         _entries[kind][name] = Entry(kind, name, function, facts, plugin, source)
         return function
 
     return decorate
 
 
-def _is_reload(old: Function, new: Function) -> bool:
-    """A module executed again (importlib.reload, a notebook cell) may replace its own entry, but nobody else's."""
-    return (old.__module__, old.__qualname__) == (new.__module__, new.__qualname__)
+def _is_reload(old: Entry, new: Function, plugin: Path | None) -> bool:
+    """A module executed again (importlib.reload, a notebook cell) or edited (a plugin) may replace its own entry, but nobody else's."""
+    if plugin is not None and old.plugin is not None:
+        return plugin_stem(plugin) == plugin_stem(old.plugin)
+    return (old.function.__module__, old.function.__qualname__) == (new.__module__, new.__qualname__)
 
 
 def operation(**facts: Any) -> Callable[[Function], Function]:
@@ -142,8 +147,34 @@ def schedule(**facts: Any) -> Callable[[Function], Function]:
 
 
 def intervention(**facts: Any) -> Callable[[Function], Function]:
-    """Register a change to training at one point: ``at="forward" | "gradient" | "update" | "weights"``."""
-    return _register("intervention", **facts)
+    """Register a change to training at one point: ``at="forward" | "activations" | "gradient" | "update" | "weights"``.
+
+    The function is ``(value, *, settings) -> value`` or ``(value, memory, *, settings) -> (value, memory)``; a keyword ``moment``
+    is given what it may know, and every intervention also takes the settings ``start`` and ``stop`` (see training/interventions.py).
+    """
+    points = ("forward", "activations", "gradient", "update", "weights")
+    if facts.get("at") not in points:
+        raise ValueError(f"intervention: got at={facts.get('at')!r}; expected one of {', '.join(points)}.")
+    own_check = facts.pop("check", None)
+
+    def check(settings: Mapping[str, Any], **context: Any) -> list[str]:
+        return _window_problems(settings) + (list(own_check(settings, **context)) if own_check is not None else [])
+
+    more = {"start": 0, "stop": None}
+    return _register("intervention", check=check, not_settings=("moment", "name"), more_settings=more, **facts)
+
+
+def _window_problems(settings: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the steps at which an intervention is switched on and off."""
+    start, stop_at = settings["start"], settings["stop"]
+    problems = [
+        f"{name}: got {value!r}; expected a whole number of steps, at least 0."
+        for name, value in (("start", start), ("stop", stop_at))
+        if not (name == "stop" and value is None) and (not isinstance(value, int) or isinstance(value, bool) or value < 0)
+    ]
+    if not problems and stop_at is not None and stop_at <= start:
+        problems.append(f"stop: got {stop_at}; expected a step after start={start}, at which it is switched on.")
+    return problems
 
 
 def stop(**facts: Any) -> Callable[[Function], Function]:
@@ -179,11 +210,11 @@ def claim(**facts: Any) -> Callable[[Function], Function]:
 def entries(kind: str) -> dict[str, Entry]:
     """All entries of a kind by name, the built-in ones loaded first; kinds are the keys of ``HOMES``."""
     if kind not in _loaded:
-        _loaded.add(kind)
         for home in HOMES[kind]:
             package = importlib.import_module(home)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{home}.{module.name}")
+        _loaded.add(kind)
     return dict(sorted(_entries[kind].items()))
 
 
@@ -304,7 +335,7 @@ def call_problems(kind: str, text: str, **context: Any) -> list[str]:
     problems: list[str] = []
     known = entry.settings
     if call.arguments:
-        problems.append(f"{call.name}: got {call.arguments[0]!r} without a name; settings are given by name, as in setting=1.")
+        problems.append(f"{call.name}: got {call.arguments[0]!r} without a name; expected settings by name, as in setting=1.")
     for setting in dict(call.settings):
         if setting not in known:
             hint = nearest(setting, list(known)) if known else "It has none."
@@ -328,31 +359,42 @@ def _like(default: Any, value: Any) -> Any:
 def load_plugin(file: str | Path) -> Path:
     """Import a user's file so that what it registers can be named; the same content is imported once.
 
-    ValueError where the file is missing or fails, with its own message.
+    Another version of a file takes the place of the one before. ValueError where the file is missing or fails, with its own message.
     """
     path = Path(file).resolve()
     if not path.is_file():
         raise ValueError(f"plugin: got {str(file)!r}; expected a Python file. No such file.")
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    source = path.read_bytes()
+    content = hashlib.sha256(source).hexdigest()[:16]
     if content in _plugins:
-        return _plugins[content]
-    specification = importlib.util.spec_from_file_location(f"groklab_plugin_{content[:16]}", path)
-    assert specification is not None, "a file that exists has a specification"
-    assert specification.loader is not None, "and a loader"
-    module = importlib.util.module_from_spec(specification)
+        for entry in _plugins[content][1]:
+            _entries[entry.kind][entry.name] = entry
+        return path
+    module = types.ModuleType(f"groklab_plugin_{content}")
+    module.__file__ = str(path)
+    for kind in ("operation", "group"):
+        entries(kind)  # a clash with a built-in name is found now, not at the first look-up
     before = {kind: dict(names) for kind, names in _entries.items()}
     sys.modules[module.__name__] = module
-    _plugin_being_loaded.append((path, content[:16]))
+    _plugin_being_loaded.append((path, content))
     try:
-        for kind in ("operation", "group"):
-            entries(kind)  # a clash with a built-in name is found now, not at the first look-up
-        specification.loader.exec_module(module)
+        exec(compile(source, path, "exec"), module.__dict__)  # not by an importer, whose cache may hold the version of a second ago
     except Exception as error:
         del sys.modules[module.__name__]
         for kind, names in before.items():
-            _entries[kind] = names | {n: e for n, e in _entries[kind].items() if e.plugin != path and n not in names}
+            _entries[kind] = {name: entry for name, entry in _entries[kind].items() if entry.plugin is None} | names
         raise ValueError(f"plugin {path.name}: {type(error).__name__}: {error}. Nothing of it was registered.") from error
     finally:
         _plugin_being_loaded.pop()
-    _plugins[content] = path
+    _plugins[content] = source, [entry for names in _entries.values() for entry in names.values() if entry.source_hash == content]
     return path
+
+
+def plugin_source(source_hash: str) -> bytes:
+    """The plugin of that hash as it was imported, whatever has become of its file."""
+    return _plugins[source_hash][0]
+
+
+def plugin_stem(path: Path) -> str:
+    """Name of a plugin without its ending and without the hash that copies of it carry."""
+    return re.sub(r"-[0-9a-f]{16}$", "", path.stem)

@@ -5,10 +5,12 @@ import itertools
 import pytest
 import torch
 
+from groklab import registry
 from groklab.config.run import Model, Run
 from groklab.model import batched, transformer
 from groklab.model.losses import cross_entropy
 from groklab.model.parameters import Parameters, initial_parameters, parameters_from
+from groklab.model.passes import pass_of
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-4}
 """Rounding of sums of a few hundred terms of order one to ten, with a wide margin."""
@@ -16,21 +18,19 @@ TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-4}
 
 def network_of(n=11, R=1, dtype=torch.float64, **fields):
     run = Run.of(**{"width": 16, "heads": 4, **fields})
-    layout = transformer.transformer(run, n)
+    call = registry.parse_call(run.model.architecture)
+    layout = registry.look_up("architecture", call.name).function(run, n, **dict(call.settings))
     flat = torch.cat([initial_parameters(layout, seed, dtype=dtype).flat for seed in range(R)])
     return run.model, Parameters(layout, flat.requires_grad_())
 
 
-def both(model, parameters, a, b, n):
+def both(model, parameters, a, b, n, *, shared=True):
     """Logits of the fast and of the readable network, (R, B, N) each."""
-    fast = batched.forward(parameters, model, batched.examples(a, b, n), n)
-    readable = [
-        transformer.forward(
-            {name: view[r] for name, view in parameters.items()}, model, transformer.tokens(a[r], b[r], n, begin_token=model.begin_token)
-        )
-        for r in range(a.shape[0])
-    ]
-    return fast, torch.stack(readable)
+    entry = registry.look_up("architecture", registry.parse_call(model.architecture).name)
+    fast = pass_of(entry)(parameters, model, batched.examples(a, b, n, shared=shared), n)
+    readable = pass_of(entry, "reference")
+    runs = [{name: view[r] for name, view in parameters.items()} for r in range(a.shape[0])]
+    return fast, torch.stack([readable(p, model, a[r], b[r], n) for r, p in enumerate(runs)])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,40 @@ def test_batched_equals_the_reference_for_every_other_field(positions, activatio
     model, parameters = network_of(n, 2, positions=positions, activation=activation, biases=biases, mlp_width=24, heads=2)
     a, b = (torch.randint(n, (2, 9), generator=torch.Generator().manual_seed(s)) for s in (0, 1))
     torch.testing.assert_close(*both(model, parameters, a, b, n), rtol=0, atol=TOLERANCE[torch.float64])
+
+
+@pytest.mark.parametrize("fields", [{"operator_token": False, "begin_token": True}, {"attention": "uniform"}, {"mlp_biases": True}])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_batched_equals_the_reference_for_the_transformer_s_variants(fields, layers):
+    n = 7
+    model, parameters = network_of(n, 2, layers=layers, **fields)
+    a, b = (torch.randint(n, (2, 9), generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    torch.testing.assert_close(*both(model, parameters, a, b, n), rtol=0, atol=TOLERANCE[torch.float64])
+
+
+@pytest.mark.parametrize("inputs", ["concatenated", "summed", "one_hot"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("activation", "biases", "R"), [("relu", False, 1), ("quadratic", True, 3)])
+def test_the_batched_mlp_equals_its_reference_in_logits_and_gradients(inputs, layers, activation, biases, R):
+    n = 7
+    width = {} if inputs == "one_hot" else {"width": 12}
+    architecture = f"mlp(inputs={inputs!r})"
+    model, parameters = network_of(
+        n, R, **{"width": 128, **width}, architecture=architecture, layers=layers, activation=activation, biases=biases, mlp_width=10
+    )
+    a, b, answers = (torch.randint(n, (R, 30), generator=torch.Generator().manual_seed(s)) for s in range(3))
+    fast, readable = both(model, parameters, a, b, n)
+    torch.testing.assert_close(fast, readable, rtol=0, atol=TOLERANCE[torch.float64])
+    gradients = [torch.autograd.grad(cross_entropy(logits, answers).mean(-1).sum(), parameters.flat)[0] for logits in (fast, readable)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=TOLERANCE[torch.float64])
+
+
+@pytest.mark.parametrize(("layers", "begin_token", "R"), [(1, False, 1), (2, True, 2), (3, False, 2)])
+def test_the_unshared_path_equals_the_reference(layers, begin_token, R):
+    n = 7
+    model, parameters = network_of(n, R, layers=layers, begin_token=begin_token)
+    a, b = (torch.randint(n, (R, 9), generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    torch.testing.assert_close(*both(model, parameters, a, b, n, shared=False), rtol=0, atol=TOLERANCE[torch.float64])
 
 
 @pytest.mark.parametrize("B", [1, 5, 200])

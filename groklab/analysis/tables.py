@@ -12,7 +12,7 @@ from groklab.analysis.grokking import summary
 from groklab.config.run import Run
 from groklab.data.splits import Split, split_of
 from groklab.data.tables import Table, table_of
-from groklab.results.files import StoreError
+from groklab.results.files import DamagedError, StoreError
 from groklab.results.store import RunFolder, unpacked_answers
 
 
@@ -65,10 +65,11 @@ def runs_table(stored: Sequence[RunFolder]) -> pl.DataFrame:
 
 def _run_row(folder: RunFolder) -> dict[str, Any]:
     try:
-        run, rows = folder.run(), folder.history()
-    except StoreError:
+        run, rows, steps = folder.settings(), folder.history(), folder.reached()
+    except DamagedError:
         return {"id": folder.id, "status": "damaged"}
-    steps = rows[-1]["step"] if rows else 0
+    except StoreError:
+        return {"id": folder.id, "status": folder.status()}
     result = summary(rows, steps=steps, threshold=run.budget.threshold).to_dict()
     fields = {name: str(value) if isinstance(value, (tuple, str)) or name in _MIXED else value for name, value in run.flat().items()}
     return {"id": folder.id, "status": folder.status(), **result, **{k: v for k, v in fields.items() if k not in result}}

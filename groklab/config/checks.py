@@ -70,18 +70,30 @@ def fraction(*, one_allowed: bool = False) -> Check:
 
 def field_problems(part: Any) -> list[FieldError]:
     """Fields of a dataclass whose type or range is wrong; a field's range is the ``check`` in its metadata."""
-    hints = typing.get_type_hints(type(part))
-    problems: list[FieldError] = []
+    problems = type_problems(part)
+    wrong = {problem.field for problem in problems}
     for leaf in dataclasses.fields(part):
-        value = getattr(part, leaf.name)
-        if not matches(value, hints[leaf.name]):
-            problems.append(FieldError(leaf.name, value, described(hints[leaf.name])))
+        if leaf.name in wrong:
             continue
+        value = getattr(part, leaf.name)
         check: Check | None = leaf.metadata.get("check")
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         expected = check(value) if check is not None and is_number else None
         if expected:
             problems.append(FieldError(leaf.name, value, expected))
+    return problems
+
+
+def type_problems(part: Any) -> list[FieldError]:
+    """Fields of a dataclass, and of those that it holds, whose type is wrong."""
+    hints = typing.get_type_hints(type(part))
+    problems: list[FieldError] = []
+    for leaf in dataclasses.fields(part):
+        value = getattr(part, leaf.name)
+        if dataclasses.is_dataclass(value):
+            problems += type_problems(value)
+        elif not matches(value, hints[leaf.name]):
+            problems.append(FieldError(leaf.name, value, described(hints[leaf.name])))
     return problems
 
 

@@ -20,6 +20,7 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
         yield FieldError("width", model.width, "an even number with sinusoidal positions", "Add 1, or choose positions learned or none.")
     if not isinstance(task.outliers, int) and not 0 < task.outliers < 1 and "outliers" not in wrong:
         yield FieldError("outliers", task.outliers, "a whole number of cells, or a share of the training cells in (0, 1)")
+        wrong = wrong | {"outliers"}
     if "betas" not in wrong and not all(0 <= beta < 1 for beta in training.betas):
         yield FieldError("betas", training.betas, "two numbers in [0, 1)")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(budget.device)):
@@ -29,9 +30,10 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
         if name not in wrong:
             for problem in registry.call_problems(kind, text, **({"run": run} if kind in _NEED_RUN else {})):
                 yield FieldError(name, text, problem=problem)
-    names = [text.split("(")[0].strip() for text in training.interventions]
-    for repeated in sorted({n for n in names if names.count(n) > 1}):
-        yield FieldError("interventions", repeated, "each intervention once", "Merge the settings into one call.")
+    for field, kind, texts in (("interventions", "intervention", training.interventions), ("measures", "measure", budget.measures)):
+        names = [text.split("(")[0].strip() for text in texts] if field not in wrong else []
+        for repeated in sorted({n for n in names if names.count(n) > 1}):
+            yield FieldError(field, repeated, f"each {kind} once", "Merge the settings into one call.")
 
 
 _NEED_RUN = ("optimizer", "intervention", "architecture", "schedule", "loss", "measure")

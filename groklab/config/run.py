@@ -78,9 +78,17 @@ class Model:
     activation: Literal["relu", "gelu", "quadratic"] = "relu"
     """Nonlinearity of the MLP; quadratic is x²."""
     biases: bool = False
-    """Whether the linear layers have biases (LayerNorm always has one)."""
+    """Whether all linear layers have biases (LayerNorm always has one)."""
+    mlp_biases: bool = False
+    """Whether the linear layers of the MLPs have biases."""
     begin_token: bool = False
     """Whether a begin token stands in front of the equation."""
+    operator_token: bool = True
+    """Whether ∘ is a token; without it the network reads a b = (Nanda et al. 2023)."""
+    attention: Literal["learned", "frozen", "uniform"] = "learned"
+    """learned; frozen: queries and keys stay as they began; uniform: the mean over the tokens seen, without queries and keys (Zhong et al. 2023)."""
+    initialization: Literal["torch", "normal", "nanda", "gromov"] = "torch"
+    """PyTorch's default; normal: N(0, 1/fan-in), biases 0; nanda: N(0, 1/width), output N(0, 1/vocabulary), biases 0; gromov: standard deviation 0.5 / (2 F)^⅓."""
     initial_scale: float = field(default=1.0, metadata={"check": positive()})
     """Factor on every initial parameter (Liu et al. 2023, Omnigrok)."""
 
@@ -249,6 +257,8 @@ class Run:
         for name, kind in (("optimizer", "optimizer"), ("schedule", "schedule"), ("loss", "loss"), ("architecture", "architecture")):
             if name in kept:
                 kept[name] = registry.canonical_call(kind, kept[name])
+                if kept[name] == Run().flat()[name]:  # the default written another way, as in adamw( )
+                    del kept[name]
         if "interventions" in kept:
             kept["interventions"] = [registry.canonical_call("intervention", call) for call in kept["interventions"]]
         entry = registry.look_up("operation", values["operation"])

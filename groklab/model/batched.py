@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,29 +18,37 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groklab.config.run import Model
-from groklab.model.transformer import activation, sinusoidal
+from groklab.model.transformer import See, activation, sinusoidal, unchanged
 
 
-class Examples(NamedTuple):
+@dataclass(frozen=True)
+class Examples:
     """Which elements have rows, and which row each example uses."""
 
     a: Int[Tensor, "R A"]
     """Elements that have a row at position a."""
-    a_index: Int[Tensor, "R B"]
+    a_index: Int[Tensor, "R B"] | None
+    """None: every example has rows of its own."""
     b: Int[Tensor, "R A2"]
-    b_index: Int[Tensor, "R B"]
+    b_index: Int[Tensor, "R B"] | None
+    count: int
+    """B."""
 
 
-def examples(a: Int[Tensor, "R B"], b: Int[Tensor, "R B"], n: int) -> Examples:
+def examples(a: Int[Tensor, "R B"], b: Int[Tensor, "R B"], n: int, *, shared: bool = True) -> Examples:
     """Rows for the elements of these examples: all n, or, for one run and few examples, those that occur.
 
-    The choice depends on the examples alone, so that a run's numbers do not depend on its neighbours.
+    The choice depends on the examples alone, so that a run's numbers do not depend on its neighbours. Without sharing every
+    example has rows of its own at every position, as dropout needs them.
     """
+    B = a.shape[1]
+    if not shared:
+        return Examples(a, None, b, None, B)
     if a.shape[0] == 1 and a.shape[1] < 3 * n:
         (a_rows, a_index), (b_rows, b_index) = (torch.unique(side, return_inverse=True) for side in (a, b))
-        return Examples(a_rows[None], a_index, b_rows[None], b_index)
+        return Examples(a_rows[None], a_index, b_rows[None], b_index, B)
     every = torch.arange(n, device=a.device).expand(a.shape[0], n)
-    return Examples(every, a, every, b)
+    return Examples(every, a, every, b, B)
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def _for_examples(rows: Tensor, position: _Position, count: int) -> Tensor:
         return _for_prefix(rows, count)
     R, m = rows.shape[:2]
     if R == 1:
-        return rows[0].index_select(0, position.index[0])[None]
+        return rows.squeeze(0).index_select(0, position.index.squeeze(0))[None]
     offset = torch.arange(R, device=rows.device)[:, None] * m
     return rows.flatten(0, 1).index_select(0, (position.index + offset).flatten()).unflatten(0, (R, count))
 
@@ -85,8 +92,9 @@ def _for_prefix(rows: Tensor, count: int) -> Tensor:
 def linear(p: Mapping[str, Tensor], x: Float[Tensor, "R M I"], name: str) -> Float[Tensor, "R M O"]:
     """x Wᵀ + bias for every run."""
     weight, bias = p[name], p.get(f"{name}_bias")
-    if x.shape[0] == 1:  # a plain matrix product is faster than a batch of one
-        return F.linear(x[0], weight[0], None if bias is None else bias[0])[None]
+    if x.shape[0] == 1:
+        # A plain matrix product is faster than a batch of one; squeeze, because the gradient of [0] fills a block with zeros.
+        return F.linear(x.squeeze(0), weight.squeeze(0), None if bias is None else bias.squeeze(0))[None]
     product = x @ weight.transpose(1, 2)
     return product if bias is None else product + bias[:, None]
 
@@ -95,34 +103,38 @@ def norm(p: Mapping[str, Tensor], x: Float[Tensor, "R M E"], name: str) -> Float
     """LayerNorm with every run's own gain and bias."""
     gain, bias = p[f"{name}.gain"], p[f"{name}.bias"]
     if x.shape[0] == 1:
-        return F.layer_norm(x, x.shape[-1:], gain[0], bias[0], eps=1e-5)
+        return F.layer_norm(x, x.shape[-1:], gain.squeeze(0), bias.squeeze(0), eps=1e-5)
     return F.layer_norm(x, x.shape[-1:], eps=1e-5) * gain[:, None] + bias[:, None]
 
 
-def _attend(q: Tensor, keys: list[Tensor], values: list[Tensor], heads: int) -> Tensor:
-    """Softmax-weighted sum over a handful of positions: q (R, M, E), keys and values (R, M, E) each, one per position seen."""
+def _attend(q: Tensor | None, keys: list[Tensor], values: list[Tensor], heads: int) -> Tensor:
+    """Softmax-weighted sum over a handful of positions: q (R, M, E), keys and values (R, M, E) each, one per position seen; no query: the mean."""
     if len(values) == 1:
         return values[0]
+    if q is None:
+        return torch.stack(values).mean(0)
     k, v = torch.stack(keys, 2).unflatten(-1, (heads, -1)), torch.stack(values, 2).unflatten(-1, (heads, -1))
     query = q.unflatten(-1, (heads, -1))
     scores = (query[:, :, None] * k).sum(-1) / math.sqrt(query.shape[-1])
     return (scores.softmax(2)[..., None] * v).sum(2).flatten(-2)
 
 
-def forward(p: Mapping[str, Tensor], model: Model, given: Examples, n: int) -> Float[Tensor, "R B N"]:
+def forward(p: Mapping[str, Tensor], model: Model, given: Examples, n: int, *, see: See = unchanged) -> Float[Tensor, "R B N"]:
     """Logits over the elements at ``=`` for every example of every run; equal to `transformer.forward` run by run.
 
-    ``p`` holds the parameters with a leading run axis.
+    ``p`` holds the parameters with a leading run axis. What the sublayers add to the residual stream passes through ``see``,
+    rows of all positions in one matrix; it may differ between examples only where their rows are not shared.
     """
     x, positions = _embedded(p, model, given, n)
     for layer in range(model.layers):
         block = f"blocks.{layer}"
         h = norm(p, x, f"{block}.attention_norm") if model.norm == "pre" else x
         x, attended, positions = _attention(p, model, block, x, h, positions, given, is_last=layer == model.layers - 1)
-        x = x + linear(p, attended, f"{block}.attention.output")
+        x = x + see(f"{block}.hook_attn_out", linear(p, attended, f"{block}.attention.output"))
         x = norm(p, x, f"{block}.attention_norm") if model.norm == "post" else x
         h = norm(p, x, f"{block}.mlp_norm") if model.norm == "pre" else x
-        x = x + linear(p, activation(model.activation, linear(p, h, f"{block}.mlp.in")), f"{block}.mlp.out")
+        hidden = activation(model.activation, linear(p, h, f"{block}.mlp.in"), inplace=True)
+        x = x + see(f"{block}.hook_mlp_out", linear(p, hidden, f"{block}.mlp.out"))
         x = norm(p, x, f"{block}.mlp_norm") if model.norm == "post" else x
     x = norm(p, x, "output_norm") if model.norm == "pre" else x
     return linear(p, x, "output")
@@ -132,26 +144,32 @@ def _attention(
     p: Mapping[str, Tensor], model: Model, block: str, x: Tensor, h: Tensor, positions: _Positions, given: Examples, *, is_last: bool
 ) -> tuple[Tensor, Tensor, _Positions]:
     """Residual stream and attention, before its output matrix, of the rows that go on, stacked: all positions, or ``=`` in the last layer."""
-    B, names = given.a_index.shape[1], list(positions)
+    B, names = given.count, list(positions)
     xs, hs = _apart(x, positions), _apart(h, positions)
-    ks, vs = (_apart(linear(p, h, f"{block}.attention.{name}"), positions) for name in ("key", "value"))
-    if is_last:
-        qs = {"=": linear(p, hs["="], f"{block}.attention.query")}
-    else:
-        qs = _apart(linear(p, h, f"{block}.attention.query"), positions)
+    vs = _apart(linear(p, h, f"{block}.attention.value"), positions)
+    qs: Mapping[str, Tensor] = {}
+    ks = vs
+    if model.attention != "uniform":
+        ks = _apart(linear(p, h, f"{block}.attention.key"), positions)
+        if is_last:
+            qs = {"=": linear(p, hs["="], f"{block}.attention.query")}
+        else:
+            qs = _apart(linear(p, h, f"{block}.attention.query"), positions)
     going_on: list[tuple[str, Tensor, Tensor | None]] = []
     attended: list[Tensor] = []
     if not is_last:
         for name in names[: names.index("b")]:  # begin has one row, a and ∘ one for each element at a
-            count, index = (1, None) if name == "begin" else (given.a.shape[1], given.a_index)
+            is_one = name == "begin" and given.a_index is not None
+            count, index = (1, None) if is_one else (given.a.shape[1], given.a_index)
             seen = names[: names.index(name) + 1]
             keys, values = ([_for_prefix(side[other], count) for other in seen] for side in (ks, vs))
-            attended.append(_attend(_for_prefix(qs[name], count), keys, values, model.heads))
+            query = _for_prefix(qs[name], count) if qs else None
+            attended.append(_attend(query, keys, values, model.heads))
             going_on.append((name, _for_prefix(xs[name], count), index))
     keys, values = ([_for_examples(side[name], positions[name], B) for name in names] for side in (ks, vs))
     for name in ["="] if is_last else ["b", "="]:
         seen_count = names.index(name) + 1
-        query = _for_examples(qs[name], positions[name], B)
+        query = _for_examples(qs[name], positions[name], B) if qs else None
         attended.append(_attend(query, keys[:seen_count], values[:seen_count], model.heads))
         going_on.append((name, _for_examples(xs[name], positions[name], B), None))
     stream, going_on_positions = _stack(going_on)
@@ -160,13 +178,15 @@ def _attention(
 
 def _embedded(p: Mapping[str, Tensor], model: Model, given: Examples, n: int) -> tuple[Tensor, _Positions]:
     """The distinct tokens with their positions: begin, the elements at a, ∘, the elements at b, and =."""
-    elements, operator, equals, *begin = p["embedding"].split([n, 1, 1] + [1] * model.begin_token, dim=1)
+    elements, *marks = p["embedding"].split([n] + [1] * (p["embedding"].shape[1] - n), dim=1)
+    operator = [("∘", marks.pop(0), None)] if model.operator_token else []
+    equals, *begin = marks
 
     def rows(chosen: Tensor) -> Tensor:
         return _for_examples(elements, _Position(n, chosen), chosen.shape[1])
 
     parts: list[tuple[str, Tensor, Tensor | None]] = [("begin", token, None) for token in begin]
-    parts += [("a", rows(given.a), given.a_index), ("∘", operator, None), ("b", rows(given.b), given.b_index), ("=", equals, None)]
+    parts += [("a", rows(given.a), given.a_index), *operator, ("b", rows(given.b), given.b_index), ("=", equals, None)]
     if model.positions != "none":
         place = p["positions"] if model.positions == "learned" else sinusoidal(len(parts), model.width).to(elements)[None]
         parts = [(name, row + place[:, t : t + 1], index) for t, (name, row, index) in enumerate(parts)]

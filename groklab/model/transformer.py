@@ -7,7 +7,8 @@ there is one. Axis letters: B examples, T tokens, H heads, E width, F MLP width,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,44 +38,71 @@ def recorder(into: dict[str, Tensor]) -> See:
     return see
 
 
-@architecture(batched="groklab.model.batched")
+def _problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> Iterator[str]:
+    if run is None:
+        return
+    model = run.model
+    if model.initialization == "gromov":
+        yield "got initialization 'gromov', which is of an MLP; expected torch, normal or nanda."
+    if model.biases and model.mlp_biases:
+        yield "got biases and mlp_biases; expected one of them, for biases has those of the MLPs."
+
+
+def _frozen(model: Model) -> list[str]:
+    """Parameters that stay as they began."""
+    return ["blocks.*.attention.query*", "blocks.*.attention.key*"] if model.attention == "frozen" else []
+
+
+@architecture(
+    source="Power et al. 2022",
+    reference="groklab.model.transformer:of_equations",
+    forward="groklab.model.batched:forward",
+    check=_problems,
+    frozen=_frozen,
+)
 def transformer(run: Run, n: int) -> Layout:
     """Decoder-only causal transformer, the paper's network unless a field says otherwise (Power et al. 2022, A.1.2)."""
     model = run.model
     E, F_ = model.width, run.resolved()["mlp_width"]
-    entries = {"embedding": Entry((n + 2 + model.begin_token, E), "normal", is_embedding=True)}
+    vocabulary = n + 1 + model.operator_token + model.begin_token
+    spread = 1.0 if model.initialization == "torch" else 1 / math.sqrt(E)
+    entries = {"embedding": Entry((vocabulary, E), "normal", spread, is_embedding=True)}
     if model.positions == "learned":
-        entries["positions"] = Entry((4 + model.begin_token, E), "normal", is_embedding=True)
+        entries["positions"] = Entry((3 + model.operator_token + model.begin_token, E), "normal", spread, is_embedding=True)
 
-    def linear(name: str, outputs: int, inputs: int, *, is_embedding: bool = False) -> None:
-        bound = 1 / math.sqrt(inputs)
-        entries[name] = Entry((outputs, inputs), "uniform", bound, is_embedding)
-        if model.biases:
-            entries[f"{name}_bias"] = Entry((outputs,), "uniform", bound, is_embedding)
+    def linear(name: str, outputs: int, inputs: int, *, biases: bool, fan_in: int | None = None, is_embedding: bool = False) -> None:
+        bound = 1 / math.sqrt(fan_in or inputs)
+        entries[name] = Entry((outputs, inputs), "uniform" if model.initialization == "torch" else "normal", bound, is_embedding)
+        if biases:
+            entries[f"{name}_bias"] = Entry((outputs,), "uniform" if model.initialization == "torch" else "zeros", bound, is_embedding)
 
     def norm(name: str) -> None:
         entries[f"{name}.gain"] = Entry((E,), "ones")
         entries[f"{name}.bias"] = Entry((E,), "zeros")
 
+    is_nanda = model.initialization == "nanda"
     for layer in range(model.layers):
-        for name in ("query", "key", "value", "output"):
-            linear(f"blocks.{layer}.attention.{name}", E, E)
+        for name in ("value", "output") if model.attention == "uniform" else ("query", "key", "value", "output"):
+            linear(f"blocks.{layer}.attention.{name}", E, E, biases=model.biases)
         if model.norm != "none":
             norm(f"blocks.{layer}.attention_norm")
-        linear(f"blocks.{layer}.mlp.in", F_, E)
-        linear(f"blocks.{layer}.mlp.out", E, F_)
+        linear(f"blocks.{layer}.mlp.in", F_, E, biases=model.biases or model.mlp_biases)
+        linear(f"blocks.{layer}.mlp.out", E, F_, biases=model.biases or model.mlp_biases, fan_in=E if is_nanda else None)
         if model.norm != "none":
             norm(f"blocks.{layer}.mlp_norm")
     if model.norm == "pre":
         norm("output_norm")
-    linear("output", n, E, is_embedding=True)
+    linear("output", n, E, biases=model.biases, fan_in=vocabulary if is_nanda else None, is_embedding=True)
     return Layout(entries)
 
 
-def tokens(a: Int[Tensor, " B"], b: Int[Tensor, " B"], n: int, *, begin_token: bool) -> Int[Tensor, "B T"]:
-    """The sequence ``[begin] a ∘ b =`` of every example."""
-    operator, equals, begin = (torch.full_like(a, n + k) for k in range(3))
-    return torch.stack(([begin] if begin_token else []) + [a, operator, b, equals], dim=1)
+def tokens(
+    a: Int[Tensor, " B"], b: Int[Tensor, " B"], n: int, *, begin_token: bool = False, operator_token: bool = True
+) -> Int[Tensor, "B T"]:
+    """The sequence ``[begin] a ∘ b =`` of every example; the tokens after the elements are ∘ if there is one, =, begin if there is one."""
+    equals, begin = (torch.full_like(a, n + operator_token + k) for k in range(2))
+    operator = [torch.full_like(a, n)] if operator_token else []
+    return torch.stack([*([begin] if begin_token else []), a, *operator, b, equals], dim=1)
 
 
 def sinusoidal(length: int, width: int) -> Float[Tensor, "T E"]:
@@ -84,9 +112,11 @@ def sinusoidal(length: int, width: int) -> Float[Tensor, "T E"]:
     return torch.where(i % 2 == 0, angle.sin(), angle.cos())
 
 
-def activation(name: str, x: Tensor) -> Tensor:
+def activation(name: str, x: Tensor, *, inplace: bool = False) -> Tensor:
     """The MLP's nonlinearity: relu, gelu (exact) or quadratic (x², Gromov 2023)."""
-    return {"relu": torch.relu, "gelu": F.gelu, "quadratic": torch.square}[name](x)
+    if name == "relu":
+        return F.relu(x, inplace=inplace)
+    return F.gelu(x) if name == "gelu" else x.square()
 
 
 def forward(
@@ -108,6 +138,9 @@ def forward(
             return x
         return see(f"{name}.hook_normalized", F.layer_norm(x, (E,), p[f"{name}.gain"], p[f"{name}.bias"], eps=1e-5))
 
+    def split(h: Tensor, block: str, name: str) -> Tensor:
+        return see(f"{block}.attn.hook_{name[0]}", linear(h, f"{block}.attention.{name}").unflatten(-1, (H, E // H)))
+
     x = see("hook_embed", p["embedding"][sequence])
     if model.positions != "none":
         positions = p["positions"] if model.positions == "learned" else sinusoidal(T, E).to(x)
@@ -117,13 +150,13 @@ def forward(
         block = f"blocks.{layer}"
         x = see(f"{block}.hook_resid_pre", x)
         h = norm(x, f"{block}.attention_norm", when="pre")
-        q, k, v = (
-            see(f"{block}.attn.hook_{name[0]}", linear(h, f"{block}.attention.{name}").unflatten(-1, (H, E // H)))
-            for name in ("query", "key", "value")
-        )
-        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / math.sqrt(E // H)
+        if model.attention == "uniform":
+            scores = torch.zeros(sequence.shape[0], H, T, T).to(x)
+        else:
+            scores = torch.einsum("bqhe,bkhe->bhqk", split(h, block, "query"), split(h, block, "key")) / math.sqrt(E // H)
         scores = see(f"{block}.attn.hook_attn_scores", scores.masked_fill(future, -torch.inf))
         pattern = see(f"{block}.attn.hook_pattern", scores.softmax(-1))
+        v = split(h, block, "value")
         z = see(f"{block}.attn.hook_z", torch.einsum("bhqk,bkhe->bqhe", pattern, v))
         x = x + see(f"{block}.hook_attn_out", linear(z.flatten(-2), f"{block}.attention.output"))
         x = see(f"{block}.hook_resid_mid", norm(x, f"{block}.attention_norm", when="post"))
@@ -134,3 +167,17 @@ def forward(
         x = see(f"{block}.hook_resid_post", norm(x, f"{block}.mlp_norm", when="post"))
     x = norm(x, "output_norm", when="pre")
     return see("hook_logits", linear(x[:, -1], "output"))
+
+
+def of_equations(
+    parameters: Mapping[str, Float[Tensor, "..."]],
+    model: Model,
+    a: Int[Tensor, " B"],
+    b: Int[Tensor, " B"],
+    n: int,
+    *,
+    see: See = unchanged,
+) -> Float[Tensor, "B N"]:
+    """Logits for ``a ∘ b =``, one run: what every architecture's reference is called with."""
+    sequence = tokens(a, b, n, begin_token=model.begin_token, operator_token=model.operator_token)
+    return forward(parameters, model, sequence, see=see)

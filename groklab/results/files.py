@@ -90,7 +90,7 @@ def read_json(path: Path) -> Any:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, str] | None = None) -> None:
     """Replace a safetensors file at once; ``facts`` and a checksum go into its header."""
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_whole(path, save(whole, metadata={**(facts or {}), "checksum": _checksum(whole)}))
+    write_whole(path, save(whole, metadata={**(facts or {}), "checksum": _checksum(whole, facts or {})}))
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -103,14 +103,24 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise damaged(path, f"it is not a safetensors file ({error})") from error
-    expected = facts.pop("checksum", None)
-    if expected is not None and expected != _checksum(arrays):
+    if facts.pop("checksum", None) != _checksum(arrays, facts):
         raise damaged(path, "its checksum does not fit its content")
     return arrays, facts
 
 
-def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    value = 0
+def read_facts(path: Path) -> dict[str, str]:
+    """The facts of a safetensors file alone, its arrays unread; DamagedError where it has none."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
+        raise damaged(path, f"it is not a safetensors file ({error})") from error
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> str:
+    value = zlib.crc32(json.dumps(dict(sorted(facts.items()))).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         value = zlib.crc32(array.tobytes(), zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), value))

@@ -13,23 +13,27 @@ runs/<id>/figures/            what was drawn
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from groklab import registry
+from groklab.config.checks import matches, type_problems
 from groklab.config.run import Run, leaves
 from groklab.results.files import (
+    DamagedError,
     StoreError,
     damaged,
     make_folder,
     read_arrays,
+    read_facts,
     read_json,
     unwritable,
     write_arrays,
@@ -42,6 +46,17 @@ FORMAT = 1
 """Version of the results format; a reader for every older one is kept."""
 
 STATUSES = ("running", "interrupted", "complete", "diverged", "damaged")
+
+_LEFT = ("history.jsonl", "checkpoints", "answers", "state.safetensors", "table.csv", "plugins", "figures", "lock", "lock.takeover")
+_PARTS = {"run": dict, "status": str, "resolved": dict, "parameters": dict, "plugins": list, "segments": list}
+_COLUMNS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+
+
+class _Saved(NamedTuple):
+    """Where the training state stands, and how many evaluations had been made by then."""
+
+    step: int
+    evaluations: int
 
 
 @dataclass(frozen=True)
@@ -75,47 +90,78 @@ class RunFolder:
             raise StoreError(
                 f"{path} has results format {content['format']}; this groklab reads up to {FORMAT}. Install a newer groklab to use it."
             )
-        if not isinstance(content.get("run"), dict) or content.get("status") not in STATUSES:
-            raise damaged(path, "it lacks the run or its status")
+        if not all(isinstance(content.get(name), kind) for name, kind in _PARTS.items()) or content["status"] not in STATUSES:
+            raise damaged(path, "a part of it is missing")
         return content
 
     def run(self) -> Run:
         """The run as it was asked for; a table's file is the copy in this folder. Registered checks do not run again."""
-        content = self.description()
-        for name in content.get("plugins", []):
+        for name in self.description()["plugins"]:
             _load_stored_plugin(self.path / "plugins" / name)
+        return self.settings()
+
+    def settings(self) -> Run:
+        """The run as ``run`` gives it, but without its plugins, so that its fields can be read and its names not looked up."""
+        content = self.description()
         try:
             run = Run.from_dict(content["run"])
         except (ValueError, TypeError) as error:
             raise damaged(self.path / "run.json", str(error)) from error
+        wrong = type_problems(run)
+        if wrong:
+            raise damaged(self.path / "run.json", str(wrong[0]))
         return run.replace(file=str(self.path / "table.csv")) if run.task.file is not None else run
 
     def status(self) -> str:
-        """running | interrupted | complete | diverged | damaged; a run whose process has died is interrupted."""
+        """running | interrupted | complete | diverged | damaged; a run whose process has died is interrupted.
+
+        What only a newer groklab can read is unreadable.
+        """
         try:
             status = str(self.description()["status"])
-        except StoreError:
+        except DamagedError:
             return "damaged"
+        except StoreError:
+            return "unreadable"
         return "interrupted" if status == "running" and owner_of(self.path) is None else status
 
     def rows(self) -> list[dict[str, Any]]:
         """All evaluations in the order of their steps; a half-written last line is left out, anything else that is wrong is named."""
         path = self.path / "history.jsonl"
+        saved = self._saved()  # before the history, which another process may be writing: it is never behind the state
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            return []
+            content = b""
         rows: list[dict[str, Any]] = []
         for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
             try:
                 row = json.loads(line)
-                step = row["step"]
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise damaged(path, f"line {number} is not an evaluation") from error
-            if not isinstance(step, int) or (rows and step <= rows[-1]["step"]):
+            if not _is_evaluation(row):
+                raise damaged(path, f"line {number} is not an evaluation")
+            if rows and row["step"] <= rows[-1]["step"]:
                 raise damaged(path, f"line {number} does not follow the line before it")
             rows.append(row)
+        if saved is not None:
+            found = sum(row["step"] <= saved.step for row in rows)
+            if found < saved.evaluations:
+                raise damaged(path, f"it holds {found} evaluations up to step {saved.step:,}, where {saved.evaluations} were written")
         return rows
+
+    def reached(self) -> int:
+        """Updates that are stored: the step of the last evaluation, or of the training state where that is further."""
+        saved, rows = self._saved(), self.rows()
+        return max(rows[-1]["step"] if rows else 0, 0 if saved is None else saved.step)
+
+    def _saved(self) -> _Saved | None:
+        """What the training state says of itself; None where there is none, or none that can be read."""
+        try:
+            facts = read_facts(self.path / "state.safetensors")
+            return _Saved(int(facts["step"]), int(facts["evaluations"]))
+        except (FileNotFoundError, StoreError, KeyError, ValueError):
+            return None
 
     def history(self, steps: int | None = None) -> list[dict[str, Any]]:
         """Evaluations up to a step: those of the fixed sequence, and the last one of all.
@@ -168,14 +214,21 @@ class RunFolder:
         if run.task.file is not None:
             write_whole(self.path / "table.csv", Path(run.task.file).read_bytes())
             tree["task"]["file"] = "table.csv"
-        plugins = _plugins_of(run)
-        for path in plugins:
-            make_folder(self.path / "plugins")
-            write_whole(self.path / "plugins" / path.name, path.read_bytes())
         values = {k: v for k, v in run.resolved().items() if leaves()[k] not in ("seeds", "budget")}
+        if run.task.file is not None:
+            values["file"] = f"{Path(run.task.file).name}@{run.canonical()['file'][:16]}"
         content = {"format": FORMAT, "id": self.id, "status": "running", "message": "", "run": tree, "resolved": values}
-        content |= {"parameters": dict(parameters), "plugins": [p.name for p in plugins], "segments": []}
+        content |= {"parameters": dict(parameters), "plugins": self._copy_plugins(run), "segments": []}
         write_json(self.path / "run.json", content)
+
+    def _copy_plugins(self, run: Run) -> list[str]:
+        """Keep the plugins that a run uses; the names of the copies."""
+        names: list[str] = []
+        for path, source in _plugins_of(run):
+            make_folder(self.path / "plugins")
+            names.append(f"{registry.plugin_stem(path)}-{source}.py")
+            write_whole(self.path / "plugins" / names[-1], registry.plugin_source(source))
+        return names
 
     def update(self, **changes: Any) -> None:
         """Replace some entries of run.json."""
@@ -185,14 +238,16 @@ class RunFolder:
         """Remember the budget last asked for; it is not part of the run's identity."""
         content = self.description()
         content["run"]["budget"] = run.to_dict()["budget"]
+        content["plugins"] = self._copy_plugins(run)
         write_json(self.path / "run.json", content)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add one evaluation and flush it."""
+        """Add one evaluation and flush it; a measure that is infinite or nan is written as null."""
+        defined = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
         path = self.path / "history.jsonl"
         try:
             with open(path, "ab") as file:
-                file.write((json.dumps(row, allow_nan=False) + "\n").encode())
+                file.write((json.dumps(defined, allow_nan=False) + "\n").encode())
         except OSError as error:
             raise unwritable(path, error) from error
 
@@ -219,7 +274,12 @@ class RunFolder:
         if path.exists():
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
-        write_arrays(self.path / "state.safetensors", arrays, {"step": str(step)})
+        evaluations = sum(row["step"] <= step for row in self.rows())
+        write_arrays(self.path / "state.safetensors", arrays, {"step": str(step), "evaluations": str(evaluations)})
+
+    def remove_state(self) -> None:
+        """Forget the training state, so that a longer budget begins at step 0."""
+        (self.path / "state.safetensors").unlink(missing_ok=True)
 
     def clean(self) -> None:
         """Remove what a killed process may have left half-written."""
@@ -239,6 +299,13 @@ class RunFolder:
             raise unwritable(self.path, error) from error
 
 
+def _is_evaluation(row: Any) -> bool:
+    """Whether a line of the history is a step with its losses and accuracies."""
+    if not isinstance(row, dict) or not matches(row.get("step"), int):
+        return False
+    return all(matches(row.get(name), float) for name in _COLUMNS)
+
+
 def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
     """Answers as small integers: elements, and probabilities in steps of 1/65,535."""
     return {"answer": answer.astype(np.uint16), "probability": np.rint(probability * 65535).astype(np.uint16)}
@@ -254,6 +321,14 @@ def folders(root: Path) -> list[RunFolder]:
     if not root.is_dir():
         return []
     return [RunFolder(path.parent) for path in sorted(root.glob("*/run.json"))]
+
+
+def empty_folders(root: Path) -> list[RunFolder]:
+    """Folders that a run killed at its beginning, or half removed, has left: named by an id, without run.json or anything not of a run."""
+    if not root.is_dir():
+        return []
+    left = (path for path in sorted(root.iterdir()) if path.is_dir() and re.search(r"-f[0-9.e-]+-s[0-9]+-[0-9a-f]{8}$", path.name))
+    return [RunFolder(path) for path in left if all(file.name in _LEFT or file.suffix == ".tmp" for file in path.iterdir())]
 
 
 class UnknownRunError(StoreError):
@@ -282,8 +357,8 @@ def find(root: Path, text: str) -> RunFolder:
     raise UnknownRunError(f"no run {text!r} in {root}. {registry.nearest(text, [f.id for f in stored])}")
 
 
-def _plugins_of(run: Run) -> list[Path]:
-    """Files of the plugins that a run names."""
+def _plugins_of(run: Run) -> list[tuple[Path, str]]:
+    """Files of the plugins that a run names, each with the hash of its source."""
     training = run.training
     named: Sequence[tuple[str, str]] = [
         ("operation", run.task.operation),
@@ -298,7 +373,7 @@ def _plugins_of(run: Run) -> list[Path]:
     if run.task.group is not None:
         named = [*named, *(("group", name) for name in _names_in(registry.parse_call(run.task.group)))]
     entries = (registry.look_up(kind, registry.parse_call(text).name) for kind, text in named)
-    return sorted({entry.plugin for entry in entries if entry.plugin is not None})
+    return sorted({(entry.plugin, entry.source_hash or "") for entry in entries if entry.plugin is not None})
 
 
 def _names_in(call: registry.Call) -> Iterator[str]:

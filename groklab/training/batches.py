@@ -6,7 +6,6 @@ for bit whatever is trained beside it.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,9 +18,13 @@ from groklab.config.run import Run
 from groklab.data.splits import Split, split_of
 from groklab.data.streams import batch_order
 from groklab.data.tables import Table, table_of
-from groklab.model.batched import Examples, examples
+from groklab.model.batched import examples
 from groklab.model.parameters import Layout, Parameters, initial_parameters, parameters_from
-from groklab.training.optimizers import Moment, Number, warmed_up
+from groklab.model.passes import pass_of
+from groklab.model.transformer import See, unchanged
+from groklab.training.acting import acting_for, shared_settings
+from groklab.training.moments import Moment, Number
+from groklab.training.schedules import warmed_up
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -51,8 +54,8 @@ class Answers(NamedTuple):
 def network(run: Run) -> tuple[Table, Split, Layout]:
     """The table, split and parameter layout of a run."""
     table = table_of(run.task)
-    entry = registry.look_up("architecture", registry.parse_call(run.model.architecture).name)
-    return table, split_of(run), entry.function(run, table.n)
+    call = registry.parse_call(run.model.architecture)
+    return table, split_of(run), registry.look_up("architecture", call.name).function(run, table.n, **dict(call.settings))
 
 
 def batch_size(run: Run, n_train: int) -> int:
@@ -65,10 +68,10 @@ def batch_size(run: Run, n_train: int) -> int:
 
 def shape_of(run: Run) -> tuple[Any, ...]:
     """What runs must agree in to share one batch of runs."""
-    t = run.training
-    calls = (t.optimizer, t.loss, *t.interventions)
-    names = tuple(registry.parse_call(text).name for text in calls)
-    return (run.model, t.precision, names, table_of(run.task).n, batch_size(run, len(split_of(run).train)), run.budget.device)
+    training = run.training
+    calls = [("optimizer", training.optimizer), ("loss", training.loss), *(("intervention", text) for text in training.interventions)]
+    shared = tuple(shared_settings(kind, text) for kind, text in calls)
+    return (run.model, training.precision, shared, table_of(run.task).n, batch_size(run, len(split_of(run).train)), run.budget.device)
 
 
 class Batch:
@@ -83,6 +86,7 @@ class Batch:
         self.size = batch_size(runs[0], len(self.splits[0].train))
         self.initial = self._stacked([initial_of(run, self.layout) for run in runs])
         self._choose_functions()
+        self.interventions = acting_for(runs, self._numbers)
         self._load(states or [None] * len(runs))
         self._move_data()
         self.first_bad_step = torch.zeros(len(runs), dtype=torch.int64, device=device)
@@ -95,10 +99,11 @@ class Batch:
     def _choose_functions(self) -> None:
         training = self.runs[0].training
         entry = registry.look_up("architecture", registry.parse_call(self.runs[0].model.architecture).name)
-        self.forward = importlib.import_module(entry.facts["batched"]).forward
+        self.forward = pass_of(entry)
         call = registry.parse_call(training.loss)
         self.loss = registry.look_up("loss", call.name).function
         self.loss_settings = self._settings("loss")
+        self.noise_seeds = [run.seeds.of("noise") for run in self.runs]
         self.optimizer = registry.look_up("optimizer", registry.parse_call(training.optimizer).name)
         self.optimizer_settings = self._settings("optimizer")
         values = [run.resolved() for run in self.runs]
@@ -107,6 +112,20 @@ class Batch:
         self.betas = tuple(self._numbers([v["betas"][i] for v in values]) for i in (0, 1))
         masks = [self.layout.mask(run.training.decay_parameters) for run in self.runs]
         self.decay_mask = None if all(bool(mask.all()) for mask in masks) else torch.stack(masks).to(self.device, self.dtype)
+        self.rate_scale = self._rate_scale([v["learning_rate"] for v in values])
+        frozen = entry.facts["frozen"](self.runs[0].model) if "frozen" in entry.facts else ()
+        self.frozen = self.layout.mask(frozen).bool().to(self.device) if frozen else None
+
+    def _rate_scale(self, learning_rates: Sequence[float]) -> Tensor | None:
+        """(R, P) factors on the learning rate where the optimizer treats some parameters differently."""
+        rates = self.optimizer.facts.get("rates")
+        if rates is None:
+            return None
+        calls = [registry.parse_call(run.training.optimizer) for run in self.runs]
+        scales = [
+            rates(self.layout, self.optimizer.settings | dict(c.settings), rate) for c, rate in zip(calls, learning_rates, strict=True)
+        ]
+        return torch.stack(scales).to(self.device, self.dtype)
 
     def _settings(self, field: str) -> dict[str, Any]:
         """Settings of a registered call, one number for all runs or an (R, 1) tensor where they differ."""
@@ -139,6 +158,9 @@ class Batch:
         self.parameters = family("parameters")
         self.memory = {name: family(name) for name in families}
         self.gradient = self.parameters.zeros()
+        arrays = [{} if state is None else state.arrays for state in states]
+        for acting in self.interventions:
+            acting.load(arrays, self.device)
 
     def _move_data(self) -> None:
         """Training examples of every run, (R, n_train) padded to the largest, on the device."""
@@ -166,47 +188,89 @@ class Batch:
         ]
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
-    def gradients(self) -> Tensor:
-        """Fill ``self.gradient`` for the next update's examples; the loss of every run, (R,)."""
+    def gradients(self, moment: Moment | None = None, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Loss of every run, (R,), and its gradient, (R, P), on the next update's examples, at these weights or the present ones."""
+        moment = moment or self.moment()
+        seen = self.parameters.flat if weights is None else weights
+        for acting in self._at("forward", moment):
+            seen = acting.act(seen, moment)
+        see = self._see(moment)
         chosen = self.chosen()
-        given = examples(self.train_a.gather(1, chosen), self.train_b.gather(1, chosen), self.n)
-        leaves = {name: view.detach().requires_grad_() for name, view in self.parameters.items()}
-        logits = self.forward(leaves, self.runs[0].model, given, self.n)
-        losses = self.loss(logits, self.train_labels.gather(1, chosen), **self.loss_settings).mean(-1)
-        gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
+        a, b = self.train_a.gather(1, chosen), self.train_b.gather(1, chosen)
+        given = examples(a, b, self.n, shared=see is unchanged)
+        leaves = {name: view.detach().requires_grad_() for name, view in Parameters(self.layout, seen).items()}
+        with torch.enable_grad():
+            logits = self.forward(leaves, self.runs[0].model, given, self.n, see=see)
+            losses = self.loss(logits, self.train_labels.gather(1, chosen), **self.loss_settings).mean(-1)
+            gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+        into = self.gradient if weights is None else self.parameters.zeros()
         for name, gradient in zip(leaves, gradients, strict=True):
-            self.gradient[name].copy_(gradient)
-        return losses.detach()
+            into[name].copy_(gradient)
+        return losses.detach(), into.flat
+
+    def _at(self, point: str, moment: Moment) -> list[Any]:
+        return [acting for acting in self.interventions if acting.at == point and acting.is_on(moment.step)]
+
+    def _see(self, moment: Moment) -> See:
+        """What the activations pass through."""
+        acting_here = self._at("activations", moment)
+        if not acting_here:
+            return unchanged
+
+        def see(name: str, activation: Tensor) -> Tensor:
+            for acting in acting_here:
+                activation = acting.act(activation, moment, name)
+            return activation
+
+        return see
 
     def moment(self) -> Moment:
-        """Step and learning rate of the next update."""
+        """Step, learning rate and surroundings of the next update."""
         step = self.step + 1
         factors = [
             warmed_up(step, run.training.warmup, from_zero=run.training.warmup_from_zero) * _schedule(run.training.schedule, step)
             for run in self.runs
         ]
-        return Moment(step, self.rate * self._numbers(factors))
+        rate = self.rate * self._numbers(factors)
+        weights, initial = self.parameters.flat, self.initial.flat
+
+        def gradient_at(elsewhere: Tensor) -> Tensor:
+            return self.gradients(moment, elsewhere)[1]
+
+        moment = Moment(step, rate, self.layout, weights, initial, self.noise_seeds, gradient_at)
+        return moment
 
     @torch.no_grad()
     def update(self) -> None:
         """One optimizer update of all runs; ``first_bad_step`` remembers where a loss was not finite."""
         moment = self.moment()
-        with torch.enable_grad():
-            losses = self.gradients()
-        weights, gradient = self.parameters.flat, self.gradient
-        mode = self.optimizer.facts["decay"]
-        if mode == "gradient" and _any(self.decay):
-            gradient.flat.add_(self._decayed(weights))
+        weights, decay_mode = self.parameters.flat, self.optimizer.facts["decay"]
+        losses, gradient = self.gradients(moment)
+        for acting in self._at("gradient", moment):
+            gradient = acting.act(gradient, moment)
+        if decay_mode == "gradient" and _any(self.decay):
+            gradient = gradient + self._decayed(weights)
         settings = self.optimizer_settings
         if "betas" in self.optimizer.facts.get("not_settings", ()):
             settings = settings | {"betas": self.betas}
-        direction = self.optimizer.function(gradient, self.memory, moment, **settings)
-        if mode == "decoupled" and _any(self.decay):
-            weights.sub_(self._decayed(weights).mul_(moment.rate))
-        weights.add_(direction.mul_(moment.rate))
+        direction = self.optimizer.function(Parameters(self.layout, gradient), self.memory, moment, **settings)
+        for acting in self._at("update", moment):
+            direction = acting.act(direction, moment)
+        rate = moment.rate if self.rate_scale is None else self.rate_scale * moment.rate
+        if decay_mode == "decoupled" and _any(self.decay):
+            weights.sub_(self._decayed(weights).mul_(rate))
+        weights.add_(direction.mul_(rate))
+        for acting in self._at("weights", moment):
+            weights.copy_(acting.act(weights, moment))
+        if self.frozen is not None:
+            weights.copy_(torch.where(self.frozen, self.initial.flat, weights))
         self.step = moment.step
         bad = ~losses.isfinite() & (self.first_bad_step == 0)
         self.first_bad_step.masked_fill_(bad, moment.step)
+
+    def has_vanished(self, r: int) -> bool:
+        """Whether every entry of run r's last gradient, before any intervention, was zero: training goes on, learning does not."""
+        return self.step > 0 and not bool(self.gradient.flat[r].any())
 
     def _decayed(self, weights: Tensor) -> Tensor:
         pull = weights * self.decay
@@ -229,8 +293,7 @@ class Batch:
                 torch.from_numpy(np.ascontiguousarray(side[cells], dtype=np.int64)).to(self.device)
                 for side in (table.x, table.y, split.labels)
             )
-            given: Examples = examples(a[None], b[None], self.n)
-            logits = self.forward(parameters, self.runs[r].model, given, self.n)[0].double()
+            logits = self.forward(parameters, self.runs[r].model, examples(a[None], b[None], self.n), self.n)[0].double()
             probability, answer = logits.log_softmax(-1).max(-1)
             loss = self.loss(logits, labels.clamp(min=0), **dict(call.settings)).masked_fill(labels < 0, torch.nan)
             parts.append(Answers(answer.cpu().numpy(), probability.exp().cpu().numpy(), loss.cpu().numpy()))
@@ -239,7 +302,8 @@ class Batch:
     def state(self, r: int) -> State:
         """A copy of everything that run r needs to go on."""
         families: Mapping[str, Parameters] = {"parameters": self.parameters, **self.memory}
-        return State(self.step, {f"{family}/{name}": v for family, p in families.items() for name, v in p.to_numpy(r).items()})
+        arrays = {f"{family}/{name}": v for family, p in families.items() for name, v in p.to_numpy(r).items()}
+        return State(self.step, arrays | {k: v for acting in self.interventions for k, v in acting.state(r).items()})
 
 
 def initial_of(run: Run, layout: Layout) -> Parameters:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import groklab
+from groklab import registry
 from groklab.config.checks import FieldError
 from groklab.config.run import Run
 from groklab.config.steps import Ahead
@@ -69,7 +70,16 @@ class Ended:
     message: str = ""
 
 
-Event = Evaluated | Checkpoint | Advanced | Ended
+@dataclass(frozen=True)
+class Noted:
+    """Something about a run that its user should know; training goes on."""
+
+    run: int
+    step: int
+    message: str
+
+
+Event = Evaluated | Checkpoint | Advanced | Noted | Ended
 
 
 @dataclass
@@ -189,7 +199,7 @@ class _Watch:
         self.rows = list(past.rows)
         self.evaluations = Ahead(run.budget.evaluations_per_decade)
         self.checkpoints = Ahead(run.budget.checkpoints_per_decade)
-        self.has_ended = False
+        self.has_ended = self.has_warned = False
 
     def is_due(self, step: int) -> bool:
         return self.evaluations.reaches(step) or self.checkpoints.reaches(step) or step >= self.run.budget.steps
@@ -210,6 +220,9 @@ class _Watch:
         if in_sequence:
             self.rows.append(row)
             is_last = is_last or end_of(self.run, self.rows, step) is not None
+        if batch.has_vanished(self.r) and not self.has_warned:
+            self.has_warned = True
+            yield Noted(self.position, step, VANISHED.format(step=step))
         if in_sequence or is_last:
             yield Evaluated(self.position, row if in_sequence else row | {"extra": True})
         if self.checkpoints.reaches(step) or is_last:
@@ -228,6 +241,12 @@ class _Watch:
         told = f"seed {values['seed']}, learning_rate {values['learning_rate']}, weight_decay {values['weight_decay']}"
         which = f"run {self.position + 1} of {of}" if of > 1 else "the run"
         return Ended(self.position, step, "diverged", f"{which} ({told}): loss is not finite at step {step:,}")
+
+
+VANISHED = (
+    "at step {step:,} every entry of the gradient is zero in this precision: weight decay and momentum still move the weights, the loss "
+    "does not (softmax collapse, Prieto et al. 2025). Try --precision float64 or --loss stablemax."
+)
 
 
 def evaluation(run: Run, table: Table, split: Split, answers: Answers, step: int) -> dict[str, Any]:
@@ -259,6 +278,9 @@ def run_problems(run: Run) -> Iterator[FieldError]:
     """What only the network's layout and the machine can tell of a run that is otherwise right."""
     _, split, layout = network(run)
     yield from decay_problems(run.training.decay_parameters, list(layout.entries))
+    optimizer = registry.look_up("optimizer", registry.parse_call(run.training.optimizer).name)
+    for problem in optimizer.facts["layout_check"](layout) if "layout_check" in optimizer.facts else ():
+        yield FieldError("optimizer", run.training.optimizer, problem=problem)
     size = batch_size(run, len(split.train))
     if size > len(split.train):
         advice = "Choose fewer, or full."

@@ -1,44 +1,47 @@
-"""Directions of an update, and how the learning rate runs: functions on the parameters of R runs.
+"""Directions of an update: functions on the parameters of R runs.
 
-An optimizer says where to go; the engine goes there: W ← W + rate · direction. Its facts say what the weight decay means:
-``decay="decoupled"`` (W ← W · (1 − rate · decay) beside the update) or ``decay="gradient"`` (decay · W is added to the gradient).
-Settings are plain numbers where all runs of a batch share them and (R, 1) tensors where they differ.
+An optimizer says where to go; the engine goes there, W ← W + rate · direction. Its facts say which moments it keeps (``memory``),
+its usual learning rate and weight decay, and what the decay means: ``decay="decoupled"`` (W ← W − rate · decay · W beside the
+update) or ``decay="gradient"`` (decay · W is added to the gradient). Settings are plain numbers where all runs of a batch share
+them and (R, 1) tensors where they differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from fnmatch import fnmatchcase
+from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from groklab.config.checks import FieldError
-from groklab.model.parameters import Parameters
-from groklab.registry import optimizer, schedule
+from groklab.config.run import Run
+from groklab.model.parameters import Layout, Parameters
+from groklab.registry import optimizer
+from groklab.training.moments import Moment, Number
 
-Number = float | Tensor
-"""One number for all runs, or one for each, (R, 1)."""
-
-
-class Moment(NamedTuple):
-    """Where training stands when an update is made."""
-
-    step: int
-    """The update being made, counted from 1."""
-    rate: Number
-    """Learning rate of this update, warm-up and schedule included."""
+Memory = Mapping[str, Parameters]
+Betas = tuple[Number, Number]
 
 
-def _open_at_one(settings: Mapping[str, Any], **context: Any) -> list[str]:
-    eps = settings["eps"]
-    is_number = isinstance(eps, (int, float)) and not isinstance(eps, bool)
-    return [] if is_number and 0 < eps < 1 else [f"eps: got {eps!r}; expected a number in (0, 1)."]
+def number_problem(name: str, value: Any, low: float, high: float, *, low_included: bool = True, high_included: bool = False) -> list[str]:
+    """The problem of a setting that is not a number of the given range, as a list of none or one."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and low <= value <= high and (low_included or value > low) and (high_included or value < high):
+        return []
+    at_top = "]" if high_included else ")"
+    top = "∞" if high == float("inf") else f"{high:g}"
+    return [f"{name}: got {value!r}; expected a number in {'[' if low_included else '('}{low:g}, {top}{at_top}."]
 
 
-def _adam(gradient: Parameters, memory: dict[str, Parameters], moment: Moment, betas: tuple[Number, Number], eps: Number) -> Tensor:
+def _eps(settings: Mapping[str, Any], **context: Any) -> list[str]:
+    return number_problem("eps", settings["eps"], 0, 1, low_included=False)
+
+
+def _adam(gradient: Parameters, memory: Memory, moment: Moment, betas: Betas, eps: Number) -> Tensor:
     """−m̂ / (√v̂ + eps), with both moments corrected for their start at zero."""
-    first, second = memory["first_moment"].flat, memory["second_moment"].flat
-    g = gradient.flat
+    first, second, g = memory["first_moment"].flat, memory["second_moment"].flat, gradient.flat
     first.mul_(betas[0]).add_(g * (1 - betas[0]))
     second.mul_(betas[1]).add_((g * g).mul_(1 - betas[1]))
     denominator = second.sqrt().div_((1 - betas[1] ** moment.step) ** 0.5).add_(eps)
@@ -52,12 +55,10 @@ def _adam(gradient: Parameters, memory: dict[str, Parameters], moment: Moment, b
     weight_decay=1.0,
     decay="decoupled",
     not_settings=("betas",),
-    check=_open_at_one,
+    check=_eps,
 )
-def adamw(
-    gradient: Parameters, memory: dict[str, Parameters], moment: Moment, *, betas: tuple[Number, Number], eps: Number = 1e-8
-) -> Tensor:
-    """Adam with decoupled weight decay, W ← W · (1 − rate · decay) (Loshchilov & Hutter 2019); the paper's default."""
+def adamw(gradient: Parameters, memory: Memory, moment: Moment, *, betas: Betas, eps: Number = 1e-8) -> Tensor:
+    """Adam with decoupled weight decay, W ← W − rate · decay · W (Loshchilov & Hutter 2019); the paper's default."""
     return _adam(gradient, memory, moment, betas, eps)
 
 
@@ -68,32 +69,141 @@ def adamw(
     weight_decay=0.0,
     decay="gradient",
     not_settings=("betas",),
-    check=_open_at_one,
+    check=_eps,
 )
-def adam(
-    gradient: Parameters, memory: dict[str, Parameters], moment: Moment, *, betas: tuple[Number, Number], eps: Number = 1e-8
-) -> Tensor:
-    """Adam (Kingma & Ba 2015); weight decay, if any, is added to the gradient (L2)."""
+def adam(gradient: Parameters, memory: Memory, moment: Moment, *, betas: Betas, eps: Number = 1e-8) -> Tensor:
+    """Adam (Kingma & Ba 2015); weight decay, if any, is L2: added to the gradient."""
     return _adam(gradient, memory, moment, betas, eps)
 
 
-@schedule(source="Power et al. 2022")
-def constant(step: int) -> float:
-    """The rate stays what it is after the warm-up (Power et al. 2022)."""
-    return 1.0
+def _momentum(settings: Mapping[str, Any], **context: Any) -> list[str]:
+    problems = number_problem("momentum", settings["momentum"], 0, 1)
+    if not isinstance(settings["nesterov"], bool):
+        problems.append(f"nesterov: got {settings['nesterov']!r}; expected True or False.")
+    elif settings["nesterov"] and settings["momentum"] == 0:
+        problems.append("nesterov: got True with momentum 0; expected a momentum above 0.")
+    return problems
 
 
-def warmed_up(step: int, warmup: int, *, from_zero: bool) -> float:
-    """Factor on the rate of update ``step``, counted from 1: linear up to 1 (design §5)."""
-    if warmup == 0:
-        return 1.0
-    return min(1.0, (step - from_zero) / warmup)
+@optimizer(
+    source="Sutskever et al. 2013",
+    memory=("momentum",),
+    learning_rate=0.1,
+    weight_decay=0.0,
+    decay="gradient",
+    check=_momentum,
+)
+def sgd(gradient: Parameters, memory: Memory, moment: Moment, *, momentum: Number = 0.0, nesterov: bool = False) -> Tensor:
+    """Gradient descent with momentum, buffer ← momentum · buffer + gradient, as torch's SGD (Sutskever et al. 2013)."""
+    buffer = memory["momentum"].flat.mul_(momentum).add_(gradient.flat)
+    return -(gradient.flat + momentum * buffer) if nesterov else -buffer
+
+
+@optimizer(
+    source="Chen et al. 2023",
+    memory=("momentum",),
+    learning_rate=1e-4,
+    weight_decay=0.0,
+    decay="decoupled",
+    not_settings=("betas",),
+)
+def lion(gradient: Parameters, memory: Memory, moment: Moment, *, betas: Betas) -> Tensor:
+    """Sign of an interpolation of momentum and gradient, with decoupled decay (Chen et al. 2023)."""
+    buffer, g = memory["momentum"].flat, gradient.flat
+    direction = -(buffer * betas[0] + g * (1 - betas[0])).sign()
+    buffer.mul_(betas[1]).add_(g * (1 - betas[1]))
+    return direction
+
+
+# — Muon —
+
+
+def hidden_matrices(layout: Layout) -> list[str]:
+    """The matrices between the embedding and the output layer, which Muon orthogonalizes."""
+    return [name for name, entry in layout.entries.items() if len(entry.shape) == 2 and not entry.is_embedding]
+
+
+def orthogonalized(matrix: Float[Tensor, "R O I"], steps: int = 5) -> Float[Tensor, "R O I"]:
+    """The nearest matrices with singular values near one, by Newton–Schulz iterations in the matrix's precision (Jordan et al. 2024).
+
+    X ← aX + (bA + cA²)X with A = XXᵀ and (a, b, c) = (3.4445, −4.7750, 2.0315), from X divided by its Frobenius norm; the
+    coefficients trade exactness (singular values end between about 0.7 and 1.2) for speed.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    is_tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if is_tall else matrix
+    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    for _ in range(steps):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.mT if is_tall else x
+
+
+def _muon_problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:
+    problems = number_problem("momentum", settings["momentum"], 0, 1)
+    problems += number_problem("other_learning_rate", settings["other_learning_rate"], 0, float("inf"), low_included=False)
+    problems += _eps(settings)
+    iterations = settings["iterations"]
+    if not isinstance(iterations, int) or isinstance(iterations, bool) or not 1 <= iterations <= 50:
+        problems.append(f"iterations: got {iterations!r}; expected a whole number from 1 to 50.")
+    if not isinstance(settings["nesterov"], bool):
+        problems.append(f"nesterov: got {settings['nesterov']!r}; expected True or False.")
+    return problems
+
+
+def _muon_layout(layout: Layout) -> list[str]:
+    if hidden_matrices(layout):
+        return []
+    return ["muon: got a network without hidden matrices; expected some between embedding and output layer. Add a layer, or use adamw."]
+
+
+def _muon_rates(layout: Layout, settings: Mapping[str, Any], learning_rate: float) -> Tensor:
+    """(P,) factors on the learning rate: 1 for the hidden matrices, other_learning_rate / learning_rate elsewhere."""
+    hidden = layout.mask(hidden_matrices(layout)).double()
+    return hidden + (1 - hidden) * (settings["other_learning_rate"] / learning_rate)
+
+
+@optimizer(
+    source="Jordan et al. 2024",
+    memory=("momentum", "first_moment", "second_moment"),
+    learning_rate=0.02,
+    weight_decay=0.01,
+    decay="decoupled",
+    not_settings=("betas",),
+    check=_muon_problems,
+    layout_check=_muon_layout,
+    rates=_muon_rates,
+)
+def muon(
+    gradient: Parameters,
+    memory: Memory,
+    moment: Moment,
+    *,
+    betas: Betas,
+    momentum: Number = 0.95,
+    nesterov: bool = True,
+    iterations: int = 5,
+    other_learning_rate: float = 3e-4,
+    eps: Number = 1e-8,
+) -> Tensor:
+    """Orthogonalized momentum for the hidden matrices, AdamW with ``other_learning_rate`` for everything else (Jordan et al. 2024).
+
+    The orthogonalized update of a matrix is scaled by √max(1, rows / columns). It is computed in the run's precision, where the
+    original uses bfloat16.
+    """
+    del other_learning_rate  # it is in the rates
+    direction = moment.named(_adam(gradient, memory, moment, betas, eps))
+    buffer = memory["momentum"].flat
+    buffer.add_((gradient.flat - buffer) * (1 - momentum))
+    mixed = moment.named(gradient.flat + (buffer - gradient.flat) * momentum if nesterov else buffer)
+    for name in hidden_matrices(moment.layout):
+        rows, columns = moment.layout.entries[name].shape
+        direction[name].copy_(orthogonalized(mixed[name], iterations).mul_(-(max(1.0, rows / columns) ** 0.5)))
+    return direction.flat
 
 
 def decay_problems(patterns: tuple[str, ...], names: list[str]) -> Iterator[FieldError]:
     """Patterns that match no parameter of the network."""
-    from fnmatch import fnmatchcase
-
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             yield FieldError("decay_parameters", pattern, "patterns of parameter names", f"This network has {', '.join(names)}.")

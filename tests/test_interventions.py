@@ -1,0 +1,399 @@
+"""Every intervention, optimizer and loss: the same in a batch as alone, exact when continued, nothing at strength zero, and true."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from groklab import registry
+from groklab.config.run import Run
+from groklab.model.losses import cross_entropy
+from groklab.training import engine
+from groklab.training.batches import Batch
+from groklab.training.engine import Advanced, Past
+from groklab.training.optimizers import hidden_matrices, orthogonalized
+
+TINY = dict(operation="addition", modulus=7, width=16, heads=2, layers=1, train_fraction=0.6, precision="float64", warmup=0)
+INTERVENTIONS = registry.entries("intervention")
+REQUIRED = {"horizon": 100}
+"""Values for settings without a default."""
+
+
+def tiny(*interventions, **fields):
+    return Run.of(**{**TINY, "interventions": interventions, **fields})
+
+
+def after(run, steps=12, states=None):
+    batch = Batch([run], device="cpu", states=states)
+    for _ in range(steps):
+        batch.update()
+    return batch
+
+
+def written(kind, name, **settings):
+    entry = registry.entries(kind)[name]
+    required = {key: REQUIRED[key] for key, default in entry.settings.items() if default is inspect.Parameter.empty}
+    return str(registry.Call(name, (), tuple(sorted((required | settings).items()))))
+
+
+# — conformance —
+
+
+@pytest.mark.parametrize("name", INTERVENTIONS)
+def test_an_intervention_changes_training_and_keeps_it_finite(name):
+    changed, plain = after(tiny(name)), after(tiny())
+    assert changed.parameters.flat.isfinite().all()
+    if name == "grokfast_ma":  # it waits for a hundred gradients
+        changed = after(tiny("grokfast_ma(window=3)"))
+    assert not torch.equal(changed.parameters.flat, plain.parameters.flat)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in INTERVENTIONS.items() if "identity" in entry.facts])
+def test_strength_zero_is_the_identity(name):
+    call = written("intervention", name, **INTERVENTIONS[name].facts["identity"])
+    torch.testing.assert_close(after(tiny(call)).parameters.flat, after(tiny()).parameters.flat, rtol=0, atol=1e-12)
+
+
+def test_those_without_a_zero_are_known():
+    assert {name for name, entry in INTERVENTIONS.items() if "identity" not in entry.facts} == {
+        "gradient_clipping",
+        "norm_clamp",
+        "orthograd",
+    }
+    torch.testing.assert_close(
+        after(tiny("gradient_clipping(norm=1e9)")).parameters.flat, after(tiny()).parameters.flat, rtol=0, atol=1e-12
+    )
+
+
+def variants(kind, name):
+    """Two calls with different decimal settings, so that a batch of runs has to keep them apart."""
+    defaults = registry.entries(kind)[name].settings
+    decimal = next((key for key, value in defaults.items() if isinstance(value, float) and key not in ("eps", "other_learning_rate")), None)
+    return [written(kind, name), written(kind, name, **({decimal: defaults[decimal] * 0.5} if decimal else {}))]
+
+
+CASES = [
+    (kind, field, name)
+    for kind, field in (("intervention", "interventions"), ("optimizer", "optimizer"), ("loss", "loss"))
+    for name in registry.entries(kind)
+]
+
+
+def runs_of(kind, field, name):
+    calls = variants(kind, name)
+    options = [{field: (call,) if kind == "intervention" else call} for call in calls]
+    return [Run.of(**{**TINY, "seed": seed, "learning_rate": 0.001 * (seed + 1), **option}) for seed, option in enumerate(options)]
+
+
+@pytest.mark.parametrize(("kind", "field", "name"), CASES)
+def test_a_batch_of_runs_with_different_settings_is_each_of_them_alone(kind, field, name):
+    runs = runs_of(kind, field, name)
+    together = Batch(runs, device="cpu")
+    alone = [Batch([run], device="cpu") for run in runs]
+    for _ in range(6):
+        together.update()
+        for batch in alone:
+            batch.update()
+    expected = torch.cat([batch.parameters.flat for batch in alone])
+    # Newton-Schulz amplifies rounding where singular values nearly agree; everything else is elementwise.
+    torch.testing.assert_close(together.parameters.flat, expected, rtol=0, atol=1e-7 if name in ("muon", "lion") else 1e-10)
+    answers = zip(together.answers(), [batch.answers()[0] for batch in alone], strict=True)
+    for ours, theirs in answers:
+        np.testing.assert_allclose(ours.loss, theirs.loss, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "field", "name"), CASES)
+def test_continuing_is_exact(kind, field, name):
+    run = runs_of(kind, field, name)[0].replace(precision="float32", steps=15, stop="never")
+    whole = [event for event in engine.train([run]) if isinstance(event, Advanced)]
+    for event in engine.train([run]):
+        if isinstance(event, Advanced) and event.step == 7:
+            state = event.state()
+            break
+    rest = [event for event in engine.train([run], pasts=[Past(state, [])]) if isinstance(event, Advanced)]
+    ours, theirs = rest[-1].state(), whole[-1].state()
+    assert ours.step == theirs.step == 15
+    assert ours.arrays.keys() == theirs.arrays.keys()
+    for key, value in theirs.arrays.items():
+        assert ours.arrays[key].tobytes() == value.tobytes(), key
+
+
+@pytest.mark.parametrize("name", INTERVENTIONS)
+def test_an_intervention_acts_from_start_until_stop(name):
+    call = written("intervention", name, start=4, stop=6, **({"window": 1} if name == "grokfast_ma" else {}))
+    plain, switched = Batch([tiny()], device="cpu"), Batch([tiny(call)], device="cpu")
+    equal = []
+    for _ in range(6):
+        plain.update()
+        switched.update()
+        equal.append(torch.equal(plain.parameters.flat, switched.parameters.flat))
+    assert equal[:3] == [True] * 3
+    assert not equal[5]
+
+
+@pytest.mark.parametrize("name", INTERVENTIONS)
+def test_settings_are_checked(name):
+    bad = {key: -1.0 for key, value in INTERVENTIONS[name].settings.items() if isinstance(value, float)} | {"start": -1}
+    problems = [str(problem) for problem in tiny(written("intervention", name, **bad), "bla(x=1)").problems()]
+    assert any("unknown intervention 'bla'" in problem for problem in problems)
+    for key in bad:
+        assert any(f"{key}: got -1" in problem for problem in problems), (key, problems)
+
+
+def test_combinations_that_make_no_sense_are_refused_together():
+    run = Run.of(
+        architecture="mlp(inputs='one_hot')",
+        layers=1,
+        interventions=("residual_dropout", "sam(rho=0.1)", "sam", "weight_noise(sdt=1)", "orthograd(start=5, stop=5)"),
+        optimizer="muon(momentum=2)",
+        loss="label_smoothing(amount=1)",
+        schedule="cosine",
+    )
+    told = "\n".join(map(str, run.problems()))
+    for part in (
+        "no residual stream",
+        "'sam'; expected each intervention once",
+        "unknown setting 'sdt'. Did you mean 'std'",
+        "stop: got 5; expected a step after start=5",
+        "momentum: got 2; expected a number in [0, 1)",
+        "amount: got 1; expected a number in [0, 1)",
+        "setting 'horizon' must be given",
+    ):
+        assert part in told, part
+
+
+def test_muon_needs_hidden_matrices():
+    run = Run.of(architecture="mlp(inputs='one_hot')", layers=1, optimizer="muon", batch_size="full", modulus=7, operation="addition")
+    hidden = [str(problem) for problem in engine.run_problems(run)]
+    assert len(hidden) == 1
+    assert "hidden matrices" in hidden[0]
+
+
+# — independent truths —
+
+
+def step_of(run):
+    """A batch before and after one update, with the gradient of that update."""
+    batch = Batch([run], device="cpu")
+    before = batch.parameters.clone()
+    batch.update()
+    return before, batch.gradient.clone(), batch.parameters
+
+
+SGD = dict(optimizer="sgd", learning_rate=0.5, weight_decay=0.0)
+
+
+def test_sgd_by_hand():
+    before, gradient, now = step_of(tiny(**SGD))
+    torch.testing.assert_close(now.flat, before.flat - 0.5 * gradient.flat)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_with_momentum_equals_that_of_torch(nesterov):
+    run = tiny(optimizer=f"sgd(momentum=0.9, nesterov={nesterov})", learning_rate=0.1, weight_decay=0.01)
+    ours = Batch([run], device="cpu")
+    theirs = ours.parameters.flat[0].clone().requires_grad_()
+    optimizer = torch.optim.SGD([theirs], lr=0.1, momentum=0.9, nesterov=nesterov, weight_decay=0.01)
+    for _ in range(10):
+        ours.update()
+        theirs.grad = ours.gradient.flat[0].clone()
+        optimizer.step()
+    torch.testing.assert_close(ours.parameters.flat[0], theirs.detach(), rtol=0, atol=1e-12)
+
+
+def test_lion_by_hand():
+    run = tiny(optimizer="lion", betas=(0.9, 0.99), learning_rate=0.01, weight_decay=0.5)
+    ours = Batch([run], device="cpu")
+    weights, momentum = ours.parameters.flat.clone(), torch.zeros_like(ours.parameters.flat)
+    for _ in range(5):
+        ours.update()
+        gradient = ours.gradient.flat
+        weights = weights * (1 - 0.01 * 0.5) - 0.01 * (0.9 * momentum + 0.1 * gradient).sign()
+        momentum = 0.99 * momentum + 0.01 * gradient
+        torch.testing.assert_close(ours.parameters.flat, weights, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 64), (2, 64, 16), (1, 32, 32)])
+def test_muon_s_update_has_singular_values_near_one(shape):
+    matrix = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalized(matrix))
+    assert values.min() > 0.5
+    assert values.max() < 1.25
+    u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
+    assert torch.nn.functional.cosine_similarity(orthogonalized(matrix).flatten(1), (u @ vh).flatten(1)).min() > 0.98
+
+
+def test_muon_equals_that_of_torch_on_hidden_matrices_and_adamw_elsewhere():
+    run = tiny(optimizer="muon", learning_rate=0.02, weight_decay=0.1, precision="float32")
+    ours = Batch([run], device="cpu")
+    hidden = hidden_matrices(ours.layout)
+    theirs = {name: view[0].clone().requires_grad_() for name, view in ours.parameters.items()}
+    optimizers = [torch.optim.AdamW([v for k, v in theirs.items() if k not in hidden], lr=3e-4, betas=(0.9, 0.98), weight_decay=0.1)]
+    if hasattr(torch.optim, "Muon"):
+        optimizers.append(torch.optim.Muon([theirs[k] for k in hidden], lr=0.02, weight_decay=0.1, momentum=0.95, nesterov=True))
+    # Gradients of full rank: where a singular value is nearly zero, orthogonalizing amplifies the rounding that is compared here.
+    ours.gradients = lambda moment=None, weights=None: (torch.zeros(1), ours.gradient.flat)
+    for step in range(4):
+        ours.gradient.flat.copy_(torch.randn(ours.gradient.flat.shape, generator=torch.Generator().manual_seed(step)))
+        for name, value in theirs.items():
+            value.grad = ours.gradient[name][0].clone()
+        ours.update()
+        for optimizer in optimizers:
+            optimizer.step()
+    for name, value in theirs.items():
+        # torch orthogonalizes in bfloat16: eight bits of mantissa on updates of 0.02 with entries of about 0.25, four times.
+        tolerance = 2e-3 if name in hidden else 1e-6
+        if name not in hidden or len(optimizers) == 2:
+            torch.testing.assert_close(ours.parameters[name][0], value.detach(), rtol=0, atol=tolerance)
+
+
+def test_grokfast_ema_by_hand():
+    ours = Batch([tiny("grokfast_ema(alpha=0.9, strength=3.0)", **SGD)], device="cpu")
+    weights, slow = ours.parameters.flat.clone(), None
+    for _ in range(5):
+        ours.update()
+        gradient = ours.gradient.flat
+        slow = gradient.clone() if slow is None else 0.9 * slow + 0.1 * gradient
+        weights = weights - 0.5 * (gradient + 3.0 * slow)
+        torch.testing.assert_close(ours.parameters.flat, weights, rtol=0, atol=1e-12)
+
+
+def test_grokfast_ma_by_hand():
+    ours = Batch([tiny("grokfast_ma(window=3, strength=5.0)", **SGD)], device="cpu")
+    weights, seen = ours.parameters.flat.clone(), []
+    for _ in range(7):
+        ours.update()
+        seen.append(ours.gradient.flat.clone())
+        slow = sum(seen[-3:]) / 3 if len(seen) >= 3 else 0
+        weights = weights - 0.5 * (seen[-1] + 5.0 * slow)
+        torch.testing.assert_close(ours.parameters.flat, weights, rtol=0, atol=1e-12)
+
+
+def test_orthograd_is_orthogonal_to_the_weights_and_keeps_the_norm():
+    before, gradient, now = step_of(tiny("orthograd", **SGD))
+    moved = (before.flat - now.flat) / 0.5
+    for name, g in gradient.items():
+        start, end = before.layout.places[name]
+        direction, weights = moved[0, start:end], before[name].flatten()
+        assert abs(direction @ weights) < 1e-9 * direction.norm() * weights.norm() + 1e-12
+        if weights.abs().max() > 0:
+            assert direction.norm().item() == pytest.approx(g.norm().item(), rel=1e-6)
+
+
+def test_decay_towards_the_initial_weights_has_them_as_its_fixed_point():
+    batch = Batch([tiny("decay_towards_initial(strength=1.0)", optimizer="sgd", learning_rate=0.1, weight_decay=0.0)], device="cpu")
+    batch.gradients = lambda moment=None, weights=None: (torch.zeros(1, dtype=torch.float64), torch.zeros_like(batch.parameters.flat))
+    batch.update()
+    assert torch.equal(batch.parameters.flat, batch.initial.flat)
+    batch.parameters.flat.add_(1.0)
+    for _ in range(3):
+        batch.update()
+    torch.testing.assert_close(batch.parameters.flat - batch.initial.flat, torch.full_like(batch.initial.flat, 0.9**3))
+
+
+def test_weight_decay_as_an_intervention_is_that_of_adamw():
+    by_field = after(tiny(weight_decay=0.7, decay_parameters=("blocks.*",)))
+    by_call = after(tiny("weight_decay(strength=0.7, parameters='blocks.*')", weight_decay=0.0))
+    torch.testing.assert_close(by_field.parameters.flat, by_call.parameters.flat, rtol=0, atol=1e-12)
+
+
+def test_random_decay_multiplies_every_tensor_by_one_number():
+    before, _, now = step_of(
+        tiny("random_decay(strength=2.0)", optimizer="sgd", learning_rate=1e-12 + 0.1, weight_decay=0.0, loss="squared_error")
+    )
+    plain = step_of(tiny(optimizer="sgd", learning_rate=1e-12 + 0.1, weight_decay=0.0, loss="squared_error"))[2]
+    factors = {name: (now[name] / plain[name]).flatten() for name in before if plain[name].abs().min() > 0}
+    for ratio in factors.values():
+        torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
+    assert len({round(ratio[0].item(), 9) for ratio in factors.values()}) == len(factors)
+
+
+def test_noise_has_the_stated_size_and_is_a_function_of_seed_and_step():
+    gradients = [step_of(tiny(f"gradient_noise(std={std})", **SGD)) for std in (0.0, 0.3)]
+    noise = (gradients[0][2].flat - gradients[1][2].flat) / 0.5
+    assert noise.std().item() == pytest.approx(0.3, rel=0.05)
+    updates = [step_of(tiny(f"update_noise(std={std})", **SGD))[2].flat for std in (0.0, 1.0)]
+    assert (updates[1] - updates[0]).std().item() == pytest.approx(0.5, rel=0.05)
+    batch = Batch([tiny(noise_seed=5)], device="cpu")
+    moment = batch.moment()
+    assert torch.equal(moment.normal(), moment.normal())
+    batch.update()
+    assert not torch.equal(batch.moment().normal(), moment.normal())
+
+
+def test_weight_noise_is_seen_by_the_forward_pass_alone():
+    before, gradient, now = step_of(tiny("weight_noise(std=0.1)", **SGD))
+    clean = step_of(tiny(**SGD))[1]
+    assert not torch.allclose(gradient.flat, clean.flat)
+    torch.testing.assert_close(now.flat, before.flat - 0.5 * gradient.flat)
+
+
+def test_gradient_clipping_equals_that_of_torch():
+    before, gradient, now = step_of(tiny("gradient_clipping(norm=0.01)", **SGD))
+    parameter = torch.zeros_like(gradient.flat[0], requires_grad=True)
+    parameter.grad = gradient.flat[0].clone()
+    torch.nn.utils.clip_grad_norm_([parameter], 0.01)
+    torch.testing.assert_close((before.flat - now.flat)[0] / 0.5, parameter.grad, rtol=0, atol=1e-12)
+
+
+def test_sam_takes_the_gradient_where_the_loss_is_higher():
+    batch = Batch([tiny("sam(rho=0.1)", **SGD)], device="cpu")
+    before = batch.parameters.clone()
+    _, gradient = batch.gradients()
+    expected = batch.gradients(weights=before.flat + 0.1 * gradient / gradient.norm())[1]
+    batch.update()
+    torch.testing.assert_close(batch.parameters.flat, before.flat - 0.5 * expected, rtol=0, atol=1e-10)
+
+
+def test_norm_clamp_keeps_the_initial_norm():
+    batch = after(tiny("norm_clamp(scale=0.5)", learning_rate=0.01))
+    assert batch.parameters.flat.norm().item() == pytest.approx(0.5 * batch.initial.flat.norm().item())
+
+
+def test_dropout_drops_the_stated_share_and_keeps_the_mean():
+    moment = Batch([tiny()], device="cpu").moment()
+    function = INTERVENTIONS["residual_dropout"].function
+    kept = function(torch.ones(1, 200, 300, dtype=torch.float64), name="here", moment=moment, rate=0.25)
+    assert (kept == 0).double().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert kept.max().item() == pytest.approx(1 / 0.75)
+
+
+def test_stablemax_by_hand():
+    function = registry.entries("loss")["stablemax"].function
+    z = torch.tensor([[2.0, -1.0, 0.0]])
+    s = [3.0, 0.5, 1.0]
+    for answer in range(3):
+        assert function(z, torch.tensor([answer])).item() == pytest.approx(-np.log(s[answer] / sum(s)))
+    extreme = torch.tensor([[1e6, -1e6]], requires_grad=True)
+    function(extreme, torch.tensor([1])).sum().backward()
+    assert extreme.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("amount", [0.0, 0.3])
+def test_label_smoothing_and_squared_error_equal_those_of_torch(amount):
+    logits, answers = torch.randn(6, 9, dtype=torch.float64), torch.randint(9, (6,))
+    smoothed = registry.entries("loss")["label_smoothing"].function(logits, answers, amount=amount)
+    theirs = torch.nn.functional.cross_entropy(logits, answers, label_smoothing=amount, reduction="none")
+    torch.testing.assert_close(smoothed, theirs)
+    squared = registry.entries("loss")["squared_error"].function(logits, answers).mean()
+    one_hot = torch.nn.functional.one_hot(answers, 9).double()
+    torch.testing.assert_close(squared, torch.nn.functional.mse_loss(logits, one_hot))
+    if amount == 0:
+        torch.testing.assert_close(smoothed, cross_entropy(logits, answers))
+
+
+def test_cosine_and_linear_schedules_by_hand():
+    cosine, linear = (registry.entries("schedule")[name].function for name in ("cosine", "linear"))
+    assert [cosine(k, horizon=100) for k in (0, 50, 100, 200)] == pytest.approx([1, 0.5, 0, 0])
+    assert [linear(k, horizon=100, floor=0.2) for k in (0, 50, 100, 200)] == pytest.approx([1, 0.6, 0.2, 0.2])
+
+
+@pytest.mark.parametrize("attention", ["frozen", "uniform"])
+def test_frozen_attention_stays_as_it_began_and_uniform_attention_has_no_queries(attention):
+    batch = after(tiny("update_noise", attention=attention))
+    names = [name for name in batch.layout.entries if "query" in name or "key" in name]
+    assert len(names) == (2 if attention == "frozen" else 0)
+    for name in names:
+        assert torch.equal(batch.parameters[name], batch.initial[name])
+    assert not torch.equal(batch.parameters["output"], batch.initial["output"])

@@ -1,0 +1,511 @@
+"""Asking for a run: trained once, found again, continued, and reported up to where it was asked for."""
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import groklab.laboratory as laboratory
+from groklab.config.run import Run
+from groklab.laboratory import Interrupted, continued, drawn, load, title_of, train
+from groklab.results.files import StoreError
+from groklab.results.lock import InProgressError, Lock
+from groklab.results.store import RunFolder
+from groklab.training import engine
+
+TINY = {"operation": "addition", "modulus": 5, "width": 8, "layers": 1, "mlp_width": 8, "stop": "never"}
+
+
+def ask(root, **fields):
+    return train(runs=root, **{**TINY, **fields})
+
+
+def without_time(rows):
+    return [{name: value for name, value in row.items() if name != "wall_time"} for row in rows]
+
+
+@pytest.fixture
+def updates(monkeypatch):
+    """Counts the updates that are made."""
+    made = []
+    original = engine.Batch.update
+
+    def update(self):
+        made.append(self.step)
+        return original(self)
+
+    monkeypatch.setattr(engine.Batch, "update", update)
+    return made
+
+
+# — once, further, and less —
+
+
+def test_a_run_is_trained_once(tmp_path, updates):
+    first = ask(tmp_path, steps=12)
+    assert len(updates) == 12
+    before = {path: path.read_bytes() for path in first.folder.path.rglob("*") if path.is_file()}
+    second = ask(tmp_path, steps=12)
+    assert len(updates) == 12
+    assert second.to_dict() == first.to_dict()
+    assert {path: path.read_bytes() for path in first.folder.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_larger_budget_goes_on(tmp_path, updates):
+    ask(tmp_path, steps=12)
+    longer = ask(tmp_path, steps=30)
+    assert updates == list(range(30))
+    assert longer.steps == 30
+    assert [segment["from_step"] for segment in longer.folder.description()["segments"]] == [0, 12]
+
+
+@pytest.mark.parametrize("pieces", [(12, 30), (1, 30), (11, 13, 29, 30)])
+def test_a_history_does_not_depend_on_its_pieces(tmp_path, pieces):
+    for steps in pieces:
+        run = ask(tmp_path / "pieces", steps=steps)
+    whole = ask(tmp_path / "whole", steps=30)
+    assert without_time(run.rows) == without_time(whole.rows)
+    assert run.history.drop("wall_time").equals(whole.history.drop("wall_time"))
+    first, second = (r.folder.read_step("checkpoints", 30)[1] for r in (run, whole))
+    assert all(np.array_equal(first[name], second[name]) for name in second)
+    ended, other = run.to_dict(), whole.to_dict()
+    assert {**ended, "folder": ""} == {**other, "folder": ""}
+
+
+@pytest.mark.parametrize("steps", [1, 10, 11, 12, 13, 29])
+def test_a_smaller_budget_is_reported_up_to_there(tmp_path, updates, steps):
+    ask(tmp_path, steps=30)
+    less = ask(tmp_path, steps=steps)
+    assert len(updates) == 30
+    assert less.steps == less.summary.steps == steps
+    assert less.status == "complete"
+    assert less.rows[-1]["step"] <= steps
+    assert less.history["step"].max() <= steps
+    assert without_time(less.rows) == [r for r in without_time(ask(tmp_path, steps=30).rows) if r["step"] <= steps]
+    assert load("latest", runs=tmp_path).steps == 30
+
+
+def test_a_smaller_budget_of_an_interrupted_run_is_complete(tmp_path, updates):
+    interrupt(tmp_path, at=20, steps=100)
+    for steps in (7, 19, 20):  # 19 and 20 are beyond the last evaluation, and the state is there
+        less = ask(tmp_path, steps=steps)
+        assert (less.status, less.steps) == ("complete", steps)
+    assert len(updates) == 20
+    assert load("latest", runs=tmp_path).status == "interrupted"
+
+
+def test_wall_time_goes_on_where_it_was(tmp_path):
+    ask(tmp_path, steps=12)
+    times = [row["wall_time"] for row in ask(tmp_path, steps=30).rows]
+    assert times == sorted(times)
+
+
+def test_a_stop_rule_ends_a_run_and_another_goes_on(tmp_path, updates):
+    early = ask(tmp_path, steps=30, stop="generalized(confirmations=0)", threshold=1e-9)
+    assert early.status == "complete"
+    ended = early.steps
+    assert ended < 30
+    assert len(updates) == ended
+    assert ask(tmp_path, steps=30).steps == 30
+    again = ask(tmp_path, steps=30, stop="generalized(confirmations=0)", threshold=1e-9)
+    assert again.steps == ended
+    assert again.summary == early.summary
+
+
+def test_continuing_a_run_that_its_stop_rule_ended_goes_on_all_the_same(tmp_path):
+    early = ask(tmp_path, steps=30, stop="generalized(confirmations=0)", threshold=1e-9)
+    assert continued("latest", runs=tmp_path).steps == early.steps
+    longer = continued("latest", runs=tmp_path, steps=40)
+    assert longer.steps == 40
+    assert longer.run.budget.stop == "never"
+
+
+def test_other_evaluations_of_a_stored_run_are_those_that_are_stored(tmp_path, updates):
+    first = ask(tmp_path, steps=12)
+    assert ask(tmp_path, steps=12, evaluations_per_decade=3).rows == first.rows
+    longer = ask(tmp_path, steps=40, evaluations_per_decade=3)
+    assert [row["step"] for row in longer.rows if row["step"] > 12] == [22, 40]
+    assert len(updates) == 40
+
+
+def test_a_measure_asked_for_later_is_taken_from_then_on(tmp_path):
+    ask(tmp_path, steps=12, measures=())
+    table = ask(tmp_path, steps=30).history
+    assert table.filter(table["step"] < 12)["weight_norm"].null_count() == (table["step"] < 12).sum()
+    assert table.filter(table["step"] > 12)["weight_norm"].null_count() == 0
+
+
+def test_without_state_a_longer_budget_begins_again(tmp_path, updates):
+    short = train(runs=tmp_path, keep_state=False, **TINY, steps=12)
+    assert not (short.folder.path / "state.safetensors").exists()
+    assert ask(tmp_path, steps=12).status == "complete"
+    assert len(updates) == 12
+    assert ask(tmp_path, steps=20).steps == 20
+    assert len(updates) == 32
+
+
+def test_an_old_state_does_not_outlive_its_use(tmp_path, monkeypatch):
+    monkeypatch.setattr(laboratory, "STATE_INTERVAL", 0)
+    run = train(runs=tmp_path, keep_state=False, **TINY, steps=12)
+    assert not (run.folder.path / "state.safetensors").exists()
+
+
+# — interrupted —
+
+
+def interrupt(root, *, at, **fields):
+    """Ask for a run and stop it after a step."""
+    seen = []
+    with pytest.raises(Interrupted) as caught:
+        train(runs=root, on_progress=lambda p: seen.append(p.step), should_stop=lambda: seen[-1] >= at, **{**TINY, **fields})
+    return caught.value
+
+
+def test_a_stop_saves_the_state_and_says_how_to_go_on(tmp_path, updates):
+    stopped = interrupt(tmp_path, at=17, steps=30)
+    assert stopped.step == 17
+    assert stopped.run.status == "interrupted"
+    assert stopped.run.steps == 17
+    assert f"groklab continue {stopped.run.id}" in str(stopped)
+    assert not (stopped.run.folder.path / "lock").exists()
+    assert continued("latest", runs=tmp_path).status == "complete"
+    assert updates == list(range(30))
+
+
+@pytest.mark.parametrize("fields", [{"steps": 12}, {"steps": 50, "stop": "generalized(confirmations=0)", "threshold": 1e-9}])
+def test_a_stop_at_the_last_step_is_too_late(tmp_path, fields):
+    whole = ask(tmp_path / "whole", **fields)
+    seen = []
+    run = train(
+        runs=tmp_path / "stopped",
+        on_progress=lambda p: seen.append(p.step),
+        should_stop=lambda: seen[-1] >= whole.steps,
+        **{**TINY, **fields},
+    )
+    assert run.status == run.folder.status() == "complete"
+    assert without_time(run.rows) == without_time(whole.rows)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The run of 13 steps and that of 20, each trained in one piece; not to be changed."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    for steps in (13, 20):
+        ask(root / str(steps), steps=steps)
+    return root
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that follows is written."""
+
+
+def kill(monkeypatch, owner, name, *, call, after=False):
+    """Let the n-th call of a method be the last thing that a process does."""
+    original, calls = getattr(owner, name), []
+
+    def killed(self, *given, **named):
+        calls.append(1)
+        if len(calls) < call:
+            return original(self, *given, **named)
+        if after:
+            original(self, *given, **named)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killed)
+        patch.setattr(laboratory, "STATE_INTERVAL", 0)
+        yield
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("create", 1),
+        ("append", 4),
+        ("write_state", 1),
+        ("write_state", 14),
+        ("update", 2),
+        *(
+            pytest.param(name, call, marks=pytest.mark.medium)
+            for name, call in [
+                ("update_budget", 1),
+                ("update", 1),
+                ("append", 1),
+                ("write_step", 1),
+                ("write_step", 2),
+                ("write_step", 5),
+                ("write_state", 7),
+                ("write_state", 13),
+            ]
+        ),
+    ],
+)
+def test_a_run_killed_anywhere_goes_on_to_the_same_history(tmp_path, monkeypatch, undisturbed, name, call, after):
+    whole = load("latest", runs=undisturbed / "13")
+    killer = kill(monkeypatch, RunFolder, name, call=call, after=after)
+    next(killer)
+    with pytest.raises(Killed):
+        ask(tmp_path / "killed", steps=13)
+    next(killer, None)
+    folder = RunFolder(tmp_path / "killed" / whole.id)
+    if folder.exists and not (name == "update" and call == 2 and after):
+        assert folder.status() == "interrupted"
+    run = ask(tmp_path / "killed", steps=13)
+    assert run.status == run.folder.status() == "complete"
+    assert without_time(run.rows) == without_time(whole.rows)
+    assert run.folder.steps_of("checkpoints") == whole.folder.steps_of("checkpoints")
+    assert without_time(ask(tmp_path / "killed", steps=20).rows) == without_time(load("latest", runs=undisturbed / "20").rows)
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    run = interrupt(tmp_path, at=5, steps=12).run
+    (run.folder.path / ".run.json.1.abcd.tmp").write_text("{")
+    (run.folder.path / "answers" / ".step.1.abcd.tmp").write_text("{")
+    ask(tmp_path, steps=12)
+    assert not list(run.folder.path.rglob("*.tmp"))
+
+
+# — another process —
+
+
+def test_a_run_in_progress_is_waited_for(tmp_path, updates):
+    folder = tmp_path / Run.of(**TINY).id
+    folder.mkdir(parents=True)
+    told, lock = [], Lock(folder)
+    lock.__enter__()
+    timer = threading.Timer(0.7, lock.__exit__, (None, None, None))
+    timer.start()
+    began = time.monotonic()
+    run = train(runs=tmp_path, on_wait=told.append, **TINY, steps=3)
+    assert time.monotonic() - began >= 0.5
+    assert len(told) == 1
+    assert "is being trained by process" in told[0]
+    assert run.steps == 3
+    timer.join()
+
+
+def test_who_does_not_want_to_wait_is_told(tmp_path):
+    folder = tmp_path / Run.of(**TINY).id
+    folder.mkdir(parents=True)
+    with Lock(folder), pytest.raises(InProgressError, match="is being trained by process"):
+        train(runs=tmp_path, wait=False, **TINY, steps=3)
+
+
+def test_who_waits_can_be_stopped(tmp_path):
+    folder = tmp_path / Run.of(**TINY).id
+    folder.mkdir(parents=True)
+    with Lock(folder), pytest.raises(KeyboardInterrupt) as caught:
+        train(runs=tmp_path, should_stop=lambda: True, **TINY, steps=3)
+    assert not isinstance(caught.value, Interrupted)
+
+
+def test_what_a_run_in_progress_has_behind_it_is_given_at_once(tmp_path):
+    run = ask(tmp_path, steps=30)
+    run.folder.update(status="running")
+    with Lock(run.folder.path):
+        less = train(runs=tmp_path, wait=False, **TINY, steps=10)
+        assert (less.status, less.steps) == ("complete", 10)
+        with pytest.raises(InProgressError):  # its end is being written just now
+            train(runs=tmp_path, wait=False, **TINY, steps=30)
+
+
+def test_a_result_that_comes_while_we_reach_for_the_lock_is_taken(tmp_path, monkeypatch, updates):
+    real, looks = laboratory._stored, []
+
+    def stored(folder, asked):
+        looks.append(1)
+        if len(looks) == 1:
+            other = real(folder, asked)
+            with monkeypatch.context() as patch:
+                patch.setattr(laboratory, "_stored", real)
+                ask(tmp_path, steps=12)
+            return other
+        return real(folder, asked)
+
+    monkeypatch.setattr(laboratory, "_stored", stored)
+    assert ask(tmp_path, steps=12).status == "complete"
+    assert len(updates) == 12
+
+
+def test_a_process_that_was_robbed_of_its_lock_writes_nothing_more(tmp_path):
+    seen = []
+
+    def rob(progress):
+        if progress.step == 5 and not seen:
+            seen.append({p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()})
+            lock = tmp_path / Run.of(**TINY).id / "lock"
+            lock.write_text(json.dumps({"host": "elsewhere", "process": 1, "started": None, "token": "other"}))
+
+    with pytest.raises(InProgressError, match="taken over by another process"):
+        train(runs=tmp_path, wait=False, on_progress=rob, **TINY, steps=30)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()} == seen[0]
+
+
+# — diverged —
+
+WILD = {**TINY, "learning_rate": 1e30, "warmup": 0, "norm": "none", "precision": "float32"}
+
+
+def test_a_diverged_run_says_so_and_is_not_tried_again(tmp_path, updates):
+    run = train(runs=tmp_path, **WILD, steps=30)
+    assert run.status == "diverged"
+    made = len(updates)
+    assert made < 30
+    assert "loss is not finite at step" in run.to_dict()["message"]
+    for steps in (30, 100):
+        again = train(runs=tmp_path, **WILD, steps=steps)
+        assert again.status == "diverged"
+    assert continued("latest", runs=tmp_path, steps=200).status == "diverged"
+    assert len(updates) == made
+
+
+def test_a_diverged_run_has_results_before_its_end(tmp_path):
+    run = train(runs=tmp_path, **WILD, steps=30)
+    last = run.rows[-1]["step"]
+    if last > 0:
+        assert train(runs=tmp_path, **WILD, steps=last).status == "complete"
+
+
+# — copies of what a run depends on —
+
+PLUGIN = '''
+from groklab.registry import measure, operation
+
+@operation(symbol="2x + y (mod n)")
+def my_sum(x, y, n):
+    """A sum of one's own."""
+    return (2 * x + y) % n
+
+@measure(label="mine")
+def my_measure(parameters, task):
+    """A number of one's own."""
+    return float(task.step)
+'''
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    """What a test registers is forgotten after it."""
+    from groklab import registry
+
+    for kind in ("operation", "measure"):
+        registry.entries(kind)
+    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
+    return registry
+
+
+def forget(registry):
+    """As another process would find it."""
+    for names in registry._entries.values():
+        for name in [name for name, entry in names.items() if entry.plugin is not None]:
+            del names[name]
+    registry._plugins.clear()
+
+
+def test_a_run_goes_on_from_its_copy_of_a_plugin(tmp_path, own_registry):
+    file = tmp_path / "my_lab.py"
+    file.write_text(PLUGIN)
+    own_registry.load_plugin(file)
+    first = ask(tmp_path / "runs", steps=5, operation="my_sum")
+    assert [path.read_text() for path in (first.folder.path / "plugins").iterdir()] == [PLUGIN]
+    file.unlink()
+    forget(own_registry)
+    assert continued("latest", runs=tmp_path / "runs", steps=9).id == first.id
+    assert load("latest", runs=tmp_path / "runs").steps == 9
+
+
+def test_two_versions_of_a_plugin_are_two_runs_in_one_table(tmp_path, own_registry):
+    from groklab.analysis.tables import runs_table
+    from groklab.results.store import folders
+
+    runs = tmp_path / "runs"
+    ids = []
+    for text in (PLUGIN, PLUGIN.replace("2 * x", "3 * x")):
+        (tmp_path / "my_lab.py").write_text(text)
+        own_registry.load_plugin(tmp_path / "my_lab.py")
+        ids.append(ask(runs, steps=5, operation="my_sum").id)
+    assert ids[0] != ids[1]
+    forget(own_registry)
+    assert runs_table(folders(runs))["status"].to_list() == ["complete", "complete"]
+    first, second = (load(i, runs=runs) for i in ids)
+    assert continued(ids[0], runs=runs, steps=6).id == first.id
+    assert continued(ids[1], runs=runs, steps=6).id == second.id
+
+
+def test_a_plugin_that_a_later_budget_brings_is_kept_too(tmp_path, own_registry):
+    ask(tmp_path / "runs", steps=5)
+    (tmp_path / "my_lab.py").write_text(PLUGIN)
+    own_registry.load_plugin(tmp_path / "my_lab.py")
+    ask(tmp_path / "runs", steps=8, measures=("my_measure",))
+    forget(own_registry)
+    assert continued("latest", runs=tmp_path / "runs", steps=12).rows[-1]["my_measure"] == 12
+
+
+def test_a_changed_copy_of_a_plugin_is_not_taken_for_the_run(tmp_path, own_registry):
+    (tmp_path / "my_lab.py").write_text(PLUGIN)
+    own_registry.load_plugin(tmp_path / "my_lab.py")
+    run = ask(tmp_path / "runs", steps=5, operation="my_sum")
+    forget(own_registry)
+    (copy,) = (run.folder.path / "plugins").iterdir()
+    copy.write_text(PLUGIN.replace("2 * x", "3 * x"))
+    with pytest.raises(StoreError, match="one of them was changed. Nothing was changed now"):
+        continued("latest", runs=tmp_path / "runs", steps=9)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.id]
+
+
+CELLS = "x,y,z\n" + "".join(f"{x},{y},{(x * y + 1) % 5}\n" for x in range(5) for y in range(5))
+
+
+def test_a_run_goes_on_from_its_copy_of_a_table(tmp_path):
+    file = tmp_path / "deep" / "table.csv"
+    file.parent.mkdir()
+    file.write_text(CELLS)
+    fields = {name: value for name, value in TINY.items() if name not in ("operation", "modulus")}
+    first = train(runs=tmp_path / "runs", file=str(file), **fields, steps=5)
+    assert str(tmp_path) not in (first.folder.path / "run.json").read_text()
+    (tmp_path / "elsewhere.csv").write_text(CELLS)
+    assert train(runs=tmp_path / "runs", file=str(tmp_path / "elsewhere.csv"), **fields, steps=5).id == first.id
+    file.unlink()
+    longer = continued("latest", runs=tmp_path / "runs", steps=9)
+    assert (longer.id, longer.steps) == (first.id, 9)
+    assert len(load("latest", runs=tmp_path / "runs").answers()) == 25
+    file.write_text(CELLS.replace("4,4,2", "4,4,3"))
+    assert train(runs=tmp_path / "runs", file=str(file), **fields, steps=5).id != first.id
+    (first.folder.path / "table.csv").write_text(CELLS.replace("4,4,2", "4,4,3"))
+    with pytest.raises(StoreError, match="was changed"):
+        continued(first.id, runs=tmp_path / "runs", steps=12)
+
+
+# — in Python —
+
+
+def test_a_stored_run_has_history_answers_model_and_picture(tmp_path):
+    run = ask(tmp_path, steps=12)
+    same = load(run.id[:-2], runs=tmp_path)
+    assert same.history["step"].to_list() == [row["step"] for row in run.rows]
+    assert same.answers()["step"].unique().to_list() == [12]
+    assert same.answers(0)["step"].unique().to_list() == [0]
+    right = same.answers().filter(same.answers()["split"] == "train")
+    assert (right["answer"] == right["label"]).mean() == pytest.approx(run.summary.train_accuracy)
+    assert same.model().of_run(0) is not None
+    assert "x + y (mod 5)" in title_of(same)
+    assert same.plot().axes
+
+
+def test_runs_of_different_settings_are_drawn_in_groups(tmp_path):
+    several = [ask(tmp_path, steps=12, seed=s, weight_decay=d) for s in (0, 1) for d in (0.0, 1.0)]
+    assert drawn("learning_curves", several).axes
+    table = laboratory.history_of(several)
+    assert set(table["group"]) == {"weight_decay 0.0", "weight_decay 1.0"}
+    with pytest.raises(ValueError, match="got 4 runs; expected one"):
+        drawn("operation_table", several)
+    with pytest.raises(ValueError, match="shows the whole history"):
+        drawn("learning_curves", several, checkpoint=3)
+
+
+def test_the_same_run_is_numbers_for_numbers_the_same_in_another_folder(tmp_path):
+    assert without_time(ask(tmp_path / "a", steps=12).rows) == without_time(ask(tmp_path / "b", steps=12).rows)
