@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 STATE_INTERVAL = 10.0
 """Seconds of training that a killed process may lose."""
+SAVING_PAUSE = 20
+"""Or so many times what saving took, where that is longer: a state may be large (grokfast_ma keeps a hundred gradients)."""
 
 
 @dataclass(frozen=True)
@@ -315,8 +317,7 @@ class _Recorder:
         began = time.perf_counter()
         self.folder.write_state(state.step, state.arrays)
         self.saved = time.perf_counter()
-        # A state may be large (grokfast_ma keeps a hundred gradients): saving takes at most a twentieth of the time.
-        self.pause = max(STATE_INTERVAL, 20 * (self.saved - began))
+        self.pause = max(STATE_INTERVAL, SAVING_PAUSE * (self.saved - began))
 
 
 def load(text: str, *, runs: str | Path = "runs") -> StoredRun:

@@ -188,6 +188,8 @@ def list_kind(asked: ListArguments) -> int:
 
 def _extras(entry: registry.Entry) -> list[str]:
     written = []
+    if "at" in entry.facts:
+        written.append(f"at: {entry.facts['at']}")
     if "symbol" in entry.facts:
         written.append(str(entry.facts["symbol"]))
     if entry.settings:

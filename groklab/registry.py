@@ -65,7 +65,7 @@ class Entry:
     @property
     def description(self) -> str:
         """First paragraph of the docstring, on one line."""
-        return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
+        return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split()).replace("``", "")
 
     @property
     def settings(self) -> dict[str, Any]:

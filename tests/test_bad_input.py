@@ -224,7 +224,7 @@ def test_a_full_disk_is_said_and_what_was_stored_goes_on(tmp_path, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "fsync", full)
         assert main(["train", *TINY, "--runs", str(tmp_path)]) == 1
-    out, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert "no space is left on the device. Free some and run the same command again. What was stored is intact." in err
     assert "Traceback" not in err
     assert not list(tmp_path.rglob("*.tmp"))

@@ -3,6 +3,7 @@
 import json
 import os
 import pkgutil
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,12 @@ def my_sum(x, y, n):
 '''
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    """Nothing here depends on it, and it takes most of the time of runs as small as these."""
+    monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
+
+
 @pytest.fixture
 def groklab_in(tmp_path, monkeypatch, capsys):
     """Runs a command in an empty folder: exit status, standard output, standard error."""
@@ -42,11 +49,18 @@ def groklab_in(tmp_path, monkeypatch, capsys):
     return command
 
 
+@pytest.fixture(scope="module")
+def twelve_steps(tmp_path_factory):
+    """A results folder with one run; not to be changed."""
+    runs = tmp_path_factory.mktemp("twelve") / "runs"
+    assert main([*map(str, ("train", *TINY, "--steps", 12, "--no-figures", "--runs", runs))]) == 0
+    return runs
+
+
 @pytest.fixture
-def trained(groklab_in):
+def trained(groklab_in, twelve_steps):
     """The same, in a folder that holds a run of 12 steps."""
-    status, *_ = groklab_in("train", *TINY, "--steps", 12, "--no-figures")
-    assert status == 0
+    shutil.copytree(twelve_steps, "runs")
     return groklab_in
 
 

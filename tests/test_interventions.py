@@ -170,6 +170,12 @@ def test_muon_needs_hidden_matrices():
     assert "hidden matrices" in hidden[0]
 
 
+def test_a_pattern_of_parameters_that_matches_none_is_refused():
+    problems = [str(problem) for problem in engine.run_problems(tiny("weight_decay(parameters='bloks.*')"))]
+    assert len(problems) == 1
+    assert "parameters: got 'bloks.*'" in problems[0]
+
+
 # — independent truths —
 
 

@@ -35,6 +35,12 @@ def run(trained, tmp_path):
     return folders(tmp_path / "runs")[0]
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    """Nothing here depends on it, and it takes most of the time of runs as small as these."""
+    monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -147,7 +153,7 @@ def test_any_flipped_bit_is_noticed(arrays):
     content = arrays.read_bytes()
     expected, facts = read_arrays(arrays)
     for position in range(len(content)):
-        for bit in (0, 5):
+        for bit in (0, 5) if position % 4 == 0 else (position % 8,):
             arrays.write_bytes(content[:position] + bytes([content[position] ^ (1 << bit)]) + content[position + 1 :])
             try:
                 found, told = read_arrays(arrays)

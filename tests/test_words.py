@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,20 @@ def test_the_version_is_the_same_everywhere():
     assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text()
     assert f"{{{__version__}}}" in README
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.medium
+def test_every_extension_of_the_documentation_works(tmp_path):
+    """In a process of its own, so that the names do not stay registered here."""
+    text = (ROOT / "docs" / "extending.md").read_text()
+    (tmp_path / "my_lab.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)))
+    words = "--plugin my_lab.py --runs runs --width 16 --heads 2 --layers 1 --steps 40 --modulus 7"
+    commands = [
+        f"train {words} --operation squares_and_triples --measures largest_weight --stop loss_below(limit=0.001)",
+        f"train {words} --operation addition --interventions leaky_momentum(leak=0.9) kick(every=5,start=10)",
+        f"train {words} --operation addition --optimizer sign_momentum --schedule halved(every=20) --loss hinge",
+        "figure loss_only latest --plugin my_lab.py --runs runs --output loss.png",
+    ]
+    for command in commands:
+        subprocess.run([sys.executable, "-m", "groklab", *command.split()], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "loss.png").stat().st_size > 5_000

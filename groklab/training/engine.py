@@ -278,9 +278,14 @@ def run_problems(run: Run) -> Iterator[FieldError]:
     """What only the network's layout and the machine can tell of a run that is otherwise right."""
     _, split, layout = network(run)
     yield from decay_problems(run.training.decay_parameters, list(layout.entries))
-    optimizer = registry.look_up("optimizer", registry.parse_call(run.training.optimizer).name)
-    for problem in optimizer.facts["layout_check"](layout) if "layout_check" in optimizer.facts else ():
-        yield FieldError("optimizer", run.training.optimizer, problem=problem)
+    calls = [("optimizer", "optimizer", run.training.optimizer)]
+    calls += [("interventions", "intervention", text) for text in run.training.interventions]
+    for field_name, kind, text in calls:
+        call = registry.parse_call(text)
+        entry = registry.look_up(kind, call.name)
+        if "layout_check" in entry.facts:
+            for problem in entry.facts["layout_check"](layout, entry.settings | dict(call.settings)):
+                yield FieldError(field_name, text, problem=f"{call.name}: {problem}")
     size = batch_size(run, len(split.train))
     if size > len(split.train):
         advice = "Choose fewer, or full."

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from groklab.config.run import Run
+from groklab.model.parameters import Layout
 from groklab.registry import intervention
 from groklab.training.moments import Moment, Number
 from groklab.training.optimizers import number_problem
@@ -105,7 +106,21 @@ def random_decay(weights: Tensor, *, moment: Moment, strength: Number = 1.0) -> 
     return weights * factors.repeat_interleave(torch.tensor(sizes, device=weights.device), dim=1)
 
 
-@intervention(at="update", identity={"strength": 0.0}, source="Loshchilov & Hutter 2019", check=_within(strength=(0, _INFINITY)))
+def _pattern_problems(layout: Layout, settings: Mapping[str, Any]) -> list[str]:
+    try:
+        layout.mask([str(settings["parameters"])])
+    except ValueError as error:
+        return [f"parameters: {error}"]
+    return []
+
+
+@intervention(
+    at="update",
+    identity={"strength": 0.0},
+    source="Loshchilov & Hutter 2019",
+    check=_within(strength=(0, _INFINITY)),
+    layout_check=_pattern_problems,
+)
 def weight_decay(direction: Tensor, *, moment: Moment, strength: Number = 1.0, parameters: str = "*") -> Tensor:
     """Decoupled decay of chosen parameters, to be switched on or off at a step; it adds to the field ``weight_decay`` (Loshchilov & Hutter 2019)."""
     chosen = moment.layout.mask([parameters]).to(direction)

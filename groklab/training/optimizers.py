@@ -151,10 +151,10 @@ def _muon_problems(settings: Mapping[str, Any], *, run: Run | None = None, **con
     return problems
 
 
-def _muon_layout(layout: Layout) -> list[str]:
+def _muon_layout(layout: Layout, settings: Mapping[str, Any]) -> list[str]:
     if hidden_matrices(layout):
         return []
-    return ["muon: got a network without hidden matrices; expected some between embedding and output layer. Add a layer, or use adamw."]
+    return ["got a network without hidden matrices; expected some between embedding and output layer. Add a layer, or use adamw."]
 
 
 def _muon_rates(layout: Layout, settings: Mapping[str, Any], learning_rate: float) -> Tensor:
