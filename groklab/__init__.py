@@ -23,12 +23,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from groklab.config.run import Run
-    from groklab.laboratory import StoredRun, continued, load, stored_runs, train
+    from groklab.laboratory import continued, train
     from groklab.registry import figure, group, intervention, loss, measure, operation, optimizer, preset, schedule, stop
+    from groklab.stored import StoredRun, load, stored_runs
 
 _HOMES = {
     "groklab.config.run": ("Run",),
-    "groklab.laboratory": ("StoredRun", "continued", "load", "stored_runs", "train"),
+    "groklab.laboratory": ("continued", "train"),
+    "groklab.stored": ("StoredRun", "load", "stored_runs"),
     "groklab.registry": ("figure", "group", "intervention", "loss", "measure", "operation", "optimizer", "preset", "schedule", "stop"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

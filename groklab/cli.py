@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from groklab.config.run import Run
-    from groklab.laboratory import StoredRun
+    from groklab.stored import StoredRun
 
 VERBS = {
     "train": "train a network on a table until it has generalized, and draw its curves",
@@ -307,7 +307,7 @@ def _figure(words: list[str]) -> int:
 
 def _draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int | None) -> None:
     from groklab.figures.style import save
-    from groklab.laboratory import drawn
+    from groklab.stored import drawn
 
     save(drawn(name, chosen, checkpoint=checkpoint), output)
 

@@ -6,26 +6,22 @@ missing, and stores it so that a process killed at any moment loses nothing but 
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from groklab import registry
-from groklab.analysis.grokking import Summary, summary
 from groklab.config.checks import RunError
-from groklab.config.run import Run
+from groklab.config.run import Run, leaves
 from groklab.config.stops import end_of
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
-from groklab.results.store import RunFolder, find, folders, packed_answers
+from groklab.results.store import RunFolder, packed_answers
+from groklab.stored import StoredRun, drawn, end_and_reached, in_sequence, load, stored_runs
 
 if TYPE_CHECKING:
-    import polars
-    from matplotlib.figure import Figure
-
-    from groklab.model.parameters import Parameters
     from groklab.training import engine
     from groklab.training.engine import Past
 
@@ -59,89 +55,15 @@ class Interrupted(KeyboardInterrupt):
         self.run, self.step = run, step
 
 
-@dataclass(frozen=True)
-class StoredRun:
-    """A run with its results."""
-
-    folder: RunFolder
-    run: Run
-    """As asked for, with the budget up to which the results are reported."""
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.folder.id
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """Task, model and training field by field, with the values that unset ones stood for; read, not computed."""
-        return self.folder.description()["resolved"]
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """Evaluations within the budget, one dictionary each."""
-        return self.folder.history(self.steps)
-
-    @property
-    def steps(self) -> int:
-        """Updates made, or the end of the budget where more are stored."""
-        ended, reached = _end_and_reached(self.folder, self.run)
-        return reached if ended is None else ended
-
-    @property
-    def history(self) -> polars.DataFrame:
-        """Evaluations within the budget as a table, one row each."""
-        from groklab.results.tables import history_table
-
-        return history_table({self.id: self.rows})
-
-    @property
-    def summary(self) -> Summary:
-        """Memorized at, generalized at, delay, and the last accuracies and losses."""
-        return summary(self.rows, steps=self.steps, threshold=self.run.budget.threshold)
-
-    @property
-    def status(self) -> str:
-        """running | interrupted | complete | diverged | damaged; complete also where a smaller budget's end is stored."""
-        stored = self.folder.status()
-        if stored not in ("running", "interrupted", "diverged"):
-            return stored
-        ended, reached = _end_and_reached(self.folder, self.run)
-        return "complete" if ended is not None and (ended < reached or stored != "running") else stored
-
-    def answers(self, step: int | None = None) -> polars.DataFrame:
-        """The table's cells with the network's answers at a checkpoint, the last by default."""
-        from groklab.analysis.tables import cells_table
-
-        return cells_table(self.folder, self.run, step)
-
-    def model(self, step: int | None = None) -> Parameters:
-        """The parameters of a checkpoint, the last by default, with a run axis of one."""
-        from groklab.model.parameters import parameters_from
-        from groklab.training.batches import DTYPES, network
-
-        _, _, layout = network(self.run)
-        _, arrays = self.folder.read_step("checkpoints", step)
-        return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision])
-
-    def plot(self) -> Figure:
-        """Its learning curves."""
-        return drawn("learning_curves", [self])
-
-    def to_dict(self) -> dict[str, Any]:
-        """What ``groklab train --json`` prints."""
-        result = {"id": self.id, "status": self.status, **self.summary.to_dict()}
-        message = self.folder.description().get("message", "")
-        return result | ({"message": message} if message else {}) | {"folder": str(self.folder.path)}
-
-
 def check(run: Run) -> None:
     """All that can be wrong with a run, before anything is written; RunError with every problem."""
     problems = run.problems()
-    if not problems:
+    if not any(leaves().get(problem.field) in ("task", "model") for problem in problems):
         from groklab.training.engine import run_problems
 
-        problems = list(run_problems(run))
+        # What the network's layout tells can be asked wherever there is one, so that all mistakes come together.
+        with contextlib.suppress(*([ValueError] if problems else [])):
+            problems += run_problems(run)
     if problems:
         raise RunError(problems)
 
@@ -166,14 +88,14 @@ def train(
     ``wait=False``. ``should_stop`` is asked after every update; a true answer saves the state and raises ``Interrupted``.
     """
     asked = Run.of(run, **fields)
-    folder = RunFolder(Path(runs) / asked.check().id)
+    check(asked)
+    folder = RunFolder(Path(runs) / asked.id)
     tell = Telling(on_begin or _say_nothing, on_progress or _say_nothing, should_stop or (lambda: False))
     has_told = False
     while True:
         done = _stored(folder, asked)
         if done is not None:
             return done
-        check(asked)
         try:
             return _train_missing(folder, asked, tell, keep_state)
         except InProgressError as error:
@@ -192,21 +114,11 @@ def _stored(folder: RunFolder, asked: Run) -> StoredRun | None:
     if not folder.exists:
         return None
     status = folder.description()["status"]
-    ended, reached = _end_and_reached(folder, asked)
+    ended, reached = end_and_reached(folder, asked)
     if status == "diverged" or (status == "complete" and ended is not None):
         return StoredRun(folder, asked)
     # Where a process is at the end just now, or was killed there, the last checkpoint may still be missing.
     return StoredRun(folder, asked) if ended is not None and ended < reached else None
-
-
-def _end_and_reached(folder: RunFolder, run: Run) -> tuple[int | None, int]:
-    """Where a run ends in what is stored of it, if it does, and how far that reaches."""
-    rows, reached = folder.history(), folder.reached()
-    return end_of(run, _in_sequence(rows), reached) if rows else None, reached
-
-
-def _in_sequence(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for row in rows if not row.get("extra")]
 
 
 def _say_nothing(what: Any) -> None:
@@ -249,7 +161,7 @@ def _train_missing(folder: RunFolder, asked: Run, tell: Telling, keep_state: boo
             progress = recorder.take(event, asked)
             if progress is not None:
                 tell.progress(progress)
-            if isinstance(event, engine.Advanced) and tell.should_stop() and _end_and_reached(folder, asked)[0] is None:
+            if isinstance(event, engine.Advanced) and tell.should_stop() and end_and_reached(folder, asked)[0] is None:
                 recorder.save(event)
                 folder.update(status="interrupted")
                 raise Interrupted(StoredRun(folder, asked), event.step)
@@ -267,7 +179,7 @@ def _past(folder: RunFolder) -> Past:
     rows = folder.cut_history(None if stored is None else stored[0])
     if stored is None:
         return Past()
-    return Past(State(*stored), _in_sequence(rows))
+    return Past(State(*stored), in_sequence(rows))
 
 
 class _Recorder:
@@ -320,12 +232,6 @@ class _Recorder:
         self.pause = max(STATE_INTERVAL, SAVING_PAUSE * (self.saved - began))
 
 
-def load(text: str, *, runs: str | Path = "runs") -> StoredRun:
-    """A stored run by id, unique prefix, path, or ``latest``."""
-    folder = find(Path(runs), text)
-    return StoredRun(folder, folder.run())
-
-
 def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None, **options: Any) -> StoredRun:
     """A stored run trained on: to its own budget, or to another number of steps."""
     stored = load(text, runs=runs)
@@ -341,51 +247,8 @@ def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None,
 
 def _stop_for(stored: StoredRun, steps: int) -> str:
     """More steps for a run that its stop rule has already ended means: go on all the same."""
-    ended, reached = _end_and_reached(stored.folder, stored.run.replace(steps=steps))
+    ended, reached = end_and_reached(stored.folder, stored.run.replace(steps=steps))
     return "never" if ended is not None and ended <= reached < steps else stored.run.budget.stop
 
 
-def stored_runs(runs: str | Path = "runs") -> list[RunFolder]:
-    """All runs below a folder."""
-    return folders(Path(runs))
-
-
-def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = None) -> Figure:
-    """A registered figure of stored runs; ValueError where it does not take so many, or lacks what it needs."""
-    entry = registry.look_up("figure", name)
-    if entry.facts["takes"] == "history":
-        if checkpoint is not None:
-            raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {name} shows the whole history.")
-        table = history_of(chosen)
-        return entry.function(table, threshold=chosen[0].run.budget.threshold)
-    if len(chosen) != 1:
-        raise ValueError(f"figure {name!r}: got {len(chosen)} runs; expected one, whose table it shows.")
-    import polars
-
-    cells = chosen[0].answers(checkpoint)
-    return entry.function(cells.with_columns(title=polars.lit(title_of(chosen[0]))))
-
-
-def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
-    """Histories of several runs as one table; runs that differ in more than their seeds are in groups named by the difference."""
-    import polars
-
-    from groklab.results.tables import history_table
-
-    histories = {run.id: run.rows for run in chosen}
-    settings = [run.values for run in chosen]
-    differing = [name for name in settings[0] if any(s[name] != settings[0][name] for s in settings)]
-    if not differing:
-        return history_table(histories).with_columns(title=polars.lit(title_of(chosen[0])))
-    groups = {run.id: ", ".join(f"{name} {s[name]}" for name in differing) for run, s in zip(chosen, settings, strict=True)}
-    return history_table(histories, groups=groups)
-
-
-def title_of(run: StoredRun) -> str:
-    """A heading for pictures: the operation as it is written, the share of cells shown, the optimizer and its decay."""
-    from groklab.data.tables import table_of
-
-    values = run.values
-    share = f"{100 * values['train_fraction']:g} % of the cells shown"
-    decay = f", weight decay {values['weight_decay']:g}" if values["weight_decay"] else ""
-    return f"{table_of(run.run.task).symbol} — {share}, {values['optimizer']}{decay}"
+__all__ = ["Interrupted", "Progress", "StoredRun", "check", "continued", "drawn", "load", "stored_runs", "train"]

@@ -21,10 +21,10 @@ from groklab.config.consistency import task_problems
 from groklab.config.presets import preset_named
 from groklab.config.run import Run, Task, leaves
 from groklab.display import percent
-from groklab.laboratory import StoredRun, load, stored_runs
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder, empty_folders, find
 from groklab.results.tables import write_table
+from groklab.stored import StoredRun, load, stored_runs
 
 if TYPE_CHECKING:
     import polars

@@ -3,6 +3,7 @@
 import sys
 import types
 
+import torch
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
@@ -11,3 +12,6 @@ checker = types.ModuleType("groklab_type_checker")
 checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 sys.modules[checker.__name__] = checker
 install_import_hook(["groklab.model", "groklab.measures", "groklab.training"], "groklab_type_checker.check")
+
+# As in every training process: two threads beside other work are many times slower than one.
+torch.set_num_threads(1)

@@ -12,6 +12,12 @@ from groklab.cli import main
 TINY = ["--operation", "addition", "--modulus", "7", "--width", "16", "--layers", "1", "--steps", "5"]
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """Checking shapes takes most of the time of runs as small as these, and is tested elsewhere."""
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
+
+
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
     """Runs a command that must be refused and leave nothing; what it says on standard error, on one line."""
@@ -40,29 +46,18 @@ def refused(tmp_path, monkeypatch, capsys):
         ("--operation additon", "operation: unknown operation 'additon'. Did you mean 'addition'"),
         ("--group symetric(4)", "group: unknown group 'symetric'. Did you mean 'symmetric'?"),
         ("--group symmetric(4", "expected a name or a call"),
-        ("--group symmetric", "group: "),
-        ("--group symmetric(x)", "group: "),
         ("--group symmetric(99)", "expected at most 4,000,000 cells"),
         ("--operation group_product", "group: got None; expected a group, which the operation group_product needs"),
-        ("--operation addition --group cyclic(5)", "expected nothing: the operation addition takes no group"),
-        ("--operation s5_product --modulus 7", "expected nothing: the operation s5_product takes no modulus"),
         ("--operation division --modulus 15", "modulus: got 15; expected a prime. The nearest are 13 and 17."),
         ("--modulus 1", "modulus: got 1; expected at least 2."),
         ("--operation addition --modulus 2001", "expected at most 2,000. Its table would have 4,004,001 cells; the limit is 4,000,000"),
-        ("--train-fraction 0", "train_fraction: got 0.0; expected a number in (0, 1)."),
-        ("--train-fraction 1", "train_fraction: got 1.0; expected a number in (0, 1)."),
         ("--train-fraction nan", "train_fraction: got nan; expected a number"),
         ("--operation addition --modulus 7 --train-fraction 0.001", "The table has 49 known cells: this leaves 0 to train and 49 to validate"),
         ("--operation addition --modulus 7 --train-fraction 0.999", "The table has 49 known cells: this leaves 49 to train and 0 to validate"),
         ("--width 30", "heads: got 4; expected a divisor of the width 30. Try one of"),
         ("--learning-rate nan", "learning_rate: got nan; expected a number."),
-        ("--learning-rate inf", "learning_rate: got inf; expected a number."),
-        ("--learning-rate 0", "learning_rate: got 0.0; expected a number above 0."),
-        ("--weight-decay -1", "weight_decay: got -1.0; expected at least 0."),
         ("--seed 9223372036854775808", "expected a number from 0 to 9,223,372,036,854,775,807"),
-        ("--seed -1", "seed: got -1; expected a number from 0"),
         ("--steps -5", "steps: got -5; expected a number from 1"),
-        ("--steps 0", "steps: got 0; expected a number from 1"),
         ("--steps 1e5", "1e5"),
         ("--stop nevr", "stop: unknown stop 'nevr'. Did you mean 'never'?"),
         ("--measures weight_nrm", "measures: unknown measure 'weight_nrm'. Did you mean 'weight_norm'?"),
@@ -70,10 +65,8 @@ def refused(tmp_path, monkeypatch, capsys):
         ("--optimizer adamm", "optimizer: unknown optimizer 'adamm'. Did you mean"),
         ("--optimizer adamw(epsilon=1)", "optimizer: adamw: unknown setting 'epsilon'. Did you mean 'eps'?"),
         ("--device cuda:99", "device: "),
-        ("--device tpu", "device: got 'tpu'; expected auto, cpu, cuda, cuda:N or mps."),
         ("--operation addition --modulus 7 --batch-size 26", "expected at most the 2"),
         ("--decay-parameters nothing.*", "decay_parameters: "),
-        ("--preset power", "unknown preset 'power'. Did you mean 'power_default'"),
         ("--preset power_default --config run.json", "--preset and --config: got both; expected one of them"),
         ("--config nowhere.json", "--config: got 'nowhere.json'; expected a run.json"),
         ("--plugin nowhere.py", "plugin: got 'nowhere.py'; expected a Python file"),
@@ -209,7 +202,7 @@ def test_a_place_that_cannot_be_written_is_said(capsys):
     assert "While writing /proc/groklab" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 8])
+@pytest.mark.parametrize("after", [0, 1, 8])
 def test_a_full_disk_is_said_and_what_was_stored_goes_on(tmp_path, monkeypatch, capsys, after):
     import groklab.results.files as files
 
@@ -232,7 +225,7 @@ def test_a_full_disk_is_said_and_what_was_stored_goes_on(tmp_path, monkeypatch, 
     assert '"status": "complete"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["run.json", "history.jsonl", "state.safetensors"])
+@pytest.mark.parametrize("name", ["run.json", "state.safetensors"])
 def test_a_damaged_run_is_said_and_the_others_are_listed(tmp_path, capsys, name):
     runs = str(tmp_path / "runs")
     for seed in ("0", "1"):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from groklab import registry
+from groklab import laboratory, registry
+from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.model.losses import cross_entropy
 from groklab.training import engine
@@ -103,6 +104,7 @@ def test_a_batch_of_runs_with_different_settings_is_each_of_them_alone(kind, fie
         np.testing.assert_allclose(ours.loss, theirs.loss, rtol=0, atol=1e-6)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("kind", "field", "name"), CASES)
 def test_continuing_is_exact(kind, field, name):
     run = runs_of(kind, field, name)[0].replace(precision="float32", steps=15, stop="never")
@@ -141,6 +143,20 @@ def test_settings_are_checked(name):
         assert any(f"{key}: got -1" in problem for problem in problems), (key, problems)
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "name"), [*CASES, *(("architecture", "architecture", name) for name in registry.entries("architecture"))]
+)
+def test_unknown_settings_and_settings_out_of_range_are_refused(kind, field, name):
+    entry = registry.entries(kind)[name]
+    decimals = [key for key, value in entry.settings.items() if isinstance(value, float)]
+    for bad in [{"nonsense": 1}, *({key: float("-3")} for key in decimals), *({key: "many"} for key in decimals)]:
+        call = written(kind, name, **bad)
+        problems = Run.of(**{field: (call,) if kind == "intervention" else call}).problems()
+        assert len(problems) == 1, (call, problems)
+        assert problems[0].field == field
+        assert next(iter(bad)) in str(problems[0])
+
+
 def test_combinations_that_make_no_sense_are_refused_together():
     run = Run.of(
         architecture="mlp(inputs='one_hot')",
@@ -161,6 +177,13 @@ def test_combinations_that_make_no_sense_are_refused_together():
         "setting 'horizon' must be given",
     ):
         assert part in told, part
+
+
+def test_what_only_the_network_s_layout_tells_is_told_with_the_rest(tmp_path):
+    with pytest.raises(RunError) as caught:
+        laboratory.train(tiny("weight_noise(std=-1)", decay_parameters=("bloks.*",)), runs=tmp_path / "runs")
+    assert {problem.field for problem in caught.value.problems} == {"interventions", "decay_parameters"}
+    assert not (tmp_path / "runs").exists()
 
 
 def test_muon_needs_hidden_matrices():

@@ -10,19 +10,21 @@ import pytest
 
 import groklab.laboratory as laboratory
 from groklab.config.run import Run
-from groklab.laboratory import Interrupted, continued, drawn, load, title_of, train
+from groklab.laboratory import Interrupted, continued, drawn, load, train
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder
+from groklab.stored import title_of
 from groklab.training import engine
 
 TINY = {"operation": "addition", "modulus": 5, "width": 8, "layers": 1, "mlp_width": 8, "stop": "never"}
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch):
-    """Nothing here depends on it, and it takes most of the time of runs as small as these."""
+def _quick(monkeypatch):
+    """Waiting for the disk and checking shapes take most of the time of runs as small as these, and are tested elsewhere."""
     monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
 
 
 def ask(root, **fields):
@@ -68,7 +70,7 @@ def test_a_larger_budget_goes_on(tmp_path, updates):
     assert [segment["from_step"] for segment in longer.folder.description()["segments"]] == [0, 12]
 
 
-@pytest.mark.parametrize("pieces", [(12, 30), (11, 13, 29, 30)])
+@pytest.mark.parametrize("pieces", [(12, 30), pytest.param((11, 13, 29, 30), marks=pytest.mark.medium)])
 def test_a_history_does_not_depend_on_its_pieces(tmp_path, pieces):
     for steps in pieces:
         run = ask(tmp_path / "pieces", steps=steps)
@@ -81,7 +83,7 @@ def test_a_history_does_not_depend_on_its_pieces(tmp_path, pieces):
     assert {**ended, "folder": ""} == {**other, "folder": ""}
 
 
-@pytest.mark.parametrize("steps", [1, 11, 12, 29])
+@pytest.mark.parametrize("steps", [1, 11, 29])
 def test_a_smaller_budget_is_reported_up_to_there(tmp_path, updates, steps):
     ask(tmp_path, steps=30)
     less = ask(tmp_path, steps=steps)
@@ -233,12 +235,12 @@ def killed_at(monkeypatch, owner, name, *, call, after=False):
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("append", 4),
         ("write_state", 14),
         ("update", 2),
         *(
             pytest.param(name, call, marks=pytest.mark.medium)
             for name, call in [
+                ("append", 4),
                 ("create", 1),
                 ("write_state", 1),
                 ("update_budget", 1),
@@ -503,10 +505,11 @@ def test_a_stored_run_has_history_answers_model_and_picture(tmp_path):
     assert same.plot().axes
 
 
+@pytest.mark.medium
 def test_runs_of_different_settings_are_drawn_in_groups(tmp_path):
     several = [ask(tmp_path, steps=12, seed=s, weight_decay=d) for s in (0, 1) for d in (0.0, 1.0)]
     assert drawn("learning_curves", several).axes
-    table = laboratory.history_of(several)
+    table = history_of(several)
     assert set(table["group"]) == {"weight_decay 0.0", "weight_decay 1.0"}
     with pytest.raises(ValueError, match="got 4 runs; expected one"):
         drawn("operation_table", several)
@@ -514,5 +517,6 @@ def test_runs_of_different_settings_are_drawn_in_groups(tmp_path):
         drawn("learning_curves", several, checkpoint=3)
 
 
+@pytest.mark.medium
 def test_the_same_run_is_numbers_for_numbers_the_same_in_another_folder(tmp_path):
     assert without_time(ask(tmp_path / "a", steps=12).rows) == without_time(ask(tmp_path / "b", steps=12).rows)

@@ -20,6 +20,7 @@ def trained(tmp_path, capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.medium
 def test_interventions_are_flags_and_part_of_run_json_and_of_the_id(tmp_path, capsys):
     asked = ["grokfast_ema(alpha=0.98, strength=2.0)", "weight_noise(std=0.02)"]
     result = trained(tmp_path, capsys, "--interventions", *asked)

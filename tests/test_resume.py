@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from groklab.laboratory import load
 from groklab.results.store import folders
+from groklab.stored import load
 
 RUN = ["--operation", "addition", "--modulus", "7", "--width", "16", "--layers", "1", "--stop", "never", "--no-figures"]
 #: The command line with a state saved many times a second, so that kills fall between states, into one and beside it.

@@ -12,10 +12,11 @@ import pytest
 import groklab.results.files as files
 from groklab.analysis.tables import runs_table
 from groklab.config.run import Run
-from groklab.laboratory import load, train
+from groklab.laboratory import train
 from groklab.results.files import DamagedError, StoreError, read_arrays, write_arrays, write_json, write_whole
 from groklab.results.store import RunFolder, UnknownRunError, empty_folders, find, folders, packed_answers, unpacked_answers
 from groklab.results.tables import history_table, write_table
+from groklab.stored import load
 
 TINY = {"operation": "addition", "modulus": 5, "width": 8, "layers": 1, "mlp_width": 8, "steps": 12}
 
@@ -36,9 +37,10 @@ def run(trained, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch):
-    """Nothing here depends on it, and it takes most of the time of runs as small as these."""
+def _quick(monkeypatch):
+    """Waiting for the disk and checking shapes take most of the time of runs as small as these, and are tested elsewhere."""
     monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -242,6 +244,17 @@ def test_a_history_whose_lines_are_missing_repeated_or_swapped_is_damaged(run):
     for changed in (lines[:3] + lines[4:], [*lines, lines[-1]], [lines[1], lines[0], *lines[2:]], lines[:-1]):
         path.write_text("".join(changed))
         with pytest.raises(DamagedError, match="history.jsonl is damaged"):
+            run.rows()
+
+
+def test_a_digit_changed_anywhere_in_the_history_is_noticed(run):
+    path = run.path / "history.jsonl"
+    content = path.read_bytes()
+    digits = [position for position, byte in enumerate(content) if byte in b"0123456789"]
+    for position in digits[:: len(digits) // 40]:
+        other = b"1" if content[position : position + 1] != b"1" else b"2"
+        path.write_bytes(content[:position] + other + content[position + 1 :])
+        with pytest.raises(DamagedError):
             run.rows()
 
 

@@ -208,6 +208,7 @@ def comparable(events, run=0):
     return rows_of(events, run), {name: value.tobytes() for name, value in final_parameters(events, run).items()}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("runs_per_batch", [2, 3])
 def test_a_run_does_not_depend_on_its_neighbors(runs_per_batch):
     runs = [tiny(seed=seed, weight_decay=decay) for seed, decay in ((0, 1.0), (1, 0.0), (2, 3.0))]
@@ -216,6 +217,7 @@ def test_a_run_does_not_depend_on_its_neighbors(runs_per_batch):
         assert comparable(together, position) == comparable(events_of(run))
 
 
+@pytest.mark.medium
 def test_runs_that_share_every_call_agree_with_single_ones_to_rounding():
     """The path that a GPU takes, on the CPU."""
     runs = [

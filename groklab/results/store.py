@@ -17,6 +17,7 @@ import math
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,8 @@ class _Saved(NamedTuple):
 
     step: int
     evaluations: int
+    history: str
+    """Checksum of their lines."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ class RunFolder:
         except FileNotFoundError:
             content = b""
         rows: list[dict[str, Any]] = []
-        for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+        lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -144,10 +148,8 @@ class RunFolder:
             if rows and row["step"] <= rows[-1]["step"]:
                 raise damaged(path, f"line {number} does not follow the line before it")
             rows.append(row)
-        if saved is not None:
-            found = sum(row["step"] <= saved.step for row in rows)
-            if found < saved.evaluations:
-                raise damaged(path, f"it holds {found} evaluations up to step {saved.step:,}, where {saved.evaluations} were written")
+        if saved is not None and _checksum(lines[: saved.evaluations]) != saved.history:
+            raise damaged(path, f"its evaluations up to step {saved.step:,} are not the {saved.evaluations} that were written")
         return rows
 
     def reached(self) -> int:
@@ -159,7 +161,7 @@ class RunFolder:
         """What the training state says of itself; None where there is none, or none that can be read."""
         try:
             facts = read_facts(self.path / "state.safetensors")
-            return _Saved(int(facts["step"]), int(facts["evaluations"]))
+            return _Saved(int(facts["step"]), int(facts["evaluations"]), facts["history"])
         except (FileNotFoundError, StoreError, KeyError, ValueError):
             return None
 
@@ -275,7 +277,9 @@ class RunFolder:
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
         evaluations = sum(row["step"] <= step for row in self.rows())
-        write_arrays(self.path / "state.safetensors", arrays, {"step": str(step), "evaluations": str(evaluations)})
+        lines = path.read_bytes().splitlines(keepends=True)[:evaluations] if path.exists() else []
+        facts = {"step": str(step), "evaluations": str(evaluations), "history": _checksum(lines)}
+        write_arrays(self.path / "state.safetensors", arrays, facts)
 
     def remove_state(self) -> None:
         """Forget the training state, so that a longer budget begins at step 0."""
@@ -304,6 +308,10 @@ def _is_evaluation(row: Any) -> bool:
     if not isinstance(row, dict) or not matches(row.get("step"), int):
         return False
     return all(matches(row.get(name), float) for name in _COLUMNS)
+
+
+def _checksum(lines: Sequence[bytes]) -> str:
+    return f"crc32:{zlib.crc32(b''.join(lines)):08x}"
 
 
 def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,159 @@
+"""Runs with their results, as they lie in a folder: what is read, drawn and compared, where torch need not be installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from groklab import registry
+from groklab.analysis.grokking import Summary, summary
+from groklab.config.run import Run
+from groklab.config.stops import end_of
+from groklab.results.store import RunFolder, find, folders
+
+if TYPE_CHECKING:
+    import polars
+    from matplotlib.figure import Figure
+
+    from groklab.model.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run with its results."""
+
+    folder: RunFolder
+    run: Run
+    """As asked for, with the budget up to which the results are reported."""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.folder.id
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Task, model and training field by field, with the values that unset ones stood for; read, not computed."""
+        return self.folder.description()["resolved"]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Evaluations within the budget, one dictionary each."""
+        return self.folder.history(self.steps)
+
+    @property
+    def steps(self) -> int:
+        """Updates made, or the end of the budget where more are stored."""
+        ended, reached = end_and_reached(self.folder, self.run)
+        return reached if ended is None else ended
+
+    @property
+    def history(self) -> polars.DataFrame:
+        """Evaluations within the budget as a table, one row each."""
+        from groklab.results.tables import history_table
+
+        return history_table({self.id: self.rows})
+
+    @property
+    def summary(self) -> Summary:
+        """Memorized at, generalized at, delay, and the last accuracies and losses."""
+        return summary(self.rows, steps=self.steps, threshold=self.run.budget.threshold)
+
+    @property
+    def status(self) -> str:
+        """running | interrupted | complete | diverged | damaged; complete also where a smaller budget's end is stored."""
+        stored = self.folder.status()
+        if stored not in ("running", "interrupted", "diverged"):
+            return stored
+        ended, reached = end_and_reached(self.folder, self.run)
+        return "complete" if ended is not None and (ended < reached or stored != "running") else stored
+
+    def answers(self, step: int | None = None) -> polars.DataFrame:
+        """The table's cells with the network's answers at a checkpoint, the last by default."""
+        from groklab.analysis.tables import cells_table
+
+        return cells_table(self.folder, self.run, step)
+
+    def model(self, step: int | None = None) -> Parameters:
+        """The parameters of a checkpoint, the last by default, with a run axis of one."""
+        from groklab.model.parameters import parameters_from
+        from groklab.training.batches import DTYPES, network
+
+        _, _, layout = network(self.run)
+        _, arrays = self.folder.read_step("checkpoints", step)
+        return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision])
+
+    def plot(self) -> Figure:
+        """Its learning curves."""
+        return drawn("learning_curves", [self])
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``groklab train --json`` prints."""
+        result = {"id": self.id, "status": self.status, **self.summary.to_dict()}
+        message = self.folder.description().get("message", "")
+        return result | ({"message": message} if message else {}) | {"folder": str(self.folder.path)}
+
+
+def load(text: str, *, runs: str | Path = "runs") -> StoredRun:
+    """A stored run by id, unique prefix, path, or ``latest``."""
+    folder = find(Path(runs), text)
+    return StoredRun(folder, folder.run())
+
+
+def stored_runs(runs: str | Path = "runs") -> list[RunFolder]:
+    """All runs below a folder."""
+    return folders(Path(runs))
+
+
+def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = None) -> Figure:
+    """A registered figure of stored runs; ValueError where it does not take so many, or lacks what it needs."""
+    entry = registry.look_up("figure", name)
+    if entry.facts["takes"] == "history":
+        if checkpoint is not None:
+            raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {name} shows the whole history.")
+        known = {"threshold": chosen[0].run.budget.threshold}
+        return entry.function(history_of(chosen), **{name: value for name, value in known.items() if name in entry.settings})
+    if len(chosen) != 1:
+        raise ValueError(f"figure {name!r}: got {len(chosen)} runs; expected one, whose table it shows.")
+    import polars
+
+    cells = chosen[0].answers(checkpoint)
+    return entry.function(cells.with_columns(title=polars.lit(title_of(chosen[0]))))
+
+
+def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
+    """Histories of several runs as one table; runs that differ in more than their seeds are in groups named by the difference."""
+    import polars
+
+    from groklab.results.tables import history_table
+
+    histories = {run.id: run.rows for run in chosen}
+    settings = [run.values for run in chosen]
+    differing = [name for name in settings[0] if any(s[name] != settings[0][name] for s in settings)]
+    if not differing:
+        return history_table(histories).with_columns(title=polars.lit(title_of(chosen[0])))
+    groups = {run.id: ", ".join(f"{name} {s[name]}" for name in differing) for run, s in zip(chosen, settings, strict=True)}
+    return history_table(histories, groups=groups)
+
+
+def title_of(run: StoredRun) -> str:
+    """A heading for pictures: the operation as it is written, the share of cells shown, the optimizer and its decay."""
+    from groklab.data.tables import table_of
+
+    values = run.values
+    share = f"{100 * values['train_fraction']:g} % of the cells shown"
+    decay = f", weight decay {values['weight_decay']:g}" if values["weight_decay"] else ""
+    return f"{table_of(run.run.task).symbol} — {share}, {values['optimizer']}{decay}"
+
+
+def end_and_reached(folder: RunFolder, run: Run) -> tuple[int | None, int]:
+    """Where a run ends in what is stored of it, if it does, and how far that reaches."""
+    rows, reached = folder.history(), folder.reached()
+    return end_of(run, in_sequence(rows), reached) if rows else None, reached
+
+
+def in_sequence(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Evaluations of the fixed sequence, without the ends of budgets that lie beside it."""
+    return [row for row in rows if not row.get("extra")]
