@@ -213,7 +213,8 @@ class _Recorder:
             return Progress(run, event.step, None, self.began_at, now - self.began)
         self.lock.confirm()
         if isinstance(event, engine.Noted):
-            self.folder.update(warnings=[*self.folder.description().get("warnings", []), event.message])
+            if not self.folder.description().get("warnings"):  # told once, and not again whenever the run is continued
+                self.folder.update(warnings=[event.message])
             return Progress(run, event.step, None, self.began_at, now - self.began, event.message)
         if self.newest is not None and event.status == "complete" and self.keep_state:
             self.save(self.newest)

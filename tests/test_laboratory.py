@@ -14,7 +14,7 @@ from groklab.laboratory import Interrupted, continued, drawn, load, train
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder
-from groklab.stored import title_of
+from groklab.stored import history_of, title_of
 from groklab.training import engine
 
 TINY = {"operation": "addition", "modulus": 5, "width": 8, "layers": 1, "mlp_width": 8, "stop": "never"}

@@ -76,18 +76,19 @@ class Parameters(Mapping[str, Tensor]):
         assert flat.shape[-1] == layout.size, "the block does not fit the layout"
         self.layout = layout
         self.flat = flat
-        self._views = {
-            name: flat[..., start:end].view(*flat.shape[:-1], *layout.entries[name].shape) for name, (start, end) in layout.places.items()
-        }
+        self._views: dict[str, Tensor] = {}  # made when asked for: many blocks are only ever seen whole
 
     def __getitem__(self, name: str) -> Tensor:
+        if name not in self._views:
+            start, end = self.layout.places[name]
+            self._views[name] = self.flat[..., start:end].view(*self.flat.shape[:-1], *self.layout.entries[name].shape)
         return self._views[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
+        return iter(self.layout.entries)
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self.layout.entries)
 
     def zeros(self) -> Parameters:
         """Zeros of the same form."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -105,8 +106,9 @@ def tokens(
     return torch.stack([*([begin] if begin_token else []), a, *operator, b, equals], dim=1)
 
 
+@lru_cache(maxsize=64)
 def sinusoidal(length: int, width: int) -> Float[Tensor, "T E"]:
-    """Fixed positions: sin(t / 10000^(i/d)) at even i, cos(t / 10000^((i−1)/d)) at odd i (the official implementation)."""
+    """Fixed positions, float64, not to be changed: sin(t / 10000^(i/d)) at even i, cos(t / 10000^((i−1)/d)) at odd i (the official implementation)."""
     i = torch.arange(width, dtype=torch.float64)
     angle = torch.arange(length, dtype=torch.float64)[:, None] / 10000 ** ((i - i % 2) / width)
     return torch.where(i % 2 == 0, angle.sin(), angle.cos())

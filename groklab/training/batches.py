@@ -6,7 +6,8 @@ for bit whatever is trained beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,6 +104,7 @@ class Batch:
         call = registry.parse_call(training.loss)
         self.loss = registry.look_up("loss", call.name).function
         self.loss_settings = self._settings("loss")
+        self.schedules = [_schedule_of(run) for run in self.runs]
         self.noise_seeds = [run.seeds.of("noise") for run in self.runs]
         self.optimizer = registry.look_up("optimizer", registry.parse_call(training.optimizer).name)
         self.optimizer_settings = self._settings("optimizer")
@@ -228,8 +230,8 @@ class Batch:
         """Step, learning rate and surroundings of the next update."""
         step = self.step + 1
         factors = [
-            warmed_up(step, run.training.warmup, from_zero=run.training.warmup_from_zero) * _schedule(run.training.schedule, step)
-            for run in self.runs
+            warmed_up(step, run.training.warmup, from_zero=run.training.warmup_from_zero) * schedule(step)
+            for run, schedule in zip(self.runs, self.schedules, strict=True)
         ]
         rate = self.rate * self._numbers(factors)
         weights, initial = self.parameters.flat, self.initial.flat
@@ -311,9 +313,9 @@ def initial_of(run: Run, layout: Layout) -> Parameters:
     return initial_parameters(layout, run.seeds.of("weights"), scale=run.model.initial_scale, dtype=DTYPES[run.training.precision])
 
 
-def _schedule(text: str, step: int) -> float:
-    call = registry.parse_call(text)
-    return registry.look_up("schedule", call.name).function(step, **dict(call.settings))
+def _schedule_of(run: Run) -> Callable[[int], float]:
+    call = registry.parse_call(run.training.schedule)
+    return partial(registry.look_up("schedule", call.name).function, **dict(call.settings))
 
 
 def _any(number: Number) -> bool:
