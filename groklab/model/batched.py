@@ -84,6 +84,11 @@ def _for_examples(rows: Tensor, position: _Position, count: int) -> Tensor:
     return rows.flatten(0, 1).index_select(0, (position.index + offset).flatten()).unflatten(0, (R, count))
 
 
+def _as_seen(rows: Tensor, position: _Position, count: int) -> Tensor:
+    """The rows of one position as keys or values of ``count`` examples; one row for all stays one."""
+    return rows if position.index is None else _for_examples(rows, position, count)
+
+
 def _for_prefix(rows: Tensor, count: int) -> Tensor:
     """One row for all, repeated, or one row each, as it is."""
     return rows.expand(-1, count, -1) if rows.shape[1] == 1 else rows
@@ -108,15 +113,21 @@ def norm(p: Mapping[str, Tensor], x: Float[Tensor, "R M E"], name: str) -> Float
 
 
 def _attend(q: Tensor | None, keys: list[Tensor], values: list[Tensor], heads: int) -> Tensor:
-    """Softmax-weighted sum over a handful of positions: q (R, M, E), keys and values (R, M, E) each, one per position seen; no query: the mean."""
+    """Softmax-weighted sum over a handful of positions: q (R, M, E), keys and values (R, M or 1, E), one per position; no query: the mean.
+
+    Position by position, so that nothing is stacked and a row that all examples share is not repeated.
+    """
     if len(values) == 1:
         return values[0]
     if q is None:
-        return torch.stack(values).mean(0)
-    k, v = torch.stack(keys, 2).unflatten(-1, (heads, -1)), torch.stack(values, 2).unflatten(-1, (heads, -1))
-    query = q.unflatten(-1, (heads, -1))
-    scores = (query[:, :, None] * k).sum(-1) / math.sqrt(query.shape[-1])
-    return (scores.softmax(2)[..., None] * v).sum(2).flatten(-2)
+        return torch.stack(torch.broadcast_tensors(*values)).mean(0)
+    query = (q / math.sqrt(q.shape[-1] // heads)).unflatten(-1, (heads, -1))
+    scores = [(query * k.unflatten(-1, (heads, -1))).sum(-1, keepdim=True) for k in keys]
+    weights = torch.cat(scores, -1).softmax(-1).split(1, -1)
+    total = weights[0] * values[0].unflatten(-1, (heads, -1))
+    for weight, v in zip(weights[1:], values[1:], strict=True):
+        total = torch.addcmul(total, weight, v.unflatten(-1, (heads, -1)))
+    return total.flatten(-2)
 
 
 def forward(p: Mapping[str, Tensor], model: Model, given: Examples, n: int, *, see: See = unchanged) -> Float[Tensor, "R B N"]:
@@ -162,15 +173,15 @@ def _attention(
             is_one = name == "begin" and given.a_index is not None
             count, index = (1, None) if is_one else (given.a.shape[1], given.a_index)
             seen = names[: names.index(name) + 1]
-            keys, values = ([_for_prefix(side[other], count) for other in seen] for side in (ks, vs))
+            keys, values = ([side[other] for other in seen] for side in (ks, vs))
             query = _for_prefix(qs[name], count) if qs else None
-            attended.append(_attend(query, keys, values, model.heads))
+            attended.append(_for_prefix(_attend(query, keys, values, model.heads), count))
             going_on.append((name, _for_prefix(xs[name], count), index))
-    keys, values = ([_for_examples(side[name], positions[name], B) for name in names] for side in (ks, vs))
+    keys, values = ([_as_seen(side[name], positions[name], B) for name in names] for side in (ks, vs))
     for name in ["="] if is_last else ["b", "="]:
         seen_count = names.index(name) + 1
         query = _for_examples(qs[name], positions[name], B) if qs else None
-        attended.append(_attend(query, keys[:seen_count], values[:seen_count], model.heads))
+        attended.append(_for_prefix(_attend(query, keys[:seen_count], values[:seen_count], model.heads), B))
         going_on.append((name, _for_examples(xs[name], positions[name], B), None))
     stream, going_on_positions = _stack(going_on)
     return stream, torch.cat(attended, 1), going_on_positions
