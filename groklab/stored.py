@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,8 +134,21 @@ def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
     differing = [name for name in settings[0] if any(s[name] != settings[0][name] for s in settings)]
     if not differing:
         return history_table(histories).with_columns(title=polars.lit(title_of(chosen[0])))
-    groups = {run.id: ", ".join(f"{name} {s[name]}" for name in differing) for run, s in zip(chosen, settings, strict=True)}
+    groups = {run.id: label_of(values, settings, differing) for run, values in zip(chosen, settings, strict=True)}
     return history_table(histories, groups=groups)
+
+
+def label_of(values: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> str:
+    """A setting among others in few words: the only field that differs, or those in which it departs from most of them."""
+    if len(differing) == 1:
+        return f"{differing[0]} {_short(values[differing[0]])}"
+    usual = {name: max((str(s[name]) for s in settings), key=[str(s[name]) for s in settings].count) for name in differing}
+    departing = [f"{name} {_short(values[name])}" for name in differing if str(values[name]) != usual[name]]
+    return ", ".join(departing) or "baseline"
+
+
+def _short(value: Any) -> str:
+    return " + ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
 
 
 def title_of(run: StoredRun) -> str:

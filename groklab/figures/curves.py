@@ -224,7 +224,7 @@ def _write_delay(axes: Axes, memorized: float, generalized: float, *, free_until
 def _list_groups(drawing: Figure, accuracy: Axes, groups: Sequence[Group], threshold: float, *, bottom: float) -> None:
     """Below the panels one row a group: its color, its name, and when it memorized and generalized."""
     height = drawing.get_figheight()
-    columns = [position / _WIDTH for position in (0.1, 0.42, 2.3, 3.5)]
+    columns = [position / _WIDTH for position in (0.1, 0.42, 2.62, 3.66)]
     top = bottom / height
     step = style.LINE_HEIGHT / height
     for x, text in zip(columns[2:], ("memorized at", "generalized at"), strict=True):
@@ -232,7 +232,7 @@ def _list_groups(drawing: Figure, accuracy: Axes, groups: Sequence[Group], thres
     for number, (group, color) in enumerate(zip(groups, style.GROUPS, strict=False), start=1):
         y = top - number * step
         drawing.add_artist(Line2D([columns[0], columns[1] - 0.015], [y - 0.38 * step] * 2, color=color, lw=2.2))
-        drawing.text(columns[1], y, style.shortened(group.label, 28), size=style.SMALL_SIZE, va="top")
+        drawing.text(columns[1], y, style.shortened(group.label, 35), size=style.SMALL_SIZE, va="top")
         for x, split in zip(columns[2:], ("train", "validation"), strict=True):
             moment = _moment(group, f"{split}_accuracy", threshold)
             drawing.text(x, y, _cell_text(moment), size=style.SMALL_SIZE, va="top")
