@@ -66,18 +66,6 @@ def test_an_optimizer_gives_a_finite_direction_that_lowers_the_loss(name):
     assert batch.gradients()[0].item() < first.item()
 
 
-@pytest.mark.parametrize("name", registry.entries("optimizer"))
-def test_an_optimizer_of_many_runs_is_that_of_each(name):
-    runs = [Run.of(**TINY, optimizer=name, seed=seed, learning_rate=rate, precision="float64") for seed, rate in ((0, 0.001), (1, 0.01))]
-    together = Batch(runs, device="cpu")
-    alone = [Batch([run], device="cpu") for run in runs]
-    for _ in range(5):
-        together.update()
-        for batch in alone:
-            batch.update()
-    torch.testing.assert_close(together.parameters.flat, torch.cat([b.parameters.flat for b in alone]), rtol=0, atol=1e-11)
-
-
 @pytest.mark.parametrize("name", registry.entries("schedule"))
 def test_a_schedule_is_a_factor_between_zero_and_one(name):
     entry = registry.entries("schedule")[name]
