@@ -14,7 +14,6 @@ a case of the conformance tests. A name with settings is written as a call, ``"g
 
 from __future__ import annotations
 
-import ast
 import difflib
 import hashlib
 import importlib
@@ -27,6 +26,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from groklab.calls import Call, parse_call
 
 #: kind -> the packages that define its built-in entries; imported at the first look-up of that kind, not before
 HOMES: dict[str, tuple[str, ...]] = {
@@ -127,7 +128,7 @@ def group(**facts: Any) -> Callable[[Function], Function]:
 
 
 def architecture(**facts: Any) -> Callable[[Function], Function]:
-    """Register a network: ``(run, table) -> Layout`` with its forward pass among the facts."""
+    """Register a network: ``(run, n) -> Layout``, its passes among the facts; ``activations``: they go through the pass's ``see``."""
     return _register("architecture", **facts)
 
 
@@ -172,8 +173,8 @@ def _window_problems(settings: Mapping[str, Any]) -> list[str]:
         for name, value in (("start", start), ("stop", stop_at))
         if not (name == "stop" and value is None) and (not isinstance(value, int) or isinstance(value, bool) or value < 0)
     ]
-    if not problems and stop_at is not None and stop_at <= start:
-        problems.append(f"stop: got {stop_at}; expected a step after start={start}, at which it is switched on.")
+    if not problems and stop_at is not None and stop_at <= max(start, 1):
+        problems.append(f"stop: got {stop_at}; expected a step after start={max(start, 1)}, at which it is switched on.")
     return problems
 
 
@@ -233,70 +234,6 @@ def look_up(kind: str, name: str) -> Entry:
     if name not in known:
         raise ValueError(f"unknown {kind} {name!r}. {nearest(name, list(known))} `groklab list {kind}s` shows all.")
     return known[name]
-
-
-# — calls as text —
-
-
-@dataclass(frozen=True)
-class Call:
-    """A name with settings, as in ``grokfast_ema(alpha=0.98)``; arguments are literals or calls."""
-
-    name: str
-    arguments: tuple[Any, ...] = ()
-    settings: tuple[tuple[str, Any], ...] = ()
-
-    def __str__(self) -> str:
-        inside = [_written(a) for a in self.arguments] + [f"{k}={_written(v)}" for k, v in self.settings]
-        return f"{self.name}({', '.join(inside)})" if inside else self.name
-
-
-def _written(value: Any) -> str:
-    return str(value) if isinstance(value, Call) else repr(value)
-
-
-def parse_call(text: str) -> Call:
-    """Read ``name`` or ``name(…)`` from its syntax tree; ValueError for anything else.
-
-    >>> parse_call("product(cyclic(3), dihedral(4))").arguments[0]
-    Call(name='cyclic', arguments=(3,), settings=())
-    """
-    if len(text) > 2000:
-        raise ValueError(f"got {len(text)} characters; expected a name or a call of at most 2,000 characters.")
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        return _call(tree, text)
-    except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
-        if isinstance(error, ValueError) and "expected" in str(error):
-            raise
-        raise ValueError(f"got {text!r}; expected a name or a call such as name(setting=1).") from None
-
-
-def _call(node: ast.expr, text: str) -> Call:
-    if isinstance(node, ast.Name):
-        return Call(node.id)
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        raise ValueError(f"got {text!r}; expected a name or a call such as name(setting=1).")
-    names = [keyword.arg for keyword in node.keywords]
-    if None in names or len(set(names)) != len(names):
-        raise ValueError(f"got {text!r}; expected each setting once, by name.")
-    arguments = tuple(_argument(a, text) for a in node.args)
-    settings = tuple(sorted((str(k.arg), _argument(k.value, text)) for k in node.keywords))
-    return Call(node.func.id, arguments, settings)
-
-
-def _argument(node: ast.expr, text: str) -> Any:
-    if isinstance(node, ast.Call):
-        return _call(node, text)
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, TypeError):
-        raise ValueError(f"got {text!r}; expected settings that are numbers, strings or registered calls.") from None
-    if isinstance(value, list):
-        value = tuple(value)
-    if not isinstance(value, (int, float, str, bool, tuple, type(None))):
-        raise ValueError(f"got {text!r}; expected settings that are numbers, strings or registered calls.")
-    return value
 
 
 def canonical_call(kind: str, text: str) -> str:

@@ -13,7 +13,6 @@ from groklab.model.losses import cross_entropy
 from groklab.training import engine
 from groklab.training.batches import Batch
 from groklab.training.engine import Advanced, Past
-from groklab.training.optimizers import hidden_matrices, orthogonalized
 
 TINY = dict(operation="addition", modulus=7, width=16, heads=2, layers=1, train_fraction=0.6, precision="float64", warmup=0)
 INTERVENTIONS = registry.entries("intervention")
@@ -167,6 +166,8 @@ def test_combinations_that_make_no_sense_are_refused_together():
         schedule="cosine",
     )
     told = "\n".join(map(str, run.problems()))
+    assert "stop: got 1; expected a step after start=1" in str(*tiny("sam(stop=1)").problems())
+    assert "power: got 1000; expected a number in [0, 10]" in str(*tiny("gradient_noise(power=1000)").problems())
     for part in (
         "no residual stream",
         "'sam'; expected each intervention once",
@@ -211,70 +212,6 @@ def step_of(run):
 
 
 SGD = dict(optimizer="sgd", learning_rate=0.5, weight_decay=0.0)
-
-
-def test_sgd_by_hand():
-    before, gradient, now = step_of(tiny(**SGD))
-    torch.testing.assert_close(now.flat, before.flat - 0.5 * gradient.flat)
-
-
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_sgd_with_momentum_equals_that_of_torch(nesterov):
-    run = tiny(optimizer=f"sgd(momentum=0.9, nesterov={nesterov})", learning_rate=0.1, weight_decay=0.01)
-    ours = Batch([run], device="cpu")
-    theirs = ours.parameters.flat[0].clone().requires_grad_()
-    optimizer = torch.optim.SGD([theirs], lr=0.1, momentum=0.9, nesterov=nesterov, weight_decay=0.01)
-    for _ in range(10):
-        ours.update()
-        theirs.grad = ours.gradient.flat[0].clone()
-        optimizer.step()
-    torch.testing.assert_close(ours.parameters.flat[0], theirs.detach(), rtol=0, atol=1e-12)
-
-
-def test_lion_by_hand():
-    run = tiny(optimizer="lion", betas=(0.9, 0.99), learning_rate=0.01, weight_decay=0.5)
-    ours = Batch([run], device="cpu")
-    weights, momentum = ours.parameters.flat.clone(), torch.zeros_like(ours.parameters.flat)
-    for _ in range(5):
-        ours.update()
-        gradient = ours.gradient.flat
-        weights = weights * (1 - 0.01 * 0.5) - 0.01 * (0.9 * momentum + 0.1 * gradient).sign()
-        momentum = 0.99 * momentum + 0.01 * gradient
-        torch.testing.assert_close(ours.parameters.flat, weights, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("shape", [(1, 16, 64), (2, 64, 16), (1, 32, 32)])
-def test_muon_s_update_has_singular_values_near_one(shape):
-    matrix = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalized(matrix))
-    assert values.min() > 0.5
-    assert values.max() < 1.25
-    u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
-    assert torch.nn.functional.cosine_similarity(orthogonalized(matrix).flatten(1), (u @ vh).flatten(1)).min() > 0.98
-
-
-def test_muon_equals_that_of_torch_on_hidden_matrices_and_adamw_elsewhere():
-    run = tiny(optimizer="muon", learning_rate=0.02, weight_decay=0.1, precision="float32")
-    ours = Batch([run], device="cpu")
-    hidden = hidden_matrices(ours.layout)
-    theirs = {name: view[0].clone().requires_grad_() for name, view in ours.parameters.items()}
-    optimizers = [torch.optim.AdamW([v for k, v in theirs.items() if k not in hidden], lr=3e-4, betas=(0.9, 0.98), weight_decay=0.1)]
-    if hasattr(torch.optim, "Muon"):
-        optimizers.append(torch.optim.Muon([theirs[k] for k in hidden], lr=0.02, weight_decay=0.1, momentum=0.95, nesterov=True))
-    # Gradients of full rank: where a singular value is nearly zero, orthogonalizing amplifies the rounding that is compared here.
-    ours.gradients = lambda moment=None, weights=None: (torch.zeros(1), ours.gradient.flat)
-    for step in range(4):
-        ours.gradient.flat.copy_(torch.randn(ours.gradient.flat.shape, generator=torch.Generator().manual_seed(step)))
-        for name, value in theirs.items():
-            value.grad = ours.gradient[name][0].clone()
-        ours.update()
-        for optimizer in optimizers:
-            optimizer.step()
-    for name, value in theirs.items():
-        # torch orthogonalizes in bfloat16: eight bits of mantissa on updates of 0.02 with entries of about 0.25, four times.
-        tolerance = 2e-3 if name in hidden else 1e-6
-        if name not in hidden or len(optimizers) == 2:
-            torch.testing.assert_close(ours.parameters[name][0], value.detach(), rtol=0, atol=tolerance)
 
 
 def test_grokfast_ema_by_hand():
@@ -425,4 +362,5 @@ def test_frozen_attention_stays_as_it_began_and_uniform_attention_has_no_queries
     assert len(names) == (2 if attention == "frozen" else 0)
     for name in names:
         assert torch.equal(batch.parameters[name], batch.initial[name])
+        assert not batch.gradient[name].any(), "what is frozen has no share in a clipped or a sharpness-aware gradient"
     assert not torch.equal(batch.parameters["output"], batch.initial["output"])

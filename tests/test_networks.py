@@ -129,6 +129,14 @@ def test_initial_parameters_have_the_default_distributions_of_torch():
     assert drawn["blocks.1.mlp_norm.bias"].eq(0).all()
 
 
+def test_normal_embeddings_have_their_width_as_fan_in():
+    """Both networks, as in Nanda et al. and Chughtai et al.: N(0, 1 / width)."""
+    for architecture, names in (("transformer", ("embedding",)), ("mlp", ("embedding.left", "embedding.right"))):
+        _, parameters = network_of(120, width=256, architecture=architecture, initialization="normal")
+        for name in names:
+            assert parameters[name].std().item() == pytest.approx(1 / 16, rel=0.03)
+
+
 def test_initial_scale_multiplies_every_parameter():
     layout = transformer.transformer(Run(), 7)
     torch.testing.assert_close(initial_parameters(layout, 3, scale=8.0).flat, 8 * initial_parameters(layout, 3).flat)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from groklab.config.run import Run
+from groklab.config.stops import generalized
 from groklab.data.splits import split_of
 from groklab.model.parameters import Parameters
 from groklab.training import engine
@@ -183,12 +184,19 @@ def test_cells_of_unknown_answer_count_neither_as_train_nor_as_validation(tmp_pa
     assert all(np.isfinite(row["validation_loss"]) for row in rows_of(events))
 
 
-def test_a_run_ends_once_it_has_generalized_and_stayed_so():
+def test_a_run_ends_once_further_evaluations_have_confirmed_that_it_generalized():
     run = tiny(stop="generalized(confirmations=2)", threshold=0.01, steps=1000)
     rows = rows_of(events_of(run))
     above = [row["step"] for row in rows if row["validation_accuracy"] >= 0.01]
     assert rows[-1]["step"] == above[-1] < 1000
-    assert [row["validation_accuracy"] >= 0.01 for row in rows[-3:]] == [True] * 3
+    assert len(above) == 3
+
+
+def test_a_spike_between_the_confirmations_does_not_prolong_a_run():
+    rows = [{"step": step, "validation_accuracy": accuracy} for step, accuracy in enumerate([0.1, 1.0, 0.6, 0.99, None, 1.0, 1.0])]
+    for confirmations, end in ((0, 1), (1, 3), (2, 5), (3, 6)):
+        assert generalized(rows, 0.99, confirmations=confirmations) == end
+    assert generalized(rows, 0.99, confirmations=4) is None
 
 
 def test_a_run_that_diverges_is_named_and_does_not_stop_the_others():

@@ -28,12 +28,38 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     yield from _operation_problems(run, wrong)
     for name, kind, text in _calls(run):
         if name not in wrong:
-            for problem in registry.call_problems(kind, text, **({"run": run} if kind in _NEED_RUN else {})):
+            context = {"run": run} if kind in _NEED_RUN else {}
+            for problem in registry.call_problems(kind, text, **context) or _not_numbers(kind, text):
                 yield FieldError(name, text, problem=problem)
+    yield from _unseen_activations(run, wrong)
     for field, kind, texts in (("interventions", "intervention", training.interventions), ("measures", "measure", budget.measures)):
         names = [text.split("(")[0].strip() for text in texts] if field not in wrong else []
         for repeated in sorted({n for n in names if names.count(n) > 1}):
             yield FieldError(field, repeated, f"each {kind} once", "Merge the settings into one call.")
+
+
+def _not_numbers(kind: str, text: str) -> list[str]:
+    """Settings whose default is a number and whose value is none: what a user's own function without a check relies on."""
+    call = registry.parse_call(text)
+    defaults = registry.look_up(kind, call.name).settings
+    return [
+        f"{call.name}: {name}: got {value!r}; expected a number."
+        for name, value in call.settings
+        if type(defaults[name]) in (int, float) and type(value) not in (int, float, type(None))
+    ]
+
+
+def _unseen_activations(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+    """Interventions on activations that the architecture shows to none, so that they would do nothing."""
+    if wrong & {"architecture", "interventions"} or registry.call_problems("architecture", run.model.architecture):
+        return
+    architecture = registry.look_up("architecture", registry.parse_call(run.model.architecture).name)
+    known = registry.entries("intervention")
+    for text in run.training.interventions:
+        name = text.split("(")[0].strip()
+        if name in known and known[name].facts["at"] == "activations" and not architecture.facts.get("activations"):
+            problem = f"{name}: got the architecture {architecture.name}, which has no residual stream; expected transformer."
+            yield FieldError("interventions", text, problem=problem)
 
 
 _NEED_RUN = ("optimizer", "intervention", "architecture", "schedule", "loss", "measure")

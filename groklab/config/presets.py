@@ -31,7 +31,10 @@ def power_figure1_left() -> Run:
 
 @preset(source="Nanda et al. 2023, arXiv 2301.05217")
 def nanda() -> Run:
-    """Progress measures: addition mod 113 at 30 %, one layer without norm or operator token, full batch, AdamW (Nanda et al. 2023)."""
+    """Progress measures: addition mod 113 at 30 %, one layer without norm or operator token, full batch, AdamW (Nanda et al. 2023).
+
+    They also minimize the loss in float64; here gradients are of the run's precision, so add ``--precision float64`` for very late times.
+    """
     return Run.of(
         operation="addition",
         modulus=113,
@@ -72,7 +75,7 @@ def gromov() -> Run:
 def chughtai_s5_mlp() -> Run:
     """Composition in S₅ by an MLP with two embeddings of 256 and 128 hidden units, 40 %, full batch AdamW (Chughtai et al. 2023).
 
-    Their 50 seeds generalized between 38,675 and 218,023 updates.
+    Their 50 seeds generalized between 38,675 and 218,023 updates, with a loss in float64 where this one is of the run's precision.
     """
     return Run.of(
         operation="s5_product",
@@ -96,7 +99,10 @@ def omnigrok() -> Run:
 
 @preset(source="Lee et al. 2024, arXiv 2405.20233")
 def grokfast() -> Run:
-    """Slow gradients amplified: multiplication mod 97 at 50 %, GELU, Adam with decay 0.005, averages of 0.98, strength 2 (Lee et al. 2024)."""
+    """Slow gradients amplified: multiplication mod 97 at 50 %, GELU, Adam with decay 0.005, averages of 0.98, strength 2 (Lee et al. 2024).
+
+    The network is Power's with GELU, where theirs is a GPT-like one, and x is not 0 either: 9,216 cells where they have 9,312.
+    """
     return Run.of(
         operation="multiplication",
         activation="gelu",
@@ -126,7 +132,10 @@ def _prieto() -> Run:
 
 @preset(source="Prieto et al. 2025, Grokking at the edge of numerical stability")
 def prieto_orthograd() -> Run:
-    """No gradient along the weights: OrthoGrad with AdamW and without decay, addition mod 113 at 40 % (Prieto et al. 2025)."""
+    """No gradient along the weights: OrthoGrad with AdamW and without decay, addition mod 113 at 40 % (Prieto et al. 2025).
+
+    Their budget is 300 updates. The first layer is two tensors here, one for each place, and each has an orthogonal gradient of its own.
+    """
     return _prieto().replace(interventions=("orthograd",), betas=(0.9, 0.999), steps=5_000)
 
 

@@ -86,7 +86,7 @@ class Model:
     operator_token: bool = True
     """Whether ∘ is a token; without it the network reads a b = (Nanda et al. 2023)."""
     attention: Literal["learned", "frozen", "uniform"] = "learned"
-    """learned; frozen: queries and keys stay as they began; uniform: the mean over the tokens seen, without queries and keys (Zhong et al. 2023)."""
+    """learned; frozen: queries and keys stay as they began; uniform: the mean over the tokens seen, without queries and keys (Zhong et al. 2023, who take the sum)."""
     initialization: Literal["torch", "normal", "nanda", "gromov"] = "torch"
     """PyTorch's default; normal: N(0, 1/fan-in), biases 0; nanda: N(0, 1/width), output N(0, 1/vocabulary), biases 0; gromov: standard deviation 0.5 / (2 F)^⅓."""
     initial_scale: float = field(default=1.0, metadata={"check": positive()})

@@ -30,14 +30,13 @@ def never(history: Rows, threshold: float) -> int | None:
 
 @stop(check=_at_least_zero)
 def generalized(history: Rows, threshold: float, *, confirmations: int = 3) -> int | None:
-    """End once validation accuracy has reached the threshold and stayed there for some further evaluations."""
-    streak = 0
-    for row in history:
-        accuracy = row["validation_accuracy"]
-        streak = streak + 1 if accuracy is not None and accuracy >= threshold else 0
-        if streak > confirmations:
-            return int(row["step"])
-    return None
+    """End once validation accuracy has reached the threshold and some further evaluations have confirmed it.
+
+    The evaluations need not follow each other: with strong decay the loss spikes now and then, and a network that has understood
+    is back a few updates later.
+    """
+    reached = [row["step"] for row in history if row["validation_accuracy"] is not None and row["validation_accuracy"] >= threshold]
+    return int(reached[confirmations]) if len(reached) > confirmations else None
 
 
 def end_of(run: Run, history: Rows, reached: int) -> int | None:

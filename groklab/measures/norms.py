@@ -23,4 +23,4 @@ def matrix_norms(parameters: Parameters, task: MeasuredTask) -> dict[str, float]
 
 
 def _norm(tensor: Float[Tensor, "..."]) -> float:
-    return float(tensor.double().square().sum().sqrt())
+    return float(tensor.cpu().double().square().sum().sqrt())

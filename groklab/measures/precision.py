@@ -18,7 +18,7 @@ from groklab.registry import measure
 def softmax_collapse(parameters: Parameters, task: MeasuredTask) -> float:
     """Share of the training cells where Σ exp(z − max z) is exactly 1 in the run's precision, so that their gradient is lost (Prieto et al. 2025)."""
     logits = training_logits(parameters, task)
-    return float(((logits - logits.amax(-1, keepdim=True)).exp().sum(-1) == 1).double().mean())
+    return float(((logits - logits.amax(-1, keepdim=True)).exp().sum(-1) == 1).cpu().double().mean())
 
 
 @measure(label="share of training cells without loss", source="Prieto et al. 2025")
@@ -26,7 +26,7 @@ def zero_loss_share(parameters: Parameters, task: MeasuredTask) -> float:
     """Share of the training cells whose cross-entropy is exactly zero in the run's precision (Prieto et al. 2025)."""
     logits = training_logits(parameters, task)
     labels = torch.from_numpy(task.split.labels[task.split.train]).to(logits.device, torch.int64)
-    return float((-logits.log_softmax(-1).gather(-1, labels[:, None]) == 0).double().mean())
+    return float((-logits.log_softmax(-1).gather(-1, labels[:, None]) == 0).cpu().double().mean())
 
 
 def training_logits(parameters: Parameters, task: MeasuredTask) -> Float[Tensor, "C N"]:

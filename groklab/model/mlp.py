@@ -78,7 +78,7 @@ def mlp(run: Run, n: int, *, inputs: str = "concatenated") -> Layout:
         reads = n
     else:
         for side in ("left", "right"):
-            spread = 1.0 if model.initialization == "torch" else 1 / math.sqrt(n)
+            spread = 1.0 if model.initialization == "torch" else 1 / math.sqrt(E)
             entries[f"embedding.{side}"] = Entry((n, E), "normal", spread, is_embedding=True)
         reads = E
     is_sum = inputs == "summed"

@@ -60,6 +60,7 @@ def _frozen(model: Model) -> list[str]:
     forward="groklab.model.batched:forward",
     check=_problems,
     frozen=_frozen,
+    activations=True,
 )
 def transformer(run: Run, n: int) -> Layout:
     """Decoder-only causal transformer, the paper's network unless a field says otherwise (Power et al. 2022, A.1.2)."""

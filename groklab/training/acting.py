@@ -31,7 +31,7 @@ class Acting:
         parameters = inspect.signature(self.entry.function).parameters
         self.wants = {name for name in ("moment", "name") if name in parameters}
         positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self.remembers = len(positional) > 1
+        self.remembers = len([p for p in positional if p.name not in self.wants]) > 1
         self.memory: Any = None
 
     @property
@@ -50,8 +50,9 @@ class Acting:
         if not self.remembers:
             return self.entry.function(value, **options)
         if self.memory is None:
-            self.memory = self._first_memory(value)
-        result, self.memory = self.entry.function(value, self.memory, **options)
+            self.memory = _kept(self._first_memory(value), value)
+        result, memory = self.entry.function(value, self.memory, **options)
+        self.memory = _kept(memory, value)
         return result
 
     def _first_memory(self, value: Tensor) -> Any:
@@ -77,6 +78,15 @@ class Acting:
             self.memory = parts["memory"] if keys == ["memory"] else tuple(parts[str(i)] for i in range(len(keys)))
 
 
+def _kept(memory: Any, value: Tensor) -> Any:
+    """A memory with nothing in the block of the value, which training overwrites: ``return …, gradient`` remembers this gradient."""
+    if isinstance(memory, Tensor):
+        return memory.clone() if memory.untyped_storage().data_ptr() == value.untyped_storage().data_ptr() else memory
+    if not (isinstance(memory, tuple) and all(isinstance(part, Tensor) for part in memory)):
+        raise TypeError(f"got a memory of type {type(memory).__name__}; expected a tensor or a tuple of tensors, each with a run axis.")
+    return tuple(_kept(part, value) for part in memory)
+
+
 def _parts(memory: Any) -> dict[str, Tensor]:
     """A memory as named tensors: it is one tensor, or a tuple of tensors, each with a leading run axis."""
     return {"memory": memory} if isinstance(memory, Tensor) else {str(i): part for i, part in enumerate(memory)}
@@ -91,9 +101,9 @@ def acting_for(runs: Sequence[Run], numbers: Numbers) -> list[Acting]:
 def shared_settings(kind: str, text: str) -> tuple[Any, ...]:
     """What runs must agree in to share one batch: the name, and every setting that is not a decimal number."""
     call = registry.parse_call(text)
-    settings = registry.look_up(kind, call.name).settings | dict(call.settings)
     defaults = registry.look_up(kind, call.name).settings
-    return (
-        call.name,
-        *((name, value) for name, value in settings.items() if not isinstance(value, float) and not isinstance(defaults[name], float)),
-    )
+
+    def is_decimal(name: str, value: Any) -> bool:
+        return isinstance(value, float) or (isinstance(defaults[name], float) and type(value) is int)
+
+    return call.name, *((name, value) for name, value in (defaults | dict(call.settings)).items() if not is_decimal(name, value))

@@ -7,6 +7,7 @@ for bit whatever is trained beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -208,6 +209,8 @@ class Batch:
         into = self.gradient if weights is None else self.parameters.zeros()
         for name, gradient in zip(leaves, gradients, strict=True):
             into[name].copy_(gradient)
+        if self.frozen is not None:
+            into.flat.masked_fill_(self.frozen, 0.0)
         return losses.detach(), into.flat
 
     def _at(self, point: str, moment: Moment) -> list[Any]:
@@ -258,11 +261,14 @@ class Batch:
         direction = self.optimizer.function(Parameters(self.layout, gradient), self.memory, moment, **settings)
         for acting in self._at("update", moment):
             direction = acting.act(direction, moment)
+        acting_on_weights = self._at("weights", moment)
+        if acting_on_weights:
+            moment = replace(moment, weights=weights.clone())
         rate = moment.rate if self.rate_scale is None else self.rate_scale * moment.rate
         if decay_mode == "decoupled" and _any(self.decay):
             weights.sub_(self._decayed(weights).mul_(rate))
-        weights.add_(direction.mul_(rate))
-        for acting in self._at("weights", moment):
+        weights.add_(direction * rate)  # not in place: a direction may be the optimizer's memory itself
+        for acting in acting_on_weights:
             weights.copy_(acting.act(weights, moment))
         if self.frozen is not None:
             weights.copy_(torch.where(self.frozen, self.initial.flat, weights))
@@ -291,14 +297,13 @@ class Batch:
         parts: list[Answers] = []
         for start in range(0, len(table.x), EVALUATION_CHUNK):
             cells = slice(start, start + EVALUATION_CHUNK)
-            a, b, labels = (
-                torch.from_numpy(np.ascontiguousarray(side[cells], dtype=np.int64)).to(self.device)
-                for side in (table.x, table.y, split.labels)
-            )
-            logits = self.forward(parameters, self.runs[r].model, examples(a[None], b[None], self.n), self.n)[0].double()
+            a, b, labels = (torch.from_numpy(side[cells].astype(np.int64)) for side in (table.x, table.y, split.labels))
+            given = examples(a[None].to(self.device), b[None].to(self.device), self.n)
+            # Summed on the CPU: not every device has float64.
+            logits = self.forward(parameters, self.runs[r].model, given, self.n)[0].cpu().double()
             probability, answer = logits.log_softmax(-1).max(-1)
             loss = self.loss(logits, labels.clamp(min=0), **dict(call.settings)).masked_fill(labels < 0, torch.nan)
-            parts.append(Answers(answer.cpu().numpy(), probability.exp().cpu().numpy(), loss.cpu().numpy()))
+            parts.append(Answers(answer.numpy(), probability.exp().numpy(), loss.numpy()))
         return Answers(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
     def state(self, r: int) -> State:
