@@ -33,6 +33,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_flush_denormal(False)
 
 
+@pytest.mark.medium
 def test_peer_has_the_references_parameters_and_the_biases_of_its_layers() -> None:
     layout = network(PAPER)[2]
     own = dict(Peer(PAPER).network.named_parameters())
@@ -122,6 +123,7 @@ def test_every_contender_gets_every_round_and_time_is_per_run() -> None:
     assert timing.ratio([2.0, 6.0, 4.0], [1.0, 1.0, 1.0]) == {"median": 4.0, "min": 2.0, "max": 6.0}
 
 
+@pytest.mark.medium
 def test_json_has_what_is_promised(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(timing, "SHORTEST_TURN", 0.0)
     variations = {"batch_size": (4,), "modulus": (5,), "layers": (1,), "runs": (2,)}

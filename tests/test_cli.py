@@ -457,6 +457,7 @@ for words in {commands!r}:
 """
 
 
+@pytest.mark.medium
 def test_stored_results_are_read_on_a_machine_without_torch(trained, tmp_path):
     identity = next(Path("runs").iterdir()).name
     commands = [

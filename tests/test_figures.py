@@ -138,6 +138,7 @@ def test_declares_its_columns_and_refuses_a_table_without_one(name: str) -> None
         entry.function(table.head(0))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 @pytest.mark.parametrize("name", FIGURES)
 def test_saves_the_same_file_twice_and_leaves_nothing_beside(name: str, suffix: str, tmp_path: Path) -> None:
@@ -147,6 +148,7 @@ def test_saves_the_same_file_twice_and_leaves_nothing_beside(name: str, suffix: 
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"a{suffix}", f"b{suffix}"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("situation", ["one run", "three runs", "never grokked", "only step 0"])
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_leaves_the_paper(name: str, situation: str) -> None:
@@ -184,6 +186,7 @@ def test_a_failed_save_keeps_the_file_that_was_there(tmp_path: Path, monkeypatch
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
+@pytest.mark.medium
 def test_figures_need_neither_torch_nor_pyplot() -> None:
     code = "import sys, json; from groklab import registry; registry.entries('figure'); print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)

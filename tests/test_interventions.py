@@ -40,6 +40,7 @@ def written(kind, name, **settings):
 # — conformance —
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", INTERVENTIONS)
 def test_an_intervention_changes_training_and_keeps_it_finite(name):
     changed, plain = after(tiny(name)), after(tiny())
@@ -49,6 +50,7 @@ def test_an_intervention_changes_training_and_keeps_it_finite(name):
     assert not torch.equal(changed.parameters.flat, plain.parameters.flat)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", [name for name, entry in INTERVENTIONS.items() if "identity" in entry.facts])
 def test_strength_zero_is_the_identity(name):
     call = written("intervention", name, **INTERVENTIONS[name].facts["identity"])
@@ -86,6 +88,7 @@ def runs_of(kind, field, name):
     return [Run.of(**{**TINY, "seed": seed, "learning_rate": 0.001 * (seed + 1), **option}) for seed, option in enumerate(options)]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("kind", "field", "name"), CASES)
 def test_a_batch_of_runs_with_different_settings_is_each_of_them_alone(kind, field, name):
     runs = runs_of(kind, field, name)
@@ -120,6 +123,7 @@ def test_continuing_is_exact(kind, field, name):
         assert ours.arrays[key].tobytes() == value.tobytes(), key
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", INTERVENTIONS)
 def test_an_intervention_acts_from_start_until_stop(name):
     call = written("intervention", name, start=4, stop=6, **({"window": 1} if name == "grokfast_ma" else {}))

@@ -36,6 +36,7 @@ def test_interventions_are_flags_and_part_of_run_json_and_of_the_id(tmp_path, ca
     assert again == result | {"folder": again["folder"]}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "words",
     [
@@ -113,6 +114,7 @@ def test_the_sizes_of_the_presets_are_those_of_their_papers():
     assert shapes("prieto_stablemax")["layers.1"] == (200, 200)
 
 
+@pytest.mark.medium
 def test_gradients_that_have_vanished_are_told_once_and_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(Batch, "has_vanished", lambda self, r: self.step >= 5)
     run = gl.Run.of(operation="addition", modulus=7, width=16, heads=2, layers=1, steps=30)

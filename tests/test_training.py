@@ -241,11 +241,13 @@ def test_runs_that_share_every_call_agree_with_single_ones_to_rounding():
         np.testing.assert_allclose(*losses, rtol=1e-9)
 
 
+@pytest.mark.medium
 def test_runs_of_different_shapes_are_trained_apart_and_all_of_them():
     events = events_of(tiny(), tiny(width=8), tiny(seed=1), runs_per_batch=8)
     assert sorted(event.run for event in events if isinstance(event, Ended)) == [0, 1, 2]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("stop_at", [1, 13, 29])
 def test_a_continued_run_has_the_same_history_bit_for_bit(stop_at):
     run = tiny(optimizer="adamw", outliers=0.1)
