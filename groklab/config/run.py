@@ -59,7 +59,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What learns (design §4): the paper's network unless a field says otherwise."""
+    """What learns: the paper's network unless a field says otherwise."""
 
     architecture: str = "transformer"
     """Name of the network; `groklab list architectures` has them all."""

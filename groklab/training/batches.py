@@ -242,7 +242,7 @@ class Batch:
         def gradient_at(elsewhere: Tensor) -> Tensor:
             return self.gradients(moment, elsewhere)[1]
 
-        moment = Moment(step, rate, self.layout, weights, initial, self.noise_seeds, gradient_at)
+        moment = Moment(step, rate, self.layout, weights, initial, self.noise_seeds, gradient_at)  # named: gradient_at refers to it
         return moment
 
     @torch.no_grad()
