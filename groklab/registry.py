@@ -236,6 +236,12 @@ def look_up(kind: str, name: str) -> Entry:
     return known[name]
 
 
+def settings_of(kind: str, text: str) -> dict[str, Any]:
+    """Settings of a call by name, with the defaults of those that it leaves out."""
+    call = parse_call(text)
+    return look_up(kind, call.name).settings | dict(call.settings)
+
+
 def canonical_call(kind: str, text: str) -> str:
     """The one way to write a call for its hash: settings sorted, defaults left out, plugins marked by their source.
 

@@ -51,8 +51,7 @@ def _problems(settings: Mapping[str, Any], *, run: Run | None = None, **context:
 
 def settings_of(model: Model) -> dict[str, Any]:
     """Settings of the architecture's call, with defaults."""
-    call = registry.parse_call(model.architecture)
-    return registry.look_up("architecture", call.name).settings | dict(call.settings)
+    return registry.settings_of("architecture", model.architecture)
 
 
 @architecture(

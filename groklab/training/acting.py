@@ -106,4 +106,4 @@ def shared_settings(kind: str, text: str) -> tuple[Any, ...]:
     def is_decimal(name: str, value: Any) -> bool:
         return isinstance(value, float) or (isinstance(defaults[name], float) and type(value) is int)
 
-    return call.name, *((name, value) for name, value in (defaults | dict(call.settings)).items() if not is_decimal(name, value))
+    return call.name, *((name, value) for name, value in registry.settings_of(kind, text).items() if not is_decimal(name, value))

@@ -124,16 +124,13 @@ class Batch:
         rates = self.optimizer.facts.get("rates")
         if rates is None:
             return None
-        calls = [registry.parse_call(run.training.optimizer) for run in self.runs]
-        scales = [
-            rates(self.layout, self.optimizer.settings | dict(c.settings), rate) for c, rate in zip(calls, learning_rates, strict=True)
-        ]
+        settings = [registry.settings_of("optimizer", run.training.optimizer) for run in self.runs]
+        scales = [rates(self.layout, own, rate) for own, rate in zip(settings, learning_rates, strict=True)]
         return torch.stack(scales).to(self.device, self.dtype)
 
     def _settings(self, field: str) -> dict[str, Any]:
         """Settings of a registered call, one number for all runs or an (R, 1) tensor where they differ."""
-        calls = [registry.parse_call(getattr(run.training, field)) for run in self.runs]
-        settings = [registry.look_up(field, call.name).settings | dict(call.settings) for call in calls]
+        settings = [registry.settings_of(field, getattr(run.training, field)) for run in self.runs]
         return {name: self._numbers([s[name] for s in settings]) for name in settings[0]}
 
     def _numbers(self, values: Sequence[Any]) -> Any:

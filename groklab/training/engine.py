@@ -284,7 +284,7 @@ def run_problems(run: Run) -> Iterator[FieldError]:
         call = registry.parse_call(text)
         entry = registry.look_up(kind, call.name)
         if "layout_check" in entry.facts:
-            for problem in entry.facts["layout_check"](layout, entry.settings | dict(call.settings)):
+            for problem in entry.facts["layout_check"](layout, registry.settings_of(kind, text)):
                 yield FieldError(field_name, text, problem=f"{call.name}: {problem}")
     size = batch_size(run, len(split.train))
     if size > len(split.train):
