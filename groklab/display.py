@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -57,6 +58,7 @@ class Display:
         self._drawn = self._printed = 0.0
         self._pending: Progress | None = None
         self._head_is_printed = False
+        self.path = ""
 
     def __enter__(self) -> Display:
         return self
@@ -69,9 +71,12 @@ class Display:
         elif self._pending is not None and self._pending.row is not None:
             self._line(self._pending)
 
-    def begin(self, rows: list[dict[str, Any]]) -> None:
-        """Start from the evaluations that are stored already."""
+    def begin(self, rows: list[dict[str, Any]], segment: Mapping[str, Any] | None = None) -> None:
+        """Start from the evaluations that are stored already; the new segment says by which path training computes."""
         self.rows = [row for row in rows if not row.get("extra")]
+        self.path = (segment or {}).get("path", "")
+        if self.is_live and self.path:
+            self.console.print(f"path: {self.path}", style="dim", soft_wrap=True)
 
     def __call__(self, progress: Progress) -> None:
         """Take note of an update or an evaluation; draws at most eight times a second, prints at most once a second."""
@@ -97,7 +102,7 @@ class Display:
     def _line(self, progress: Progress) -> None:
         row = progress.row or {}
         if not self._head_is_printed:
-            print(f"{progress.run.id}", file=self.stream)
+            print(f"{progress.run.id}" + (f"\npath: {self.path}" if self.path else ""), file=self.stream)
             self._head_is_printed = True
         speed, left = self._pace(progress)
         print(

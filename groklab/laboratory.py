@@ -74,7 +74,7 @@ def train(
     *,
     runs: str | Path = "runs",
     on_progress: Callable[[Progress], None] | None = None,
-    on_begin: Callable[[list[dict[str, Any]]], None] | None = None,
+    on_begin: Callable[[list[dict[str, Any]], dict[str, Any]], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     wait: bool = True,
@@ -90,7 +90,7 @@ def train(
     asked = Run.of(run, **fields)
     check(asked)
     folder = RunFolder(Path(runs) / asked.id)
-    tell = Telling(on_begin or _say_nothing, on_progress or _say_nothing, should_stop or (lambda: False))
+    tell = Telling(on_begin or _say_nothing_of_the_beginning, on_progress or _say_nothing, should_stop or (lambda: False))
     has_told = False
     while True:
         done = _stored(folder, asked)
@@ -125,10 +125,15 @@ def _say_nothing(what: Any) -> None:
     """Tell nobody."""
 
 
+def _say_nothing_of_the_beginning(rows: list[dict[str, Any]], segment: dict[str, Any]) -> None:
+    """Tell nobody."""
+
+
 class Telling(NamedTuple):
     """Whom to tell what while training."""
 
-    begin: Callable[[list[dict[str, Any]]], None]
+    begin: Callable[[list[dict[str, Any]], dict[str, Any]], None]
+    """Told the evaluations that are stored already and the segment that begins."""
     progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
 
@@ -150,12 +155,13 @@ def _train_missing(folder: RunFolder, asked: Run, tell: Telling, keep_state: boo
                 folder.update(status="complete")
             return StoredRun(folder, asked)
         stored = folder.rows()
-        tell.begin(stored)
         wall_before = stored[-1].get("wall_time", 0.0) if stored else 0.0
         if not folder.exists:
             folder.create(asked, engine.parameter_counts(asked))
         folder.update_budget(asked)
-        folder.update(status="running", message="", segments=[*folder.description()["segments"], engine.segment(asked, began_at)])
+        segment = engine.segment(asked, began_at)
+        tell.begin(stored, segment)
+        folder.update(status="running", message="", segments=[*folder.description()["segments"], segment])
         recorder = _Recorder(folder, lock, began_at, wall_before, keep_state)
         for event in engine.train([asked], pasts=[past]):
             progress = recorder.take(event, asked)

@@ -87,7 +87,7 @@ def _sheet(run: StoredRun) -> Screen:
     for segment in facts["segments"][-3:]:
         screen.add_row(
             f"from step {segment['from_step']:,}",
-            f"groklab {segment['groklab']}, torch {segment['torch']}, {segment['device']}, {segment['began']}",
+            f"groklab {segment['groklab']}, torch {segment['torch']}, {segment['device']}, path {segment['path']}, {segment['began']}",
         )
     for warning in run.folder.description().get("warnings", []):
         screen.add_row("warning", warning)

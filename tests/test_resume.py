@@ -99,7 +99,7 @@ def test_a_signal_stops_after_the_step_and_says_how_to_go_on(tmp_path, number):
 
 @pytest.mark.medium
 def test_a_second_process_waits_and_gives_the_same_result(tmp_path):
-    flags = [*RUN, "--steps", "1500", "--json"]
+    flags = [*RUN, "--steps", "20000", "--json"]
     first = start(tmp_path, *flags)
     wait_for_history(tmp_path)
     second = start(tmp_path, *flags)

@@ -80,6 +80,7 @@ UNIMPORTANT = {
     "checkpoints_per_decade": 0,
     "measures": (),
     "device": "cuda:3",
+    "path": "batched",
 }
 
 

@@ -167,6 +167,8 @@ class Budget:
     """Measures taken at every evaluation; `groklab list measures` has them all."""
     device: str = field(default="auto", metadata={"check": None})
     """auto (CUDA where present, else CPU), cpu, cuda, cuda:N or mps."""
+    path: Literal["auto", "compiled", "batched", "reference"] = "auto"
+    """What computes the gradients: compiled kernels where they can be used, else the batched network; the reference is slow."""
 
 
 GROUPS: tuple[str, ...] = ("task", "model", "training", "seeds", "budget")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-
-from torch import Tensor
+from typing import Any
 
 from groklab.registry import Entry
 
 
-def pass_of(architecture: Entry, kind: str = "forward") -> Callable[..., Tensor]:
-    """The ``forward`` pass for R runs or the ``reference`` for one; the fact is a function, or the place of one, ``module:function``."""
+def pass_of(architecture: Entry, kind: str = "forward") -> Callable[..., Any]:
+    """The ``forward`` pass for R runs, the ``reference`` for one, or the ``compiled`` network; the fact is the thing or its place, ``module:name``."""
     place = architecture.facts[kind]
     if isinstance(place, str):
         module, name = place.split(":")

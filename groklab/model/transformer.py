@@ -58,6 +58,7 @@ def _frozen(model: Model) -> list[str]:
     source="Power et al. 2022",
     reference="groklab.model.transformer:of_equations",
     forward="groklab.model.batched:forward",
+    compiled="groklab.model.fused:Fused",
     check=_problems,
     frozen=_frozen,
     activations=True,

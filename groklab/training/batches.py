@@ -26,6 +26,7 @@ from groklab.model.passes import pass_of
 from groklab.model.transformer import See, unchanged
 from groklab.training.acting import acting_for, shared_settings
 from groklab.training.moments import Moment, Number
+from groklab.training.paths import CompiledPath, path_of, reference_gradients
 from groklab.training.schedules import warmed_up
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -91,6 +92,10 @@ class Batch:
         self.interventions = acting_for(runs, self._numbers)
         self._load(states or [None] * len(runs))
         self._move_data()
+        self.path = path_of(runs[0], device).name if len(runs) == 1 else "batched"
+        self.compiled: CompiledPath | None = None
+        if self.path == "compiled":
+            self.compiled = CompiledPath(runs[0], self.layout, self.n, self.size, self.parameters.flat, self.gradient.flat)
         self.first_bad_step = torch.zeros(len(runs), dtype=torch.int64, device=device)
 
     # — set-up —
@@ -197,6 +202,8 @@ class Batch:
         see = self._see(moment)
         chosen = self.chosen()
         a, b = self.train_a.gather(1, chosen), self.train_b.gather(1, chosen)
+        if self.path != "batched":
+            return self._of_one(seen, (a[0], b[0], self.train_labels.gather(1, chosen)[0]), is_own=weights is None)
         given = examples(a, b, self.n, shared=see is unchanged)
         leaves = {name: view.detach().requires_grad_() for name, view in Parameters(self.layout, seen).items()}
         with torch.enable_grad():
@@ -209,6 +216,19 @@ class Batch:
         if self.frozen is not None:
             into.flat.masked_fill_(self.frozen, 0.0)
         return losses.detach(), into.flat
+
+    def _of_one(self, seen: Tensor, examples: tuple[Tensor, Tensor, Tensor], *, is_own: bool) -> tuple[Tensor, Tensor]:
+        """Losses and gradient of the only run, by the compiled path or the reference."""
+        if self.compiled is not None:
+            losses, found = self.compiled.gradients(seen, examples, self.loss, self.loss_settings)
+        else:
+            losses, found = reference_gradients(self.runs[0], self.layout, self.n, seen, examples, self.loss, self.loss_settings)
+        into = self.gradient.flat if is_own else torch.empty_like(found)
+        if into.data_ptr() != found.data_ptr():
+            into.copy_(found)
+        if self.frozen is not None:
+            into.masked_fill_(self.frozen, 0.0)
+        return losses, into
 
     def _at(self, point: str, moment: Moment) -> list[Any]:
         return [acting for acting in self.interventions if acting.at == point and acting.is_on(moment.step)]
@@ -292,12 +312,17 @@ class Batch:
         table, split, parameters = self.tables[r], self.splits[r], self.parameters.of_run(r)
         call = registry.parse_call(self.runs[r].training.loss)
         parts: list[Answers] = []
-        for start in range(0, len(table.x), EVALUATION_CHUNK):
-            cells = slice(start, start + EVALUATION_CHUNK)
+        chunk = -(-len(table.x) // -(-len(table.x) // EVALUATION_CHUNK))
+        for start in range(0, len(table.x), chunk):
+            cells = slice(start, start + chunk)
             a, b, labels = (torch.from_numpy(side[cells].astype(np.int64)) for side in (table.x, table.y, split.labels))
-            given = examples(a[None].to(self.device), b[None].to(self.device), self.n)
-            # Summed on the CPU: not every device has float64.
-            logits = self.forward(parameters, self.runs[r].model, given, self.n)[0].cpu().double()
+            if self.compiled is not None:
+                a, b = (torch.cat([side, side[:1].expand(chunk - len(side))]) for side in (a, b))
+                logits = self.compiled.logits(a, b)[: len(labels)].double()
+            else:
+                given = examples(a[None].to(self.device), b[None].to(self.device), self.n)
+                # Summed on the CPU: not every device has float64.
+                logits = self.forward(parameters, self.runs[r].model, given, self.n)[0].cpu().double()
             probability, answer = logits.log_softmax(-1).max(-1)
             loss = self.loss(logits, labels.clamp(min=0), **dict(call.settings)).masked_fill(labels < 0, torch.nan)
             parts.append(Answers(answer.numpy(), probability.exp().numpy(), loss.numpy()))

@@ -29,6 +29,7 @@ from groklab.data.tables import Table
 from groklab.measures.task import MeasuredTask, take
 from groklab.training.batches import Answers, Batch, State, batch_size, network, shape_of
 from groklab.training.optimizers import decay_problems
+from groklab.training.paths import path_of
 
 
 @dataclass(frozen=True)
@@ -294,6 +295,11 @@ def run_problems(run: Run) -> Iterator[FieldError]:
         device_of(run)
     except ValueError as error:
         yield FieldError("device", run.budget.device, problem=str(error).removeprefix("device: "))
+        return
+    try:
+        path_of(run, device_of(run))
+    except ValueError as error:
+        yield FieldError("path", run.budget.path, problem=str(error).removeprefix("path: "))
 
 
 def parameter_counts(run: Run) -> dict[str, int]:
@@ -315,5 +321,5 @@ def segment(run: Run, first_step: int) -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "system": platform.platform(),
         "device": device_of(run),
-        "path": "batched",
+        "path": str(path_of(run, device_of(run))),
     }
