@@ -1,4 +1,4 @@
-"""`kernels.c`, compiled once for the machine at hand and kept; where that cannot be, one line says why and nothing else changes.
+"""`kernels.c` with `products.h`, compiled once for the machine at hand and kept; where that cannot be, one line says why and nothing else changes.
 
 The compiler is the one that the environment variable CC names, or ``cc``. What it makes is kept in ``$GROKLAB_CACHE``, or in
 ``groklab`` under ``$XDG_CACHE_HOME`` or ``~/.cache``, under a name that depends on the source, the compiler and the processor, so
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(__file__).with_name("kernels.c")
+SOURCES = [Path(__file__).with_name(name) for name in ("kernels.c", "products.h")]
 REALS = {"float32": "float", "float64": "double"}
 FLAGS = (
     "-std=gnu11",
@@ -69,7 +69,9 @@ def _library(precision: str) -> Path:
     target = ["-mcpu=native"] if platform.machine() == "arm64" and sys.platform == "darwin" else ["-march=native"]
     command = [*compiler, *FLAGS, *target, f"-DREAL={REALS[precision]}"]
     last = ["-framework", "Accelerate"] if sys.platform == "darwin" else ["-lm"]
-    key = hashlib.sha256("\0".join([SOURCE.read_text(), *command, _version(compiler), _processor()]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(
+        "\0".join([*(source.read_text() for source in SOURCES), *command, _version(compiler), _processor()]).encode()
+    ).hexdigest()[:24]
     for folder in _folders():
         path = folder / f"kernels-{precision}-{key}.so"
         if path.exists():
@@ -82,7 +84,7 @@ def _library(precision: str) -> Path:
         except OSError:
             continue
         try:
-            _run([*command, str(SOURCE), "-o", beside, *last])
+            _run([*command, str(SOURCES[0]), "-o", beside, *last])
             os.replace(beside, path)
         finally:
             Path(beside).unlink(missing_ok=True)

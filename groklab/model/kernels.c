@@ -19,134 +19,7 @@ typedef const int32_t *restrict rows_of;
 
 static inline count least(count a, count b) { return a < b ? a : b; }
 
-/* — matrix products — */
-
-#ifdef __APPLE__ /* its own library reaches the matrix unit, which no kernel of ours can */
-void cblas_sgemm(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
-void cblas_dgemm(int, int, int, int, int, int, double, const double *, int, const double *, int, double, double *, int);
-#endif
-
-#if defined(__AVX512F__) /* 32 registers of 64 bytes: 28 sums, two of B, one of A */
-#define BYTES 64
-#define MR 14
-#elif defined(__AVX__) /* 16 registers of 32 bytes: 12 sums */
-#define BYTES 32
-#define MR 6
-#else
-#define BYTES 16
-#define MR 8
-#endif
-#define LANES (BYTES / (int)sizeof(real))
-#define NR (2 * LANES)
-#define KC 256 /* a panel of B, KC x NR, stays in the first-level cache */
-#define NC 512 /* all panels of B, KC x NC, in the second-level cache */
-typedef real vector __attribute__((vector_size(BYTES)));
-typedef real anywhere __attribute__((vector_size(BYTES), aligned(sizeof(real))));
-
-enum { ACCUMULATE = 1, RELU = 2, MASK = 4 };
-
-/* A tile of C, MR x NR, from MR rows of A (element i, p at a[i * ai + p * ap]) and a panel of B. */
-static inline __attribute__((always_inline)) void tile(count k, IN a, count ai, count ap, IN b, OUT c, count ldc, int accumulate) {
-  vector sum[MR][2];
-  for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = (vector){0};
-  for (count p = 0; p < k; p++) {
-    vector left = *(const anywhere *)(b + p * NR), right = *(const anywhere *)(b + p * NR + LANES);
-    for (int i = 0; i < MR; i++) {
-      real x = a[i * ai + p * ap];
-      sum[i][0] += x * left;
-      sum[i][1] += x * right;
-    }
-  }
-  for (int i = 0; i < MR; i++)
-    for (int j = 0; j < 2; j++) {
-      anywhere *to = (anywhere *)(c + i * ldc + j * LANES);
-      *to = accumulate ? *to + sum[i][j] : sum[i][j];
-    }
-}
-
-static void tile_in_place(count k, IN a, count lda, IN b, OUT c, count ldc, int accumulate) { tile(k, a, lda, 1, b, c, ldc, accumulate); }
-static void tile_packed(count k, IN a, IN b, OUT c, count ldc, int accumulate) { tile(k, a, 1, MR, b, c, ldc, accumulate); }
-
-static void pack_b(count k, count n, IN b, count bk, count bn, OUT to) {
-  for (count j = 0; j < n; j += NR, to += k * NR) {
-    count width = least(NR, n - j);
-    IN from = b + j * bn;
-    if (bn == 1 && width == NR)
-      for (count p = 0; p < k; p++) memcpy(to + p * NR, from + p * bk, NR * sizeof(real));
-    else
-      for (count i = 0; i < NR; i++)
-        for (count p = 0; p < k; p++) to[p * NR + i] = i < width ? from[p * bk + i * bn] : 0;
-  }
-}
-
-static void pack_a(count k, count m, IN a, count am, count ak, OUT to) {
-  for (count p = 0; p < k; p++, to += MR)
-    if (am == 1 && m == MR)
-      memcpy(to, a + p * ak, MR * sizeof(real));
-    else
-      for (count i = 0; i < MR; i++) to[i] = i < m ? a[i * am + p * ak] : 0;
-}
-
-/* What follows a finished piece of C: + bias, then ReLU, or 0 where the mask is not positive. */
-static void finish(count m, count n, OUT c, count ldc, int flags, const real *bias, const real *mask) {
-  for (count i = 0; i < m; i++, c += ldc) {
-    if (bias)
-      for (count j = 0; j < n; j++) c[j] += bias[j];
-    if (flags & RELU)
-      for (count j = 0; j < n; j++) c[j] = c[j] > 0 || c[j] != c[j] ? c[j] : 0; /* nan stays nan */
-    if (flags & MASK) {
-      for (count j = 0; j < n; j++) c[j] = mask[j] > 0 ? c[j] : 0;
-      mask += ldc;
-    }
-  }
-}
-
-/* C (m x n) = A (m x k) B (k x n), or += with ACCUMULATE. Element (i, p) of A lies at a[i * am + p * ak], (p, j) of B at
-   b[p * bk + j * bn]; one of the two steps is 1. The mask has the form of C. */
-void matmul(count m, count n, count k, const real *a, count am, count ak, const real *b, count bk, count bn, real *c, count ldc,
-            count flags, const real *bias, const real *mask) {
-#ifdef __APPLE__
-  enum { RowMajor = 101, Plain = 111, Transposed = 112 };
-  int ta = ak == 1 ? Plain : Transposed, tb = bn == 1 ? Plain : Transposed;
-  int lda = (int)(ak == 1 ? am : ak), ldb = (int)(bn == 1 ? bk : bn);
-  real beta = flags & ACCUMULATE ? 1 : 0;
-  if (sizeof(real) == 4)
-    cblas_sgemm(RowMajor, ta, tb, (int)m, (int)n, (int)k, 1, (const float *)a, lda, (const float *)b, ldb, (float)beta, (float *)c, (int)ldc);
-  else
-    cblas_dgemm(RowMajor, ta, tb, (int)m, (int)n, (int)k, 1, (const double *)a, lda, (const double *)b, ldb, beta, (double *)c, (int)ldc);
-  finish(m, n, c, ldc, (int)flags, bias, mask);
-#else
-  static _Thread_local real panels[KC * (NC + NR)] __attribute__((aligned(64)));
-  static _Thread_local real strip[KC * MR] __attribute__((aligned(64)));
-  for (count n0 = 0; n0 < n; n0 += NC) {
-    count nc = least(NC, n - n0);
-    for (count k0 = 0; k0 < k; k0 += KC) {
-      count kc = least(KC, k - k0);
-      int accumulate = (flags & ACCUMULATE) || k0 > 0, is_done = k0 + kc == k && (bias || flags & (RELU | MASK));
-      pack_b(kc, nc, b + k0 * bk + n0 * bn, bk, bn, panels);
-      for (count i = 0; i < m; i += MR) {
-        count height = least(MR, m - i);
-        int in_place = ak == 1 && height == MR;
-        const real *from = a + i * am + k0 * ak;
-        if (!in_place) pack_a(kc, height, from, am, ak, strip);
-        for (count j = 0; j < nc; j += NR) {
-          count width = least(NR, nc - j);
-          real *to = c + i * ldc + n0 + j, edge[MR * NR];
-          int is_whole = height == MR && width == NR;
-          real *into = is_whole ? to : edge;
-          count ld = is_whole ? ldc : NR;
-          if (in_place) tile_in_place(kc, from, am, panels + j * kc, into, ld, is_whole && accumulate);
-          else tile_packed(kc, strip, panels + j * kc, into, ld, is_whole && accumulate);
-          if (!is_whole)
-            for (count r = 0; r < height; r++)
-              for (count s = 0; s < width; s++) to[r * ldc + s] = edge[r * NR + s] + (accumulate ? to[r * ldc + s] : 0);
-          if (is_done) finish(height, width, to, ldc, (int)flags, bias ? bias + n0 + j : 0, mask ? mask + i * ldc + n0 + j : 0);
-        }
-      }
-    }
-  }
-#endif
-}
+#include "products.h"
 
 /* — rows — */
 
@@ -240,108 +113,124 @@ void multiply(count m, count width, IN x, OUT y) {
 
 /* — exponentials — */
 
-/* e^x to the last place or two: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]; loops over it become vector code. */
-static inline __attribute__((always_inline)) real exponential(real x) {
-#define LN2_HIGH (sizeof(real) == 4 ? (real)0.693359375 : (real)6.93147180369123816490e-01)
-#define LN2_LOW (sizeof(real) == 4 ? (real)-2.12194440e-4 : (real)1.90821492927058770002e-10)
-  real bound = sizeof(real) == 4 ? (real)-87 : (real)-708;
-  real low = x < bound ? bound : x; /* a nan passes */
-  real n = sizeof(real) == 4 ? (real)rintf((float)(low * (real)M_LOG2E)) : (real)rint(low * M_LOG2E);
-  real r = (low - n * LN2_HIGH) - n * LN2_LOW, sum = 1;
-  for (int i = sizeof(real) == 4 ? 7 : 13; i > 0; i--) sum = 1 + sum * r * ((real)1 / i);
-  real scale;
-  if (sizeof(real) == 4) {
-    int32_t bits = ((int32_t)n + 127) << 23;
-    memcpy(&scale, &bits, sizeof(real));
-  } else {
-    int64_t bits = (int64_t)((uint64_t)((int64_t)n + 1023) << 52);
-    memcpy(&scale, &bits, sizeof(real));
+/* e^x to the last place or two: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]; loops over it become vector code. A nan passes. */
+#define EXPONENTIAL(NAME, TYPE, WORD, ROUND, TERMS, LOWEST, HIGH, LOW, OFFSET, SHIFT)          \
+  static inline __attribute__((always_inline)) TYPE NAME(TYPE x) {                            \
+    TYPE held = x < LOWEST ? LOWEST : x, n = ROUND(held * (TYPE)M_LOG2E), sum = 1, scale;     \
+    TYPE r = (held - n * HIGH) - n * LOW;                                                     \
+    for (int i = TERMS; i > 0; i--) sum = 1 + sum * r * ((TYPE)1 / i);                        \
+    WORD bits = (WORD)(((WORD)n + OFFSET) << SHIFT);                                          \
+    memcpy(&scale, &bits, sizeof scale);                                                      \
+    return x < LOWEST ? 0 : sum * scale;                                                      \
   }
-  return x < bound ? 0 : sum * scale;
-}
+EXPONENTIAL(exponential32, float, int32_t, rintf, 7, -87.0f, 0.693359375f, -2.12194440e-4f, 127, 23)
+EXPONENTIAL(exponential64, double, int64_t, rint, 13, -708.0, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1023, 52)
+#define exponential(x) (sizeof(real) == 4 ? (real)exponential32((float)(x)) : (real)exponential64(x))
 
 /* — attention — */
 
-/* out[i] = sum over t < seen[i] of softmax_t(q[at[i]] . k[keys[i][t]]) v[keys[i][t]], per head of `size` numbers; q, k and v lie
-   beside each other in rows of `ld` numbers. Without a query the weights are equal. They are kept, (m, heads, most). */
-static inline __attribute__((always_inline)) void attend_size(count m, count heads, count size, count most, const real *q, const real *k,
-    const real *v, count ld, rows_of at, rows_of seen, rows_of keys, real *out, real *weights) {
-  real root = 1 / (real)sqrt((real)size);
-  for (count i = 0; i < m; i++, keys += most, weights += heads * most, out += heads * size)
-    for (count h = 0; h < heads; h++) {
-      real *w = weights + h * most, *to = out + h * size, top = 0, total = 0;
-      for (count t = 0; t < seen[i]; t++) {
+typedef struct {
+  count heads, size, most, ld;
+  const real *q, *k, *v;
+  real root; /* 1 / sqrt(size) */
+} heads_of;
+
+/* One row that sees `seen` others; both are constants where this is inlined, so that its loops have no ends to look for. */
+static inline __attribute__((always_inline)) void attend_row(const int seen, const count size, const heads_of *of, count at, rows_of keys,
+                                                             OUT out, OUT weights) {
+  for (count h = 0; h < of->heads; h++, out += size, weights += of->most) {
+    real w[5] = {0}, top, total = 0;
+    if (of->q) {
+      IN a = of->q + at * of->ld + h * size;
+      for (int t = 0; t < seen; t++) {
+        IN b = of->k + keys[t] * of->ld + h * size;
         real score = 0;
-        if (q) {
-          IN a = q + at[i] * ld + h * size;
-          IN b = k + keys[t] * ld + h * size;
-          for (count e = 0; e < size; e++) score += a[e] * b[e];
-        }
-        w[t] = score * root;
-        top = t == 0 || w[t] > top ? w[t] : top;
-      }
-      for (count t = 0; t < seen[i]; t++) total += w[t] = exponential(w[t] - top);
-      for (count t = 0; t < seen[i]; t++) {
-        IN b = v + keys[t] * ld + h * size;
-        w[t] /= total;
-        if (t == 0)
-          for (count e = 0; e < size; e++) to[e] = w[0] * b[e];
-        else
-          for (count e = 0; e < size; e++) to[e] += w[t] * b[e];
+        for (count e = 0; e < size; e++) score += a[e] * b[e];
+        w[t] = score * of->root;
       }
     }
+    top = w[0];
+    for (int t = 1; t < seen; t++) top = w[t] > top ? w[t] : top;
+    for (int t = 0; t < seen; t++) total += w[t] = exponential(w[t] - top);
+    for (int t = 0; t < seen; t++) {
+      IN b = of->v + keys[t] * of->ld + h * size;
+      real share = w[t] / total;
+      weights[t] = share;
+      if (t == 0)
+        for (count e = 0; e < size; e++) out[e] = share * b[e];
+      else
+        for (count e = 0; e < size; e++) out[e] += share * b[e];
+    }
+  }
+}
+
+/* Key by key and not head by head: a row of all heads is contiguous, and several rows ahead are fetched while one is added to. */
+static inline __attribute__((always_inline)) void attend_row_backward(const int seen, const count size, const heads_of *of, count at,
+    rows_of keys, IN dout, IN weights, real *dq, real *dk, real *dv) {
+  real slope[of->heads * 5];
+  for (int t = 0; t < seen; t++) {
+    IN b = of->v + keys[t] * of->ld;
+    OUT to = dv + keys[t] * of->ld;
+    for (count h = 0; h < of->heads; h++) {
+      real reached = 0, w = weights[h * of->most + t];
+      for (count e = h * size; e < (h + 1) * size; e++) {
+        reached += dout[e] * b[e];
+        to[e] += w * dout[e];
+      }
+      slope[h * 5 + t] = reached;
+    }
+  }
+  if (!of->q || seen == 1) return;
+  for (count h = 0; h < of->heads; h++) {
+    IN w = weights + h * of->most;
+    real mean = 0;
+    for (int t = 0; t < seen; t++) mean += w[t] * slope[h * 5 + t];
+    for (int t = 0; t < seen; t++) slope[h * 5 + t] = w[t] * (slope[h * 5 + t] - mean) * of->root;
+  }
+  IN a = of->q + at * of->ld;
+  OUT da = dq + at * of->ld;
+  for (int t = 0; t < seen; t++) {
+    IN b = of->k + keys[t] * of->ld;
+    OUT to = dk + keys[t] * of->ld;
+    for (count h = 0; h < of->heads; h++) {
+      real s = slope[h * 5 + t];
+      for (count e = h * size; e < (h + 1) * size; e++) {
+        da[e] += s * b[e];
+        to[e] += s * a[e];
+      }
+    }
+  }
+}
+
+#define BY_SEEN(ROW, SIZE, ...)                      \
+  switch (seen[i]) {                                 \
+    case 1: ROW(1, SIZE, __VA_ARGS__); break;        \
+    case 2: ROW(2, SIZE, __VA_ARGS__); break;        \
+    case 3: ROW(3, SIZE, __VA_ARGS__); break;        \
+    case 4: ROW(4, SIZE, __VA_ARGS__); break;        \
+    default: ROW(5, SIZE, __VA_ARGS__);              \
+  }
+#define BY_SIZE(ROW, ...)                            \
+  if (size == 32) BY_SEEN(ROW, 32, __VA_ARGS__)      \
+  else if (size == 16) BY_SEEN(ROW, 16, __VA_ARGS__) \
+  else BY_SEEN(ROW, size, __VA_ARGS__)
+
+/* out[i] = sum over t < seen[i] of softmax_t(q[at[i]] . k[keys[i][t]]) v[keys[i][t]], per head of `size` numbers; q, k and v lie
+   beside each other in rows of `ld` numbers. Without a query the weights are equal. They are kept, (m, heads, most). No sequence
+   has more than five tokens. */
+void attend(count m, count heads, count size, count most, const real *q, const real *k, const real *v, count ld, rows_of at,
+            rows_of seen, rows_of keys, OUT out, OUT weights) {
+  heads_of of = {heads, size, most, ld, q, k, v, 1 / (real)sqrt((real)size)};
+  for (count i = 0; i < m; i++)
+    BY_SIZE(attend_row, &of, at[i], keys + i * most, out + i * heads * size, weights + i * heads * most)
 }
 
 /* dq, dk and dv, zero at first, gather what reaches their rows. */
-static inline __attribute__((always_inline)) void attend_backward_size(count m, count heads, count size, count most, const real *q,
-    const real *k, const real *v, count ld, rows_of at, rows_of seen, rows_of keys, const real *dout, const real *weights, real *dq,
-    real *dk, real *dv) {
-  real root = 1 / (real)sqrt((real)size);
-  for (count i = 0; i < m; i++, keys += most, weights += heads * most, dout += heads * size)
-    for (count h = 0; h < heads; h++) {
-      const real *w = weights + h * most;
-      IN d = dout + h * size;
-      real slope[8], mean = 0; /* no sequence has more than five tokens */
-      for (count t = 0; t < seen[i]; t++) {
-        count row = keys[t] * ld + h * size;
-        real reached = 0;
-        IN b = v + row;
-        OUT to = dv + row;
-        for (count e = 0; e < size; e++) reached += d[e] * b[e];
-        for (count e = 0; e < size; e++) to[e] += w[t] * d[e];
-        slope[t] = reached;
-        mean += w[t] * reached;
-      }
-      if (!q || seen[i] == 1) continue;
-      IN a = q + at[i] * ld + h * size;
-      OUT da = dq + at[i] * ld + h * size;
-      for (count t = 0; t < seen[i]; t++) {
-        count row = keys[t] * ld + h * size;
-        real s = w[t] * (slope[t] - mean) * root;
-        IN b = k + row;
-        OUT to = dk + row;
-        for (count e = 0; e < size; e++) da[e] += s * b[e];
-        for (count e = 0; e < size; e++) to[e] += s * a[e];
-      }
-    }
-}
-
-/* The usual sizes of a head as constants, so that the loops over it have no ends to look for. */
-#define FOR_SIZE(CALL) if (size == 32) CALL(32); else if (size == 16) CALL(16); else if (size == 64) CALL(64); else CALL(size);
-
-void attend(count m, count heads, count size, count most, const real *q, const real *k, const real *v, count ld, const int32_t *at,
-            const int32_t *seen, const int32_t *keys, real *out, real *weights) {
-#define CALL(S) attend_size(m, heads, S, most, q, k, v, ld, at, seen, keys, out, weights)
-  FOR_SIZE(CALL)
-#undef CALL
-}
-
-void attend_backward(count m, count heads, count size, count most, const real *q, const real *k, const real *v, count ld,
-                     const int32_t *at, const int32_t *seen, const int32_t *keys, const real *dout, const real *weights, real *dq,
-                     real *dk, real *dv) {
-#define CALL(S) attend_backward_size(m, heads, S, most, q, k, v, ld, at, seen, keys, dout, weights, dq, dk, dv)
-  FOR_SIZE(CALL)
-#undef CALL
+void attend_backward(count m, count heads, count size, count most, const real *q, const real *k, const real *v, count ld, rows_of at,
+                     rows_of seen, rows_of keys, IN dout, IN weights, real *dq, real *dk, real *dv) {
+  heads_of of = {heads, size, most, ld, q, k, v, 1 / (real)sqrt((real)size)};
+  for (count i = 0; i < m; i++)
+    BY_SIZE(attend_row_backward, &of, at[i], keys + i * most, dout + i * heads * size, weights + i * heads * most, dq, dk, dv)
 }
 
 /* — loss and update — */
@@ -359,6 +248,22 @@ void cross_entropy(count m, count n, IN logits, const int64_t *restrict answer, 
     total += normalizer - logits[answer[i]];
   }
   *mean = (real)(total / m);
+}
+
+/* The answer of every example, its probability and the loss against a label (nan for none, -1), summed in double. */
+void answers(count m, count n, IN logits, const int64_t *restrict label, int64_t *restrict answer, double *restrict probability,
+             double *restrict loss) {
+  for (count i = 0; i < m; i++, logits += n) {
+    count best = 0;
+    double sum = 0;
+    for (count j = 1; j < n; j++)
+      if (logits[j] > logits[best] || logits[best] != logits[best]) best = j;
+    double top = logits[best];
+    for (count j = 0; j < n; j++) sum += exponential64(logits[j] - top);
+    answer[i] = best;
+    probability[i] = 1 / sum;
+    loss[i] = label[i] < 0 ? (double)NAN : log(sum) + (top - logits[label[i]]);
+  }
 }
 
 /* Adam with decoupled decay: w -= pull * w, then w -= rate * (first / correction1) / (sqrt(second) / correction2 + eps). */

@@ -96,6 +96,8 @@ class Batch:
         self.compiled: CompiledPath | None = None
         if self.path == "compiled":
             self.compiled = CompiledPath(runs[0], self.layout, self.n, self.size, self.parameters.flat, self.gradient.flat)
+        is_plain = self.decay_mask is None and self.rate_scale is None and self.frozen is None
+        self._is_plain_adam = is_plain and self.optimizer.facts.get("compiled") == "adam"
         self.first_bad_step = torch.zeros(len(runs), dtype=torch.int64, device=device)
 
     # — set-up —
@@ -275,16 +277,26 @@ class Batch:
         settings = self.optimizer_settings
         if "betas" in self.optimizer.facts.get("not_settings", ()):
             settings = settings | {"betas": self.betas}
+        acting_on_weights = self._at("weights", moment)
+        if self.compiled is not None and self._is_plain_adam and not self._at("update", moment):
+            before = weights.clone() if acting_on_weights else weights
+            decay = self.decay if decay_mode == "decoupled" else 0.0
+            self.compiled.adam(weights, gradient, self.memory, moment, decay=decay, **settings)
+            self._finish_update(losses, replace(moment, weights=before), acting_on_weights)
+            return
         direction = self.optimizer.function(Parameters(self.layout, gradient), self.memory, moment, **settings)
         for acting in self._at("update", moment):
             direction = acting.act(direction, moment)
-        acting_on_weights = self._at("weights", moment)
         if acting_on_weights:
             moment = replace(moment, weights=weights.clone())
         rate = moment.rate if self.rate_scale is None else self.rate_scale * moment.rate
         if decay_mode == "decoupled" and _any(self.decay):
             weights.sub_(self._decayed(weights).mul_(rate))
         weights.add_(direction * rate)  # not in place: a direction may be the optimizer's memory itself
+        self._finish_update(losses, moment, acting_on_weights)
+
+    def _finish_update(self, losses: Tensor, moment: Moment, acting_on_weights: list[Any]) -> None:
+        weights = self.parameters.flat
         for acting in acting_on_weights:
             weights.copy_(acting.act(weights, moment))
         if self.frozen is not None:
@@ -311,18 +323,15 @@ class Batch:
     def _answers_of(self, r: int) -> Answers:
         table, split, parameters = self.tables[r], self.splits[r], self.parameters.of_run(r)
         call = registry.parse_call(self.runs[r].training.loss)
+        if self.compiled is not None:
+            return Answers(*self.compiled.answers(table.x, table.y, split.labels, self.loss, dict(call.settings)))
         parts: list[Answers] = []
-        chunk = -(-len(table.x) // -(-len(table.x) // EVALUATION_CHUNK))
-        for start in range(0, len(table.x), chunk):
-            cells = slice(start, start + chunk)
+        for start in range(0, len(table.x), EVALUATION_CHUNK):
+            cells = slice(start, start + EVALUATION_CHUNK)
             a, b, labels = (torch.from_numpy(side[cells].astype(np.int64)) for side in (table.x, table.y, split.labels))
-            if self.compiled is not None:
-                a, b = (torch.cat([side, side[:1].expand(chunk - len(side))]) for side in (a, b))
-                logits = self.compiled.logits(a, b)[: len(labels)].double()
-            else:
-                given = examples(a[None].to(self.device), b[None].to(self.device), self.n)
-                # Summed on the CPU: not every device has float64.
-                logits = self.forward(parameters, self.runs[r].model, given, self.n)[0].cpu().double()
+            given = examples(a[None].to(self.device), b[None].to(self.device), self.n)
+            # Summed on the CPU: not every device has float64.
+            logits = self.forward(parameters, self.runs[r].model, given, self.n)[0].cpu().double()
             probability, answer = logits.log_softmax(-1).max(-1)
             loss = self.loss(logits, labels.clamp(min=0), **dict(call.settings)).masked_fill(labels < 0, torch.nan)
             parts.append(Answers(answer.numpy(), probability.exp().numpy(), loss.numpy()))

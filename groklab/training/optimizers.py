@@ -51,6 +51,7 @@ def _adam(gradient: Parameters, memory: Memory, moment: Moment, betas: Betas, ep
 @optimizer(
     source="Loshchilov & Hutter 2019",
     memory=("first_moment", "second_moment"),
+    compiled="adam",
     learning_rate=1e-3,
     weight_decay=1.0,
     decay="decoupled",
@@ -65,6 +66,7 @@ def adamw(gradient: Parameters, memory: Memory, moment: Moment, *, betas: Betas,
 @optimizer(
     source="Kingma & Ba 2015",
     memory=("first_moment", "second_moment"),
+    compiled="adam",
     learning_rate=1e-3,
     weight_decay=0.0,
     decay="gradient",

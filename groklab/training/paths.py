@@ -6,9 +6,11 @@ so that asking again gives the same history.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from ctypes import c_double, c_int64, c_void_p
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +20,10 @@ from groklab.model import compiled
 from groklab.model.fused import Fused
 from groklab.model.parameters import Layout, Parameters
 from groklab.model.passes import pass_of
+from groklab.training.moments import Moment
+
+#: Cells per forward pass of an evaluation: large enough for full speed, small enough for the cache.
+EVALUATED_TOGETHER = 1024
 
 LossOf = Callable[..., Tensor]
 Examples = tuple[Tensor, Tensor, Tensor]
@@ -78,7 +84,7 @@ class CompiledPath:
             assert isinstance(found, Fused)
             return found
 
-        self._network = network
+        self._network, self.library = network, library
         self.own = network(count, weights, gradient)
         self.elsewhere: Fused | None = None
         self.evaluating: Fused | None = None
@@ -100,12 +106,41 @@ class CompiledPath:
             network.slopes.copy_(slopes.squeeze(0))
         return mean.detach().clone(), network.backward()
 
-    def logits(self, a: Tensor, b: Tensor) -> Tensor:
-        """(B, N) at the run's own weights, in memory that the next call writes to; fastest for one B."""
-        if self.evaluating is None or self.evaluating.count != len(a):
-            self.evaluating = self._network(len(a), self.own.weights, None)
-        self.evaluating.look_at(a, b)
-        return self.evaluating.forward()
+    def answers(
+        self, x: np.ndarray, y: np.ndarray, labels: np.ndarray, loss: LossOf, settings: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For every cell the answer, its probability and its loss, nan where there is no label (−1), both in float64."""
+        cells = len(x)
+        pieces = -(-cells // EVALUATED_TOGETHER)
+        size = -(-cells // pieces)  # pieces of one size, so that little is computed for nothing
+        network = self.evaluating = self.evaluating or self._network(size, self.own.weights, None)
+        # The last piece is filled up with the first cell.
+        a, b = (np.zeros(pieces * size, np.int64) for _ in range(2))
+        a[:cells], b[:cells], a[cells:], b[cells:] = x, y, x[0], y[0]
+        answer, probability, losses = np.empty(cells, np.int64), np.empty(cells), np.empty(cells)
+        wanted = np.ascontiguousarray(labels, np.int64)
+        for start in range(0, cells, size):
+            stop = min(start + size, cells)
+            network.look_at(*(torch.from_numpy(side[start : start + size]) for side in (a, b)))
+            logits = network.forward()
+            arrays = [array[start:stop] for array in (wanted, answer, probability, losses)]
+            addresses = [c_void_p(array.ctypes.data) for array in arrays]
+            self.library.answers(c_int64(stop - start), c_int64(network.n), c_void_p(logits.data_ptr()), *addresses)
+            if not self.is_cross_entropy:
+                known = torch.from_numpy(wanted[start:stop])
+                of_piece = loss(logits[: stop - start].double(), known.clamp(min=0), **settings)
+                losses[start:stop] = of_piece.masked_fill(known < 0, torch.nan).numpy()
+        return answer, probability, losses
+
+    def adam(
+        self, weights: Tensor, gradient: Tensor, memory: Mapping[str, Parameters], moment: Moment, *, decay: float, betas: Any, eps: float
+    ) -> None:
+        """The whole update of Adam or AdamW in one pass over memory: moments, decoupled decay and step."""
+        blocks = [weights, gradient, memory["first_moment"].flat, memory["second_moment"].flat]
+        assert all(block.is_contiguous() for block in blocks)
+        rate, (first, second) = float(moment.rate), betas
+        numbers = [rate, rate * decay, first, second, eps, 1 - first**moment.step, (1 - second**moment.step) ** 0.5]
+        self.library.adam(c_int64(weights.numel()), *(c_void_p(block.data_ptr()) for block in blocks), *map(c_double, numbers))
 
     def _at(self, weights: Tensor) -> Fused:
         if weights.data_ptr() == self.own.weights.data_ptr():
