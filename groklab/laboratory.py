@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,10 +20,12 @@ from groklab.config.stops import end_of
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder, packed_answers
+from groklab.results.writer import Writer
 from groklab.stored import StoredRun, drawn, end_and_reached, in_sequence, load, stored_runs
 
 if TYPE_CHECKING:
     from groklab.training import engine
+    from groklab.training.batches import State
     from groklab.training.engine import Past
 
 STATE_INTERVAL = 10.0
@@ -162,15 +165,19 @@ def _train_missing(folder: RunFolder, asked: Run, tell: Telling, keep_state: boo
         segment = engine.segment(asked, began_at)
         tell.begin(stored, segment)
         folder.update(status="running", message="", segments=[*folder.description()["segments"], segment])
-        recorder = _Recorder(folder, lock, began_at, wall_before, keep_state)
-        for event in engine.train([asked], pasts=[past]):
-            progress = recorder.take(event, asked)
-            if progress is not None:
-                tell.progress(progress)
-            if isinstance(event, engine.Advanced) and tell.should_stop() and end_and_reached(folder, asked)[0] is None:
-                recorder.save(event)
-                folder.update(status="interrupted")
-                raise Interrupted(StoredRun(folder, asked), event.step)
+        with Writer() as writer:
+            recorder = _Recorder(folder, lock, writer, began_at, wall_before, keep_state)
+            for event in engine.train([asked], pasts=[past]):
+                progress = recorder.take(event, asked)
+                if progress is not None:
+                    tell.progress(progress)
+                if isinstance(event, engine.Advanced) and tell.should_stop():
+                    writer.drain()
+                    if end_and_reached(folder, asked)[0] is None:
+                        recorder.save(event)
+                        writer.drain()
+                        folder.update(status="interrupted")
+                        raise Interrupted(StoredRun(folder, asked), event.step)
     return StoredRun(folder, asked)
 
 
@@ -189,54 +196,66 @@ def _past(folder: RunFolder) -> Past:
 
 
 class _Recorder:
-    """Writes what the engine yields for one run into its folder."""
+    """Has written what the engine yields for one run, beside the computation and in its order."""
 
-    def __init__(self, folder: RunFolder, lock: Lock, began_at: int, wall_before: float, keep_state: bool) -> None:
-        self.folder, self.lock, self.began_at, self.wall_before, self.keep_state = folder, lock, began_at, wall_before, keep_state
+    def __init__(self, folder: RunFolder, lock: Lock, writer: Writer, began_at: int, wall_before: float, keep_state: bool) -> None:
+        self.folder, self.lock, self.writer, self.began_at = folder, lock, writer, began_at
+        self.wall_before, self.keep_state = wall_before, keep_state
         self.began = self.saved = time.perf_counter()
         self.newest: engine.Advanced | None = None
         self.pause = STATE_INTERVAL
 
     def take(self, event: engine.Event, run: Run) -> Progress | None:
-        """Store one event; what to tell of it."""
+        """Have one event stored; what to tell of it."""
         from groklab.training import engine
 
         now = time.perf_counter()
         if isinstance(event, engine.Evaluated):
-            self.lock.confirm()
             row = event.row | {"wall_time": round(self.wall_before + now - self.began, 3)}
-            self.folder.append(row)
+            self._write(partial(self.folder.append, row))
             return Progress(run, event.row["step"], row, self.began_at, now - self.began)
         if isinstance(event, engine.Checkpoint):
-            self.lock.confirm()
-            self.folder.write_step("answers", event.step, packed_answers(event.answer, event.probability))
-            self.folder.write_step("checkpoints", event.step, event.parameters)
+            self._write(partial(self._write_checkpoint, event))
             return None
         if isinstance(event, engine.Advanced):
             self.newest = event
             if now - self.saved > self.pause:
                 self.save(event)
             return Progress(run, event.step, None, self.began_at, now - self.began)
-        self.lock.confirm()
         if isinstance(event, engine.Noted):
-            if not self.folder.description().get("warnings"):  # told once, and not again whenever the run is continued
-                self.folder.update(warnings=[event.message])
+            self._write(partial(self._write_warning, event.message))
             return Progress(run, event.step, None, self.began_at, now - self.began, event.message)
         if self.newest is not None and event.status == "complete" and self.keep_state:
             self.save(self.newest)
-        self.folder.update(status=event.status, message=event.message)
+        self._write(partial(self.folder.update, status=event.status, message=event.message))
         if event.status == "complete" and not self.keep_state:
-            self.folder.remove_state()
+            self._write(self.folder.remove_state)
         return None
 
     def save(self, event: engine.Advanced) -> None:
-        """Store the full state at this step."""
-        self.lock.confirm()
-        state = event.state()
+        """Have the full state at this step stored."""
+        self.saved = time.perf_counter()  # now the state is taken; it may be written later
+        self._write(partial(self._write_state, event.state()))
+
+    def _write(self, write: Callable[[], object]) -> None:
+        def confirmed() -> None:
+            self.lock.confirm()
+            write()
+
+        self.writer.do(confirmed)
+
+    def _write_checkpoint(self, event: engine.Checkpoint) -> None:
+        self.folder.write_step("answers", event.step, packed_answers(event.answer, event.probability))
+        self.folder.write_step("checkpoints", event.step, event.parameters)
+
+    def _write_warning(self, message: str) -> None:
+        if not self.folder.description().get("warnings"):  # told once, and not again whenever the run is continued
+            self.folder.update(warnings=[message])
+
+    def _write_state(self, state: State) -> None:
         began = time.perf_counter()
         self.folder.write_state(state.step, state.arrays)
-        self.saved = time.perf_counter()
-        self.pause = max(STATE_INTERVAL, SAVING_PAUSE * (self.saved - began))
+        self.pause = max(STATE_INTERVAL, SAVING_PAUSE * (time.perf_counter() - began))
 
 
 def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None, **options: Any) -> StoredRun:

@@ -344,6 +344,7 @@ def test_a_process_that_was_robbed_of_its_lock_writes_nothing_more(tmp_path):
 
     def rob(progress):
         if progress.step == 5 and not seen:
+            time.sleep(0.2)  # what was asked for is written beside the computation
             seen.append({p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()})
             lock = tmp_path / Run.of(**TINY).id / "lock"
             lock.write_text(json.dumps({"host": "elsewhere", "process": 1, "started": None, "token": "other"}))

@@ -274,7 +274,7 @@ class Batch:
             gradient = acting.act(gradient, moment)
         if decay_mode == "gradient" and _any(self.decay):
             gradient = gradient + self._decayed(weights)
-        settings = self.optimizer_settings
+        settings: dict[str, Any] = self.optimizer_settings
         if "betas" in self.optimizer.facts.get("not_settings", ()):
             settings = settings | {"betas": self.betas}
         acting_on_weights = self._at("weights", moment)
