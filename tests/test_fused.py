@@ -49,6 +49,9 @@ def both(run, count, seed):
         a, b, answers = (torch.randint(n, (count,)) for _ in range(3))
         fused.look_at(a, b)
         ours = [fused.forward().clone(), fused.cross_entropy(answers).clone(), fused.backward()]
+    alone = Fused(compiled.kernels(run.training.precision), run.model, layout, n, count, p.flat)
+    alone.look_at(a, b)
+    assert torch.equal(alone.forward(), ours[0])  # without a backward pass, in memory that its layers share
     leaves = {name: view[0].detach().requires_grad_() for name, view in p.items()}
     logits = transformer.of_equations(leaves, run.model, a, b, n)
     loss = torch.nn.functional.cross_entropy(logits, answers)

@@ -41,9 +41,14 @@ def test_an_error_ends_all_writing_and_is_raised():
 
 def test_an_error_of_the_computation_is_not_hidden_and_loses_no_write():
     written = []
-    with pytest.raises(KeyError), Writer() as writer:
-        writer.do(lambda: written.append(1))
-        raise KeyError
+
+    def compute():
+        with Writer() as writer:
+            writer.do(lambda: written.append(1))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        compute()
     assert written == [1]
 
 

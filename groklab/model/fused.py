@@ -71,6 +71,7 @@ class Fused:
         """(B, N) the loss's gradient to the logits, from which ``backward`` starts."""
         self._make_rows()
         self._kept: list[Tensor] = []  # what the calls' addresses point to
+        self._roles: dict[str, _Matrix] = {}
         self._norms: dict[str, tuple[_Matrix, _Matrix]] = {}
         self._pieces: list[Callable[[], None]] = []
         self._forward: Calls = []
@@ -196,8 +197,8 @@ class Fused:
         self._calls = self._backward
         widest = max(len(self.tokens), len(self.first.at))
         # Gradients follow each other through the same memory: of the stream, of what is added to it, and inside attention and MLP.
-        self.d_stream, self.d_other = self._buffer(widest, E), self._buffer(widest, E)
-        self.d_wide, self.d_hidden = self._buffer(widest, 3 * E), self._buffer(len(self.first.at), self.hidden)
+        self.d_stream, self.d_other = self._buffer("d_stream", widest, E), self._buffer("d_other", widest, E)
+        self.d_wide, self.d_hidden = self._buffer("d_wide", widest, 3 * E), self._buffer("d_hidden", widest, self.hidden)
         self._linear_backward("output", _Matrix(self.slopes.data_ptr(), self.n), h, rows, self.d_stream)
         if model.norm == "pre":
             self._norm_backward("output_norm", self.d_stream, rows)
@@ -205,7 +206,7 @@ class Fused:
             piece()
 
     def _embedded(self) -> _Matrix:
-        model, E, x = self.model, self.model.width, self._buffer(len(self.tokens), self.model.width)
+        model, E, x = self.model, self.model.width, self._buffer("out", len(self.tokens), self.model.width)
         positions: _Matrix | None = None
         if model.positions == "learned":
             positions = self._weight("positions")
@@ -232,7 +233,7 @@ class Fused:
         is_last, links = layer == model.layers - 1, self.first if layer == 0 else self.further
         norm = f"{block}.attention_norm"
         h = self._norm(norm, x, rows, most) if model.norm == "pre" else x
-        wide, kept = self._buffer(most, 3 * E), self._buffer(most_out, model.heads * len(self.names))
+        wide, kept = self._buffer("wide", most, 3 * E), self._buffer("weights", most_out, model.heads * len(self.names))
         # In the last layer only = asks: one row of the tokens, or the second block of rows.
         asking = 0 if not is_last else self.marks.index("=") if layer == 0 else B
         asking_rows = rows if not is_last else c_int64(1 if layer == 0 else B)
@@ -240,7 +241,7 @@ class Fused:
         parts = [("query", 0, asking, asking_rows), *parts] if model.attention != "uniform" else parts[1:]
         for name, place, start, count in parts:
             self._linear(f"{block}.attention.{name}", self._at(h, start), self._at(wide, start, place * E), count)
-        attended, out = self._buffer(most_out, E), self._buffer(most_out, E)
+        attended, out = self._buffer("attended", most_out, E), self._buffer("mid", most_out, E)
         at, seen, keys = links.addresses(B if is_last else 0)
 
         def query_key_value(wide: _Matrix) -> list[_Matrix | None]:
@@ -281,9 +282,9 @@ class Fused:
         model, E, block = self.model, self.model.width, f"blocks.{layer}"
         norm, inner, outer = f"{block}.mlp_norm", f"{block}.mlp.in", f"{block}.mlp.out"
         h = self._norm(norm, x, rows, most) if model.norm == "pre" else x
-        hidden, out = self._buffer(most, self.hidden), self._buffer(most, E)
+        hidden, out = self._buffer("hidden", most, self.hidden), self._buffer("out", most, E)
         kind = _KINDS.get(model.activation)
-        before = hidden if kind is None else self._buffer(most, self.hidden)
+        before = hidden if kind is None else self._buffer("before", most, self.hidden)
         self._linear(inner, h, before, rows, RELU if kind is None else 0)
         if kind is not None:
             self._do("activate", rows, self.hidden, kind, before, hidden)
@@ -328,7 +329,9 @@ class Fused:
 
     def _norm(self, name: str, x: _Matrix, rows: c_int64, most: int) -> _Matrix:
         E = self.model.width
-        y, normalized, scale = (self._buffer(most, width) for width in (E, E, 1))
+        kind = name.rpartition(".")[2]
+        parts = ((f"{kind}.y", E), ("normalized", E), ("scale", 1))
+        y, normalized, scale = (self._buffer(part, most, width) for part, width in parts)
         self._norms[name] = normalized, scale
         self._do("layer_norm", rows, E, x, self._weight(f"{name}.gain"), self._weight(f"{name}.bias"), y, normalized, scale)
         return y
@@ -345,10 +348,14 @@ class Fused:
         given = [c_void_p(x.address if isinstance(x, _Matrix) else None) if x is None or isinstance(x, _Matrix) else x for x in arguments]
         self._calls.append((getattr(self.library, name), tuple(c_int64(x) if isinstance(x, int) else x for x in given)))
 
-    def _buffer(self, rows: int, width: int) -> _Matrix:
-        """Memory for so many rows at most."""
-        self._kept.append(self.weights.new_zeros(rows, width))
-        return _Matrix(self._kept[-1].data_ptr(), width)
+    def _buffer(self, role: str, rows: int, width: int) -> _Matrix:
+        """Memory for so many rows at most. Without a backward pass all layers use the same, which then stays in the caches."""
+        if self.gradient is None and role in self._roles:
+            return self._roles[role]
+        widest = max(len(self.tokens), len(self.first.at)) if self.gradient is None else rows
+        self._kept.append(self.weights.new_zeros(widest, width))
+        self._roles[role] = _Matrix(self._kept[-1].data_ptr(), width)
+        return self._roles[role]
 
     def _at(self, of: _Matrix, row: int, column: int = 0) -> _Matrix:
         """The part that begins at a row and a column."""
