@@ -78,21 +78,19 @@ class Questions:
 
         self.a, self.b = padded([table.x for table in tables], 0), padded([table.y for table in tables], 0)
         self.labels = padded([split.labels for split in splits], -1)
+        self.exact = torch.empty(0, dtype=torch.float64, device="cpu" if device.startswith("mps") else device)
+        """Of the kind in which log-softmax and loss are taken: float64, on the device, or on the CPU where it has none (MPS)."""
 
     @torch.no_grad()
     def ask(
         self, forward: Forward, run: Run, parameters: Parameters, loss: Callable[..., Tensor], settings: Mapping[str, Any]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Answer, its probability and loss in every cell of every run, (R, cells), as `answers_of` has them; still on the device.
-
-        Log-softmax and loss are taken in float64 on the device, or on the CPU where the device (MPS) has no float64.
-        """
-        exact = "cpu" if parameters.flat.device.type == "mps" else parameters.flat.device
+        """Answer, its probability and loss in every cell of every run, (R, cells), as `answers_of` has them; still on the device."""
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for start in range(0, max(self.counts), EVALUATION_CHUNK):
             cells = slice(start, start + EVALUATION_CHUNK)
-            a, b, labels = self.a[:, cells], self.b[:, cells], self.labels[:, cells].to(exact)
-            logits = forward(parameters, run.model, all_rows(a, b, self.n), self.n).to(exact).double()
+            a, b, labels = self.a[:, cells], self.b[:, cells], self.labels[:, cells].to(self.exact.device)
+            logits = forward(parameters, run.model, all_rows(a, b, self.n), self.n).to(self.exact.device).double()
             probability, answer = logits.log_softmax(-1).max(-1)
             parts.append((answer, probability.exp(), loss(logits, labels.clamp(min=0), **settings).masked_fill(labels < 0, torch.nan)))
         answer, probability, losses = (torch.cat(columns, dim=1) for columns in zip(*parts, strict=True))

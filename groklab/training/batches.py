@@ -86,6 +86,7 @@ class Batch:
         self.first_bad_step = torch.zeros(len(runs), dtype=torch.int64, device=device)
         self.is_whole = True
         """Whether parameters and memories all belong to ``step``; not so in the midst of an update."""
+        self.remembers_before_gradients = any(a.remembers and a.at in ("forward", "activations") for a in self.interventions)
         self.masks: dict[str, Tensor] = {}
         self.questions: Questions | None = None
         self.plan = Plan(runs, self.train_counts, self.size, device=device, dtype=self.dtype)
@@ -129,15 +130,15 @@ class Batch:
         scales = [rates(self.layout, own, rate) for own, rate in zip(settings, learning_rates, strict=True)]
         return torch.stack(scales).to(self.device, self.dtype)
 
-    def _settings(self, field: str, dtype: torch.dtype | None = None) -> dict[str, Any]:
+    def _settings(self, field: str, like: Tensor | None = None) -> dict[str, Any]:
         """Settings of a registered call, one number for all runs or an (R, 1) tensor where they differ."""
         settings = [registry.settings_of(field, getattr(run.training, field)) for run in self.runs]
-        return {name: self._numbers([s[name] for s in settings], dtype) for name in settings[0]}
+        return {name: self._numbers([s[name] for s in settings], like) for name in settings[0]}
 
-    def _numbers(self, values: Sequence[Any], dtype: torch.dtype | None = None) -> Any:
+    def _numbers(self, values: Sequence[Any], like: Tensor | None = None) -> Any:
         if all(value == values[0] for value in values):
             return values[0]
-        return torch.tensor(values, dtype=dtype or self.dtype, device=self.device)[:, None]
+        return (self.initial.flat if like is None else like).new_tensor(values)[:, None]
 
     def _load(self, states: Sequence[State | None]) -> None:
         steps = {0 if state is None else state.step for state in states}
@@ -246,7 +247,7 @@ class Batch:
             return
         moment = moment or self.moment()
         is_recording = self.capture is not None and self.capture.is_recording
-        self.is_whole = is_recording or not any(acting.remembers for acting in self.interventions)
+        self.is_whole = is_recording or not self.remembers_before_gradients
         weights, decay_mode = self.parameters.flat, self.optimizer.facts["decay"]
         losses, gradient = self.gradients(moment)
         self.is_whole = is_recording
@@ -286,6 +287,10 @@ class Batch:
         self.step = step + is_made
         return is_made
 
+    def has_vanished(self, r: int) -> bool:
+        """Whether every entry of run r's last gradient, before any intervention, was zero: training goes on, learning does not."""
+        return self.step > self.first_step and not bool(self.gradient.flat[r].any())
+
     def _decayed(self, weights: Tensor) -> Tensor:
         pull = weights * self.decay
         return pull if self.decay_mask is None else pull.mul_(self.decay_mask)
@@ -302,7 +307,7 @@ class Batch:
         if self.device != "cpu":
             return self.look_together()
         answers = {r: answers_of(self.runs[r], self.tables[r], self.splits[r], self.parameters.of_run(r), self.forward) for r in asked}
-        has_vanished = {r: self.step > self.first_step and not bool(self.gradient.flat[r].any()) for r in asked}
+        has_vanished = {r: self.has_vanished(r) for r in asked}
         return Looked(answers, has_vanished, self.first_bad_step.tolist())
 
     @torch.no_grad()
@@ -310,7 +315,7 @@ class Batch:
         """Answers of all runs, computed on the device and brought to the host in one transfer."""
         if self.questions is None:
             self.questions = Questions(self.tables, self.splits, self.device)
-        parts = self.questions.ask(self.forward, self.runs[0], self.parameters, self.loss, self._settings("loss", dtype=torch.float64))
+        parts = self.questions.ask(self.forward, self.runs[0], self.parameters, self.loss, self._settings("loss", self.questions.exact))
         *found, is_moving, bad = to_host([*parts, self.gradient.flat.any(1), self.first_bad_step])
         answers = self.questions.apart(*found)
         return Looked(

@@ -163,13 +163,17 @@ def _batches(runs: Sequence[Run], pasts: Sequence[Past], runs_per_batch: int | L
         step = 0 if past.state is None else past.state.step
         families.setdefault((shape_of(run), step), []).append(position)
     for members in families.values():
-        first, device = runs[members[0]], device_of(runs[members[0]])
-        if runs_per_batch == "auto":
-            most = 1 if device == "cpu" else memory.runs_that_fit(first, device) if device.startswith("cuda") else len(members)
-        else:
-            most = runs_per_batch
+        most = _runs_at_once(runs[members[0]], len(members)) if runs_per_batch == "auto" else runs_per_batch
         for start in range(0, len(members), most):
             yield members[start : start + most]
+
+
+def _runs_at_once(run: Run, count: int) -> int:
+    """How many of ``count`` runs of one shape advance side by side where nobody says."""
+    device = device_of(run)
+    if device == "cpu":
+        return 1
+    return memory.runs_that_fit(run, memory.free_bytes(device)) if device.startswith("cuda") else count
 
 
 def _advance(watches: Sequence[_Watch], states: Sequence[State | None], device: str, of: int) -> Iterator[Event]:
@@ -183,7 +187,7 @@ def _advance(watches: Sequence[_Watch], states: Sequence[State | None], device: 
             raise
     gc.collect()  # outside the except clause, whose traceback holds the batch
     torch.cuda.empty_cache()
-    yield Noted(live[0].position, live[0].told, HALVED.format(count=len(live)))
+    yield Noted(live[0].position, max(0, live[0].told), HALVED.format(count=len(live)))
     middle = (len(live) + 1) // 2
     for half in (slice(0, middle), slice(middle, None)):
         yield from _advance(live[half], kept[half], device, of)
@@ -191,15 +195,17 @@ def _advance(watches: Sequence[_Watch], states: Sequence[State | None], device: 
 
 def _kept(watches: Sequence[_Watch], states: Sequence[State | None]) -> tuple[list[_Watch], list[State | None] | None]:
     """The runs of a batch that go on, and their states; None where an update was broken off that cannot be made again."""
-    pairs = [(watch, state) for watch, state in zip(watches, states, strict=True) if not watch.has_ended]
-    batch = pairs[0][0].batch
-    if batch is None or not (batch.is_whole or batch.step == batch.first_step):
-        kept = None if batch is not None else [state for _, state in pairs]
-    else:
-        kept = [batch.state(watch.r) if batch.is_whole else state for watch, state in pairs]
-    for (watch, _), state in zip(pairs, kept or [], strict=False):
+    live = [(watch, state) for watch, state in zip(watches, states, strict=True) if not watch.has_ended]
+    kept: list[State | None] = [state for _, state in live]
+    batch = live[0][0].batch
+    if batch is not None:
+        if batch.is_whole:
+            kept = [batch.state(watch.r) for watch, _ in live]
+        elif batch.step != batch.first_step:
+            return [watch for watch, _ in live], None
+    for (watch, _), state in zip(live, kept, strict=True):
         watch.leave(state)
-    return [watch for watch, _ in pairs], kept
+    return [watch for watch, _ in live], kept
 
 
 def _advance_together(watches: Sequence[_Watch], states: Sequence[State | None], device: str, of: int) -> Iterator[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,13 +31,14 @@ TEMPORARIES = 2.0
 
 def free_bytes(device: str) -> int:
     """Memory of a CUDA device that nothing uses, that which torch holds for later included."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    index = torch.device(device).index if ":" in device else torch.cuda.current_device()
+    free, _ = torch.cuda.mem_get_info(index)
+    return free + torch.cuda.memory_reserved(index) - torch.cuda.memory_allocated(index)
 
 
-def runs_that_fit(run: Run, device: str, *, free: Callable[[str], int] = lambda device: free_bytes(device)) -> int:
-    """How many runs of this shape a device trains at once, at least one."""
-    return max(1, int(SAFE_SHARE * free(device) / bytes_of_run(run)))
+def runs_that_fit(run: Run, free: int) -> int:
+    """How many runs of this shape so much free memory, in bytes, trains at once; at least one."""
+    return max(1, int(SAFE_SHARE * free / bytes_of_run(run)))
 
 
 def bytes_of_run(run: Run) -> int:
@@ -47,11 +48,12 @@ def bytes_of_run(run: Run) -> int:
     of a recorded update is not lent to an evaluation. They are counted by a pass on torch's meta device, which computes nothing.
     """
     table, split, layout = network(run)
-    number = torch.finfo(DTYPES[run.training.precision]).bits // 8
+    dtype = DTYPES[run.training.precision]
+    number = dtype.itemsize
     size = batch_size(run, len(split.train))
     entry = registry.look_up("optimizer", registry.parse_call(run.training.optimizer).name)
     blocks = BLOCKS + len(entry.facts["memory"])
-    remembered = sum(_bytes_of_memory(acting, layout.size, DTYPES[run.training.precision]) for acting in acting_for([run], _one))
+    remembered = sum(_bytes_of_memory(acting, layout.size, dtype) for acting in acting_for([run], _one))
     planned = 8 * min(UPDATES * size, EXAMPLES) * 2  # the plan in use and the next one
     data = 8 * 3 * (len(split.train) + len(table.x))
     answers = 3 * 8 * len(table.x)
@@ -61,7 +63,7 @@ def bytes_of_run(run: Run) -> int:
     return blocks * number * layout.size + remembered + planned + data + answers + update + asked
 
 
-def _one(values: Any, dtype: torch.dtype | None = None) -> Any:
+def _one(values: Sequence[Any]) -> Any:
     return values[0]
 
 
