@@ -6,16 +6,20 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from groklab import registry
 from groklab.config.run import Run
 from groklab.data.streams import batch_order
 from groklab.registry import intervention
 from groklab.training import capture, engine, memory, plans
+from groklab.training.answering import Questions
 from groklab.training.batches import Batch
 from groklab.training.engine import Advanced, Checkpoint, Ended, Evaluated, Noted, Past
+from groklab.training.moments import Moment
 
-TINY = dict(operation="addition", modulus=7, width=16, heads=2, layers=2, train_fraction=0.6, stop="never")
+TINY = dict(operation="addition", modulus=7, width=16, heads=2, layers=1, train_fraction=0.6, stop="never")
 INTERVENTIONS, OPTIMIZERS = registry.entries("intervention"), registry.entries("optimizer")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -120,7 +124,7 @@ def test_planned_rates_are_those_of_single_updates(fields, precision):
         *({"loss": name} for name in registry.entries("loss")),
         *({"architecture": name, "heads": 4} for name in registry.entries("architecture")),
         {"schedule": "cosine(horizon=10)", "positions": "learned"},
-        {"begin_token": True, "interventions": ("sam", "grokfast_ema", "orthograd")},
+        {"layers": 2, "begin_token": True, "interventions": ("sam", "grokfast_ema", "orthograd")},
     ],
     ids=lambda fields: " ".join(map(str, fields.values())),
 )
@@ -303,6 +307,49 @@ def test_an_update_of_one_run_on_a_device_reads_nothing_back_either():
     torch.testing.assert_close(batch.parameters.flat, trained([tiny()], 6).parameters.flat)
 
 
+class NothingCrosses(TorchDispatchMode):
+    """Refuses calls that bring a tensor from the host to a device, or back."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        devices = {x.device.type for x in pytree.tree_leaves((arguments, options, result)) if isinstance(x, torch.Tensor)}
+        if len(devices) > 1:
+            raise AssertionError(f"{function} has tensors on {sorted(devices)}")
+        return result
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(("count", "captured"), [(1, False), (3, True)])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"optimizer": name} for name in OPTIMIZERS),
+        *({"interventions": (call(name),)} for name in INTERVENTIONS),
+        *({"loss": name} for name in registry.entries("loss")),
+        *({"architecture": name, "heads": 4} for name in registry.entries("architecture")),
+        {"layers": 2, "attention": "frozen", "decay_parameters": ("blocks.*",), "begin_token": True},
+    ],
+    ids=lambda fields: " ".join(map(str, fields.values())),
+)
+def test_an_update_on_a_device_without_numbers_needs_none(fields, captured, count, monkeypatch):
+    """On torch's meta device a number cannot be read back, by Python or below it, and a tensor from the host is seen."""
+    monkeypatch.setattr(Moment, "generators", lambda moment, what: [None] * len(moment.seeds))  # there are none for this device
+    runs = [tiny(**{"seed": seed, "learning_rate": 1e-3 * (seed + 1), **fields}) for seed in range(count)]
+    batch = Batch(runs, device="meta", capture=captured)
+    for _ in range(2):
+        batch.update()
+    with NothingCrosses():
+        for _ in range(4):
+            batch.update()
+    assert batch.step == 6
+    assert not (captured and batch.capture.message)
+
+
+def test_the_guard_of_the_last_test_works():
+    with NothingCrosses(), pytest.raises(AssertionError, match="has tensors on"):
+        torch.ones(2).to("meta")
+
+
 # — evaluation —
 
 
@@ -331,6 +378,15 @@ def test_runs_asked_together_answer_as_one_by_one(fields):
             assert (ours.loss.dtype, ours.probability.dtype) == (np.float64, np.float64)
             np.testing.assert_allclose(ours.probability, theirs.probability, rtol=1e-11)
             np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-11)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_evaluation_on_a_device_brings_nothing_to_the_host_before_its_end(count):
+    batch = Batch([tiny(seed=seed) for seed in range(count)], device="meta")
+    questions = Questions(batch.tables, batch.splits, "meta")
+    with NothingCrosses():
+        answer, probability, loss = questions.ask(batch.forward, batch.runs[0], batch.parameters, batch.loss, {})
+    assert answer.shape == probability.shape == loss.shape == (count, 49)
 
 
 def test_cells_of_unknown_answer_have_no_loss_when_asked_together(tmp_path):
