@@ -33,11 +33,18 @@ class Acting:
         positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.remembers = len([p for p in positional if p.name not in self.wants]) > 1
         self.memory: Any = None
+        self.keeps_place = False
+        """Whether the memory stays in its place, as a recording of the update needs it, instead of being replaced."""
 
     @property
     def name(self) -> str:
         """The intervention's registered name."""
         return self.entry.name
+
+    @property
+    def is_capturable(self) -> bool:
+        """Whether one recording of its calls serves every step."""
+        return bool(self.entry.facts.get("capturable"))
 
     def is_on(self, step: int) -> bool:
         """Whether it acts on update ``step``, counted from 1."""
@@ -50,12 +57,17 @@ class Acting:
         if not self.remembers:
             return self.entry.function(value, **options)
         if self.memory is None:
-            self.memory = _kept(self._first_memory(value), value)
+            self.memory = _kept(self.first_memory(value), value)
         result, memory = self.entry.function(value, self.memory, **options)
-        self.memory = _kept(memory, value)
+        kept = _kept(memory, value)
+        if self.keeps_place:
+            _put(kept, self.memory)
+        else:
+            self.memory = kept
         return result
 
-    def _first_memory(self, value: Tensor) -> Any:
+    def first_memory(self, value: Tensor) -> Any:
+        """What it remembers before its first value, made from that."""
         rule = self.entry.facts.get("memory", "first")
         if callable(rule):
             return rule(value, self.settings)
@@ -85,6 +97,17 @@ def _kept(memory: Any, value: Tensor) -> Any:
     if not (isinstance(memory, tuple) and all(isinstance(part, Tensor) for part in memory)):
         raise TypeError(f"got a memory of type {type(memory).__name__}; expected a tensor or a tuple of tensors, each with a run axis.")
     return tuple(_kept(part, value) for part in memory)
+
+
+def _put(memory: Any, place: Any) -> None:
+    """Write a memory where the one before lies; what lies there and is to be moved within it is copied first."""
+    new, old = list(_parts(memory).values()), list(_parts(place).values())
+    assert [part.shape for part in new] == [part.shape for part in old], "a memory keeps its shape"
+    blocks = {part.untyped_storage().data_ptr() for part in old}
+    new = [n if n is o or n.untyped_storage().data_ptr() not in blocks else n.clone() for n, o in zip(new, old, strict=True)]
+    for n, o in zip(new, old, strict=True):
+        if n is not o:
+            o.copy_(n)
 
 
 def _parts(memory: Any) -> dict[str, Tensor]:

@@ -6,9 +6,8 @@ for bit whatever is trained beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,21 +17,20 @@ from torch import Tensor
 from groklab import registry
 from groklab.config.run import Run
 from groklab.data.splits import Split, split_of
-from groklab.data.streams import batch_order
 from groklab.data.tables import Table, table_of
 from groklab.model.batched import examples
 from groklab.model.parameters import Layout, Parameters, initial_parameters, parameters_from
 from groklab.model.passes import pass_of
 from groklab.model.transformer import See, unchanged
 from groklab.training.acting import acting_for, shared_settings
+from groklab.training.answering import Answers, Looked, Questions, answers_of
+from groklab.training.capture import Capture, is_capturable
+from groklab.training.devices import all_rows, arrays_of, to_host, with_fixed_positions
 from groklab.training.moments import Moment, Number
 from groklab.training.paths import CompiledPath, path_of, reference_gradients
-from groklab.training.schedules import warmed_up
+from groklab.training.plans import Plan
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-#: Cells per forward pass of an evaluation: large enough for full speed, small enough for the cache.
-EVALUATION_CHUNK = 1024
 
 
 class State(NamedTuple):
@@ -41,17 +39,6 @@ class State(NamedTuple):
     step: int
     arrays: dict[str, np.ndarray]
     """``parameters/NAME`` and one such family for each of the optimizer's moments."""
-
-
-class Answers(NamedTuple):
-    """What one run's network answers in every cell of its table."""
-
-    answer: np.ndarray
-    """(cells,) the element with the highest logit."""
-    probability: np.ndarray
-    """(cells,) its probability, in float64."""
-    loss: np.ndarray
-    """(cells,) float64, against the label as trained; nan where there is none."""
 
 
 def network(run: Run) -> tuple[Table, Split, Layout]:
@@ -74,13 +61,24 @@ def shape_of(run: Run) -> tuple[Any, ...]:
     training = run.training
     calls = [("optimizer", training.optimizer), ("loss", training.loss), *(("intervention", text) for text in training.interventions)]
     shared = tuple(shared_settings(kind, text) for kind, text in calls)
-    return (run.model, training.precision, shared, table_of(run.task).n, batch_size(run, len(split_of(run).train)), run.budget.device)
+    return (
+        run.model,
+        training.precision,
+        shared,
+        table_of(run.task).n,
+        batch_size(run, len(split_of(run).train)),
+        run.budget.device,
+        run.budget.path,
+    )
 
 
 class Batch:
     """R runs at the same step; ``update`` advances all of them by one update."""
 
-    def __init__(self, runs: Sequence[Run], *, device: str, states: Sequence[State | None] | None = None) -> None:
+    def __init__(
+        self, runs: Sequence[Run], *, device: str, states: Sequence[State | None] | None = None, capture: bool | None = None
+    ) -> None:
+        """R fresh or continued runs; ``capture`` says whether updates are recorded and replayed, by default on CUDA devices only."""
         self.runs, self.device = list(runs), device
         self.dtype = DTYPES[runs[0].training.precision]
         parts = [network(run) for run in runs]
@@ -88,17 +86,28 @@ class Batch:
         self.n = self.tables[0].n
         self.size = batch_size(runs[0], len(self.splits[0].train))
         self.initial = self._stacked([initial_of(run, self.layout) for run in runs])
+        self.is_captured = device.startswith("cuda") if capture is None else capture
+        """Whether updates may be recorded."""
         self._choose_functions()
         self.interventions = acting_for(runs, self._numbers)
         self._load(states or [None] * len(runs))
         self._move_data()
-        self.path = path_of(runs[0], device).name if len(runs) == 1 else "batched"
+        self.path = path_of(runs[0], device).name if len(runs) == 1 and not self.is_captured else "batched"
         self.compiled: CompiledPath | None = None
         if self.path == "compiled":
             self.compiled = CompiledPath(runs[0], self.layout, self.n, self.size, self.parameters.flat, self.gradient.flat)
         is_plain = self.decay_mask is None and self.rate_scale is None and self.frozen is None
         self._is_plain_adam = is_plain and self.optimizer.facts.get("compiled") == "adam"
         self.first_bad_step = torch.zeros(len(runs), dtype=torch.int64, device=device)
+        self.is_whole = True
+        """Whether parameters and memories all belong to ``step``; not so in the midst of an update."""
+        self.remembers_before_gradients = any(a.remembers and a.at in ("forward", "activations") for a in self.interventions)
+        self.masks: dict[str, Tensor] = {}
+        self.questions: Questions | None = None
+        self.plan = Plan(runs, self.train_counts, self.size, device=device, dtype=self.dtype)
+        self.capture = Capture(self.plan, self.step, device) if self.is_captured else None
+        for acting in self.interventions:
+            acting.keeps_place = self.is_captured
 
     # — set-up —
 
@@ -108,16 +117,17 @@ class Batch:
     def _choose_functions(self) -> None:
         training = self.runs[0].training
         entry = registry.look_up("architecture", registry.parse_call(self.runs[0].model.architecture).name)
+        self.asks_all_rows = self.device != "cpu" or self.is_captured
         self.forward = pass_of(entry)
+        if self.asks_all_rows:
+            self.forward = with_fixed_positions(self.forward, self.runs[0].model, self.device, self.dtype)
         call = registry.parse_call(training.loss)
         self.loss = registry.look_up("loss", call.name).function
         self.loss_settings = self._settings("loss")
-        self.schedules = [_schedule_of(run) for run in self.runs]
         self.noise_seeds = [run.seeds.of("noise") for run in self.runs]
         self.optimizer = registry.look_up("optimizer", registry.parse_call(training.optimizer).name)
         self.optimizer_settings = self._settings("optimizer")
         values = [run.resolved() for run in self.runs]
-        self.rate = self._numbers([v["learning_rate"] for v in values])
         self.decay = self._numbers([v["weight_decay"] for v in values])
         self.betas = tuple(self._numbers([v["betas"][i] for v in values]) for i in (0, 1))
         masks = [self.layout.mask(run.training.decay_parameters) for run in self.runs]
@@ -135,20 +145,20 @@ class Batch:
         scales = [rates(self.layout, own, rate) for own, rate in zip(settings, learning_rates, strict=True)]
         return torch.stack(scales).to(self.device, self.dtype)
 
-    def _settings(self, field: str) -> dict[str, Any]:
+    def _settings(self, field: str, like: Tensor | None = None) -> dict[str, Any]:
         """Settings of a registered call, one number for all runs or an (R, 1) tensor where they differ."""
         settings = [registry.settings_of(field, getattr(run.training, field)) for run in self.runs]
-        return {name: self._numbers([s[name] for s in settings]) for name in settings[0]}
+        return {name: self._numbers([s[name] for s in settings], like) for name in settings[0]}
 
-    def _numbers(self, values: Sequence[Any]) -> Any:
+    def _numbers(self, values: Sequence[Any], like: Tensor | None = None) -> Any:
         if all(value == values[0] for value in values):
             return values[0]
-        return torch.tensor(values, dtype=self.dtype, device=self.device)[:, None]
+        return (self.initial.flat if like is None else like).new_tensor(values)[:, None]
 
     def _load(self, states: Sequence[State | None]) -> None:
         steps = {0 if state is None else state.step for state in states}
         assert len(steps) == 1, "runs of one batch stand at the same step"
-        self.step = steps.pop()
+        self.step = self.first_step = steps.pop()
         families = self.optimizer.facts["memory"]
 
         def family(name: str) -> Parameters:
@@ -189,11 +199,7 @@ class Batch:
 
     def chosen(self) -> Tensor:
         """(R, B) positions in the training set of the next update's examples."""
-        start = self.step * self.size
-        rows = [
-            batch_order(run.seeds.of("order"), count, start, self.size) for run, count in zip(self.runs, self.train_counts, strict=True)
-        ]
-        return torch.from_numpy(np.stack(rows)).to(self.device)
+        return self.capture.chosen if self.capture is not None and self.capture.is_on else self.plan.chosen(self.step)
 
     def gradients(self, moment: Moment | None = None, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Loss of every run, (R,), and its gradient, (R, P), on the next update's examples, at these weights or the present ones."""
@@ -206,15 +212,14 @@ class Batch:
         a, b = self.train_a.gather(1, chosen), self.train_b.gather(1, chosen)
         if self.path != "batched":
             return self._of_one(seen, (a[0], b[0], self.train_labels.gather(1, chosen)[0]), is_own=weights is None)
-        given = examples(a, b, self.n, shared=see is unchanged)
+        given = all_rows(a, b, self.n) if self.asks_all_rows and see is unchanged else examples(a, b, self.n, shared=see is unchanged)
         leaves = {name: view.detach().requires_grad_() for name, view in Parameters(self.layout, seen).items()}
         with torch.enable_grad():
             logits = self.forward(leaves, self.runs[0].model, given, self.n, see=see)
             losses = self.loss(logits, self.train_labels.gather(1, chosen), **self.loss_settings).mean(-1)
             gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
         into = self.gradient if weights is None else self.parameters.zeros()
-        for name, gradient in zip(leaves, gradients, strict=True):
-            into[name].copy_(gradient)
+        torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=into.flat)
         if self.frozen is not None:
             into.flat.masked_fill_(self.frozen, 0.0)
         return losses.detach(), into.flat
@@ -250,26 +255,32 @@ class Batch:
 
     def moment(self) -> Moment:
         """Step, learning rate and surroundings of the next update."""
-        step = self.step + 1
-        factors = [
-            warmed_up(step, run.training.warmup, from_zero=run.training.warmup_from_zero) * schedule(step)
-            for run, schedule in zip(self.runs, self.schedules, strict=True)
-        ]
-        rate = self.rate * self._numbers(factors)
+        step, rate, clock = self.step + 1, self.plan.rate(self.step), None
+        if self.capture is not None and self.capture.is_on:
+            rate, clock = self.capture.rate, self.capture.clock
         weights, initial = self.parameters.flat, self.initial.flat
 
         def gradient_at(elsewhere: Tensor) -> Tensor:
             return self.gradients(moment, elsewhere)[1]
 
-        moment = Moment(step, rate, self.layout, weights, initial, self.noise_seeds, gradient_at)  # named: gradient_at refers to it
+        # Named, because gradient_at refers to it.
+        moment = Moment(step, rate, self.layout, weights, initial, self.noise_seeds, gradient_at, clock=clock, masks=self.masks)
         return moment
 
     @torch.no_grad()
-    def update(self) -> None:
-        """One optimizer update of all runs; ``first_bad_step`` remembers where a loss was not finite."""
-        moment = self.moment()
+    def update(self, moment: Moment | None = None) -> None:
+        """One optimizer update of all runs; ``first_bad_step`` remembers where a loss was not finite.
+
+        With a moment it is made call by call, without one as a replay where that can be done.
+        """
+        if moment is None and self._replay():
+            return
+        moment = moment or self.moment()
+        is_recording = self.capture is not None and self.capture.is_recording
+        self.is_whole = is_recording or not self.remembers_before_gradients
         weights, decay_mode = self.parameters.flat, self.optimizer.facts["decay"]
         losses, gradient = self.gradients(moment)
+        self.is_whole = is_recording
         for acting in self._at("gradient", moment):
             gradient = acting.act(gradient, moment)
         if decay_mode == "gradient" and _any(self.decay):
@@ -303,11 +314,22 @@ class Batch:
             weights.copy_(torch.where(self.frozen, self.initial.flat, weights))
         self.step = moment.step
         bad = ~losses.isfinite() & (self.first_bad_step == 0)
-        self.first_bad_step.masked_fill_(bad, moment.step)
+        self.first_bad_step.add_(bad * (moment.step if moment.clock is None else moment.clock.long()))
+        self.is_whole = True
+
+    def _replay(self) -> bool:
+        """Whether the next update was made by replaying a recorded one, or on the way to that."""
+        if self.capture is None:
+            return False
+        step = self.step
+        at_work = [acting for acting in self.interventions if acting.is_on(step + 1)]
+        is_made = is_capturable(self.optimizer, at_work) and self.capture.update(step, at_work, self.moment, self.update)
+        self.step = step + is_made
+        return is_made
 
     def has_vanished(self, r: int) -> bool:
         """Whether every entry of run r's last gradient, before any intervention, was zero: training goes on, learning does not."""
-        return self.step > 0 and not bool(self.gradient.flat[r].any())
+        return self.step > self.first_step and not bool(self.gradient.flat[r].any())
 
     def _decayed(self, weights: Tensor) -> Tensor:
         pull = weights * self.decay
@@ -318,40 +340,47 @@ class Batch:
     @torch.no_grad()
     def answers(self) -> list[Answers]:
         """What every run answers in every cell: logits in the run's precision, log-softmax and sums in float64."""
-        return [self._answers_of(r) for r in range(len(self.runs))]
+        return list(self.look(range(len(self.runs))).answers.values())
+
+    def look(self, asked: Sequence[int]) -> Looked:
+        """Answers of the runs that are asked, or of all where they are asked together, and what else a look tells."""
+        if self.device != "cpu":
+            return self.look_together()
+        answers = {r: self._answers_of(r) for r in asked}
+        has_vanished = {r: self.has_vanished(r) for r in asked}
+        return Looked(answers, has_vanished, self.first_bad_step.tolist())
 
     def _answers_of(self, r: int) -> Answers:
-        table, split, parameters = self.tables[r], self.splits[r], self.parameters.of_run(r)
-        call = registry.parse_call(self.runs[r].training.loss)
+        run, table, split = self.runs[r], self.tables[r], self.splits[r]
         if self.compiled is not None:
-            return Answers(*self.compiled.answers(table.x, table.y, split.labels, self.loss, dict(call.settings)))
-        parts: list[Answers] = []
-        for start in range(0, len(table.x), EVALUATION_CHUNK):
-            cells = slice(start, start + EVALUATION_CHUNK)
-            a, b, labels = (torch.from_numpy(side[cells].astype(np.int64)) for side in (table.x, table.y, split.labels))
-            given = examples(a[None].to(self.device), b[None].to(self.device), self.n)
-            # Summed on the CPU: not every device has float64.
-            logits = self.forward(parameters, self.runs[r].model, given, self.n)[0].cpu().double()
-            probability, answer = logits.log_softmax(-1).max(-1)
-            loss = self.loss(logits, labels.clamp(min=0), **dict(call.settings)).masked_fill(labels < 0, torch.nan)
-            parts.append(Answers(answer.numpy(), probability.exp().numpy(), loss.numpy()))
-        return Answers(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+            settings = dict(registry.parse_call(run.training.loss).settings)
+            return Answers(*self.compiled.answers(table.x, table.y, split.labels, self.loss, settings))
+        return answers_of(run, table, split, self.parameters.of_run(r), self.forward)
+
+    @torch.no_grad()
+    def look_together(self) -> Looked:
+        """Answers of all runs, computed on the device and brought to the host in one transfer."""
+        if self.questions is None:
+            self.questions = Questions(self.tables, self.splits, self.device)
+        parts = self.questions.ask(self.forward, self.runs[0], self.parameters, self.loss, self._settings("loss", self.questions.exact))
+        *found, is_moving, bad = to_host([*parts, self.gradient.flat.any(1), self.first_bad_step])
+        answers = self.questions.apart(*found)
+        return Looked(
+            dict(enumerate(answers)),
+            {r: self.step > self.first_step and not moves for r, moves in enumerate(is_moving.tolist())},
+            bad.tolist(),
+        )
 
     def state(self, r: int) -> State:
         """A copy of everything that run r needs to go on."""
         families: Mapping[str, Parameters] = {"parameters": self.parameters, **self.memory}
-        arrays = {f"{family}/{name}": v for family, p in families.items() for name, v in p.to_numpy(r).items()}
+        arrays = {f"{family}/{name}": v for family, p in families.items() for name, v in arrays_of(p, r).items()}
         return State(self.step, arrays | {k: v for acting in self.interventions for k, v in acting.state(r).items()})
 
 
 def initial_of(run: Run, layout: Layout) -> Parameters:
     """The initial parameters of a run, (1, P)."""
     return initial_parameters(layout, run.seeds.of("weights"), scale=run.model.initial_scale, dtype=DTYPES[run.training.precision])
-
-
-def _schedule_of(run: Run) -> Callable[[int], float]:
-    call = registry.parse_call(run.training.schedule)
-    return partial(registry.look_up("schedule", call.name).function, **dict(call.settings))
 
 
 def _any(number: Number) -> bool:

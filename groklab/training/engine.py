@@ -8,6 +8,7 @@ stores what is yielded can stop at any ``Advanced`` and go on later from its sta
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +25,11 @@ from groklab.config.checks import FieldError
 from groklab.config.run import Run
 from groklab.config.steps import Ahead
 from groklab.config.stops import end_of
-from groklab.data.splits import Split
-from groklab.data.tables import Table
 from groklab.measures.task import MeasuredTask, take
-from groklab.training.batches import Answers, Batch, State, batch_size, network, shape_of
+from groklab.training import memory
+from groklab.training.answering import Looked, evaluation
+from groklab.training.batches import Batch, State, batch_size, network, shape_of
+from groklab.training.devices import arrays_of
 from groklab.training.optimizers import decay_problems
 from groklab.training.paths import path_of
 
@@ -132,9 +134,9 @@ def train(
 ) -> Iterator[Event]:
     """Train runs, each from where it stands, and yield what happens.
 
-    Runs whose shapes agree advance side by side, up to ``runs_per_batch`` (auto: one on the CPU, all on a GPU). ``together``
-    says whether they share every call; by default they do on a GPU only, because on the CPU sharing gains nothing and would
-    let a run's rounding depend on its neighbours.
+    Runs whose shapes agree advance side by side, up to ``runs_per_batch`` (auto: one on the CPU, on a GPU as many as its memory
+    holds; half of them where that was too many). ``together`` says whether they share every call; by default they do on a GPU
+    only, because on the CPU sharing gains nothing and would let a run's rounding depend on its neighbours.
     """
     prepare_process()
     given = list(pasts) if pasts is not None else [Past() for _ in runs]
@@ -142,7 +144,9 @@ def train(
         device = device_of(runs[members[0]])
         shared = together if together is not None else device != "cpu"
         groups = [members] if shared else [[member] for member in members]
-        lanes = [_advance(group, [runs[m] for m in group], [given[m] for m in group], device, len(runs)) for group in groups]
+        lanes = [
+            _advance([_Watch(m, runs[m], given[m]) for m in group], [given[m].state for m in group], device, len(runs)) for group in groups
+        ]
         while lanes:
             for lane in list(lanes):
                 for event in lane:
@@ -160,55 +164,112 @@ def _batches(runs: Sequence[Run], pasts: Sequence[Past], runs_per_batch: int | L
         step = 0 if past.state is None else past.state.step
         families.setdefault((shape_of(run), step), []).append(position)
     for members in families.values():
-        on_cpu = device_of(runs[members[0]]) == "cpu"
-        most = (1 if on_cpu else len(members)) if runs_per_batch == "auto" else runs_per_batch
+        most = _runs_at_once(runs[members[0]], len(members)) if runs_per_batch == "auto" else runs_per_batch
         for start in range(0, len(members), most):
             yield members[start : start + most]
 
 
-def _advance(positions: Sequence[int], runs: Sequence[Run], pasts: Sequence[Past], device: str, of: int) -> Iterator[Event]:
-    """Train one batch of runs to the end of its last; a run that has ended keeps its place, and nothing more is said of it."""
-    batch = Batch(runs, device=device, states=[past.state for past in pasts])
-    watches = [_Watch(position, run, past, batch, r) for r, (position, run, past) in enumerate(zip(positions, runs, pasts, strict=True))]
-    on_cpu = device == "cpu"
-    if batch.step == 0 and all(past.state is None for past in pasts):
-        for watch in watches:
-            yield from watch.look(of)
-            yield watch.advanced()
-    while any(not watch.has_ended for watch in watches):
-        batch.update()
-        looks = [watch for watch in watches if not watch.has_ended and watch.is_due(batch.step)]
+def _runs_at_once(run: Run, count: int) -> int:
+    """How many of ``count`` runs of one shape advance side by side where nobody says."""
+    device = device_of(run)
+    if device == "cpu" or run.budget.path == "reference":
+        return 1
+    return memory.runs_that_fit(run, memory.free_bytes(device)) if device.startswith("cuda") else count
+
+
+def _advance(watches: Sequence[_Watch], states: Sequence[State | None], device: str, of: int) -> Iterator[Event]:
+    """Train one batch of runs to the end of its last, or, where the device cannot hold it, its halves one after the other."""
+    try:
+        yield from _advance_together(watches, states, device, of)
+        return
+    except torch.cuda.OutOfMemoryError:
+        live, kept = _kept(watches, states)
+        if len(live) < 2 or kept is None:
+            raise
+    gc.collect()  # outside the except clause, whose traceback holds the batch
+    torch.cuda.empty_cache()
+    yield Noted(live[0].position, max(0, live[0].told), HALVED.format(count=len(live)))
+    middle = (len(live) + 1) // 2
+    for half in (slice(0, middle), slice(middle, None)):
+        yield from _advance(live[half], kept[half], device, of)
+
+
+def _kept(watches: Sequence[_Watch], states: Sequence[State | None]) -> tuple[list[_Watch], list[State | None] | None]:
+    """The runs of a batch that go on, and their states; None where an update was broken off that cannot be made again."""
+    live = [(watch, state) for watch, state in zip(watches, states, strict=True) if not watch.has_ended]
+    kept: list[State | None] = [state for _, state in live]
+    batch = live[0][0].batch
+    if batch is not None:
+        if batch.is_whole:
+            kept = [batch.state(watch.r) for watch, _ in live]
+        elif batch.step != batch.first_step:
+            return [watch for watch, _ in live], None
+    for (watch, _), state in zip(live, kept, strict=True):
+        watch.leave(state)
+    return [watch for watch, _ in live], kept
+
+
+def _advance_together(watches: Sequence[_Watch], states: Sequence[State | None], device: str, of: int) -> Iterator[Event]:
+    """Train one batch of runs; one that has ended keeps its place, and nothing more is said of it."""
+    batch = Batch([watch.run for watch in watches], device=device, states=states)
+    for r, watch in enumerate(watches):
+        watch.enter(batch, r)
+    has_told_failure = False
+    while live := [watch for watch in watches if not watch.has_ended]:
+        if all(watch.told >= batch.step for watch in live):
+            batch.update()
+        due = [watch for watch in live if watch.told < batch.step and watch.is_due(batch.step)]
         # On a GPU asking whether a loss was finite waits for it, so it is asked only when evaluating.
-        if on_cpu or looks:
-            bad = batch.first_bad_step.tolist()
-            for watch in watches:
-                if bad[watch.r] and not watch.has_ended:
-                    yield watch.diverged(bad[watch.r], of)
-        for watch in watches:
-            if not watch.has_ended:
-                if watch in looks:
-                    yield from watch.look(of)
+        looked = batch.look([watch.r for watch in due]) if due or device == "cpu" else None
+        if batch.capture is not None and batch.capture.message and not has_told_failure:
+            has_told_failure = True
+            yield Noted(live[0].position, batch.step, batch.capture.message)
+        for watch in live:
+            if looked is not None and looked.first_bad_step[watch.r]:
+                yield watch.diverged(looked.first_bad_step[watch.r], of)
+        for watch in live:
+            if not watch.has_ended and watch.told < batch.step:
+                if watch in due and looked is not None:
+                    yield from watch.look(batch, looked, of)
                 if not watch.has_ended:
-                    yield watch.advanced()
+                    yield watch.advanced(batch.step)
 
 
 class _Watch:
     """What one run of a batch is asked, and when."""
 
-    def __init__(self, position: int, run: Run, past: Past, batch: Batch, r: int) -> None:
-        self.position, self.run, self.batch, self.r = position, run, batch, r
-        self.rows = list(past.rows)
+    def __init__(self, position: int, run: Run, past: Past) -> None:
+        self.position, self.run, self.rows = position, run, list(past.rows)
         self.evaluations = Ahead(run.budget.evaluations_per_decade)
         self.checkpoints = Ahead(run.budget.checkpoints_per_decade)
         self.has_ended = self.has_warned = False
+        self.told = -1 if past.state is None else past.state.step
+        """The last step of which everything was said."""
+        self.batch: Batch | None = None
+        self.r = 0
+        self.kept = past.state
+
+    def enter(self, batch: Batch, r: int) -> None:
+        """Become run r of a batch."""
+        self.batch, self.r, self.kept = batch, r, None
+
+    def leave(self, state: State | None) -> None:
+        """Wait, in this state, for another batch."""
+        self.batch, self.kept = None, state
+
+    def state(self) -> State:
+        """Everything that the run needs to go on from where it stands."""
+        if self.batch is not None:
+            return self.batch.state(self.r)
+        assert self.kept is not None, "a run of which something was said has a state"
+        return self.kept
 
     def is_due(self, step: int) -> bool:
         return self.evaluations.reaches(step) or self.checkpoints.reaches(step) or step >= self.run.budget.steps
 
-    def look(self, of: int) -> Iterator[Event]:
+    def look(self, batch: Batch, looked: Looked, of: int) -> Iterator[Event]:
         """Evaluation, checkpoint and end, as far as they are due at the batch's step."""
-        step, batch = self.batch.step, self.batch
-        answers = batch._answers_of(self.r)
+        step, answers = batch.step, looked.answers[self.r]
         in_sequence = self.evaluations.reaches(step)
         row = evaluation(self.run, batch.tables[self.r], batch.splits[self.r], answers, step)
         if not all(np.isfinite(row[name]) for name in ("train_loss", "validation_loss")):
@@ -221,20 +282,21 @@ class _Watch:
         if in_sequence:
             self.rows.append(row)
             is_last = is_last or end_of(self.run, self.rows, step) is not None
-        if batch.has_vanished(self.r) and not self.has_warned:
+        if looked.has_vanished[self.r] and not self.has_warned:
             self.has_warned = True
             yield Noted(self.position, step, VANISHED.format(step=step))
         if in_sequence or is_last:
             yield Evaluated(self.position, row if in_sequence else row | {"extra": True})
         if self.checkpoints.reaches(step) or is_last:
-            yield Checkpoint(self.position, step, batch.parameters.to_numpy(self.r), answers.answer, answers.probability)
+            yield Checkpoint(self.position, step, arrays_of(batch.parameters, self.r), answers.answer, answers.probability)
         if is_last:
-            yield self.advanced()
+            yield self.advanced(step)
             self.has_ended = True
             yield Ended(self.position, step, "complete")
 
-    def advanced(self) -> Advanced:
-        return Advanced(self.position, self.batch.step, lambda: self.batch.state(self.r))
+    def advanced(self, step: int) -> Advanced:
+        self.told = step
+        return Advanced(self.position, step, self.state)
 
     def diverged(self, step: int, of: int) -> Ended:
         self.has_ended = True
@@ -244,35 +306,12 @@ class _Watch:
         return Ended(self.position, step, "diverged", f"{which} ({told}): loss is not finite at step {step:,}")
 
 
+HALVED = "the GPU's memory does not hold {count} runs at once; they go on in two halves, one after the other."
+
 VANISHED = (
     "at step {step:,} every entry of the gradient is zero in this precision: weight decay and momentum still move the weights, the loss "
     "does not (softmax collapse, Prieto et al. 2025). Try --precision float64 or --loss stablemax."
 )
-
-
-def evaluation(run: Run, table: Table, split: Split, answers: Answers, step: int) -> dict[str, Any]:
-    """A row of the history: losses in nats, accuracies in [0, 1], the latter also apart for mirrored and for corrupted cells."""
-    right = answers.answer == split.labels
-    corrupted = np.isin(split.train, split.corrupted)
-    row: dict[str, Any] = {
-        "step": step,
-        "train_loss": float(answers.loss[split.train].mean()),
-        "validation_loss": float(answers.loss[split.validation].mean()),
-        "train_accuracy": float(right[split.train].mean()),
-        "validation_accuracy": float(right[split.validation].mean()),
-        "validation_accuracy_mirrored": _mean(right[split.validation][split.mirrored]),
-        "validation_accuracy_unmirrored": _mean(right[split.validation][~split.mirrored]),
-    }
-    if len(split.corrupted):
-        row["train_accuracy_clean"] = _mean(right[split.train][~corrupted])
-        row["train_accuracy_corrupted"] = _mean(right[split.train][corrupted])
-        row["corrupted_cells_answered_truly"] = _mean(answers.answer[split.corrupted] == table.z[split.corrupted])
-    return row
-
-
-def _mean(values: np.ndarray) -> float | None:
-    """The share of true values; None where there are none to count."""
-    return float(values.mean()) if len(values) else None
 
 
 def run_problems(run: Run) -> Iterator[FieldError]:

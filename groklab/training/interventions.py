@@ -10,6 +10,8 @@ An intervention is ``(value, *, settings) -> value`` or, with a memory, ``(value
 the memory starts as a copy of the first value, or as its ``memory=`` fact says. One that has a keyword ``moment`` is given the
 `Moment`. Settings are numbers, or (R, 1) tensors where the runs of a batch differ. Every intervention also takes ``start=`` and
 ``stop=``: it acts on the updates k, counted from 1, with start ≤ k < stop. ``identity=`` names the settings at which it does nothing.
+``capturable=True`` says that one recording of its calls serves every step (a CUDA graph): it draws no random numbers, asks neither
+``moment.step`` nor ``moment.age`` (but ``moment.power(base)``), and reads no number back to the host.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def residual_dropout(activation: Tensor, *, name: str, moment: Moment, rate: Num
     return activation * kept * (scale[..., None] if isinstance(scale, Tensor) else scale)
 
 
-@intervention(at="update", identity={"strength": 0.0}, source="Power et al. 2022", check=_within(strength=(0, _INFINITY)))
+@intervention(at="update", capturable=True, identity={"strength": 0.0}, source="Power et al. 2022", check=_within(strength=(0, _INFINITY)))
 def decay_towards_initial(direction: Tensor, *, moment: Moment, strength: Number = 1.0) -> Tensor:
     """Decoupled decay towards the initial weights instead of zero, W ← W − rate · strength · (W − W₀) (Power et al. 2022).
 
@@ -95,7 +97,8 @@ def random_decay(weights: Tensor, *, moment: Moment, strength: Number = 1.0) -> 
     noise = moment.normal((len(moment.layout.entries),))
     factors = (moment.rate * strength * noise).exp()
     sizes = [end - start for start, end in moment.layout.places.values()]
-    return weights * factors.repeat_interleave(torch.tensor(sizes, device=weights.device), dim=1)
+    # Put together from views: repeat_interleave would bring the sizes to the device and wait for it.
+    return weights * torch.cat([factors[:, i : i + 1].expand(-1, size) for i, size in enumerate(sizes)], dim=1)
 
 
 def _pattern_problems(layout: Layout, settings: Mapping[str, Any]) -> list[str]:
@@ -108,6 +111,7 @@ def _pattern_problems(layout: Layout, settings: Mapping[str, Any]) -> list[str]:
 
 @intervention(
     at="update",
+    capturable=True,
     identity={"strength": 0.0},
     source="Loshchilov & Hutter 2019",
     check=_within(strength=(0, _INFINITY)),
@@ -115,8 +119,7 @@ def _pattern_problems(layout: Layout, settings: Mapping[str, Any]) -> list[str]:
 )
 def weight_decay(direction: Tensor, *, moment: Moment, strength: Number = 1.0, parameters: str = "*") -> Tensor:
     """Decoupled decay of chosen parameters, to be switched on or off at a step; it adds to the field ``weight_decay`` (Loshchilov & Hutter 2019)."""
-    chosen = moment.layout.mask([parameters]).to(direction)
-    return direction - strength * moment.weights * chosen
+    return direction - strength * moment.weights * moment.mask(parameters)
 
 
 @intervention(
@@ -127,7 +130,7 @@ def gradient_noise(gradient: Tensor, *, moment: Moment, std: Number = 0.01, powe
     return gradient + std / moment.step**power * moment.normal()
 
 
-@intervention(at="gradient", source="Pascanu et al. 2013", check=_within(norm=(0, _INFINITY, "()")))
+@intervention(at="gradient", capturable=True, source="Pascanu et al. 2013", check=_within(norm=(0, _INFINITY, "()")))
 def gradient_clipping(gradient: Tensor, *, norm: Number = 1.0) -> Tensor:
     """The whole gradient shortened to a Euclidean norm of at most ``norm``, as torch's clip_grad_norm_ (Pascanu et al. 2013)."""
     return gradient * (norm / (gradient.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0)
@@ -136,7 +139,13 @@ def gradient_clipping(gradient: Tensor, *, norm: Number = 1.0) -> Tensor:
 # — later methods —
 
 
-@intervention(at="gradient", identity={"strength": 0.0}, source="Lee et al. 2024", check=_within(alpha=(0, 1), strength=(0, _INFINITY)))
+@intervention(
+    at="gradient",
+    capturable=True,
+    identity={"strength": 0.0},
+    source="Lee et al. 2024",
+    check=_within(alpha=(0, 1), strength=(0, _INFINITY)),
+)
 def grokfast_ema(gradient: Tensor, memory: Tensor, *, alpha: Number = 0.98, strength: Number = 2.0) -> tuple[Tensor, Tensor]:
     """Amplifies the slow component of the gradient: an exponential average that starts as the first gradient (Lee et al. 2024)."""
     memory = alpha * memory + (1 - alpha) * gradient
@@ -162,7 +171,7 @@ def grokfast_ma(gradient: Tensor, memory: Tensor, *, moment: Moment, window: int
     return (gradient + strength * memory.mean(1) if moment.age >= window else gradient), memory
 
 
-@intervention(at="gradient", source="Prieto et al. 2025")
+@intervention(at="gradient", capturable=True, source="Prieto et al. 2025")
 def orthograd(gradient: Tensor, *, moment: Moment) -> Tensor:
     """The part of every tensor's gradient that is orthogonal to its weights, at the gradient's norm (Prieto et al. 2025).
 
@@ -178,13 +187,13 @@ def orthograd(gradient: Tensor, *, moment: Moment) -> Tensor:
     return result.flat
 
 
-@intervention(at="gradient", identity={"rho": 0.0}, source="Foret et al. 2021", check=_within(rho=(0, _INFINITY)))
+@intervention(at="gradient", capturable=True, identity={"rho": 0.0}, source="Foret et al. 2021", check=_within(rho=(0, _INFINITY)))
 def sam(gradient: Tensor, *, moment: Moment, rho: Number = 0.05) -> Tensor:
     """Sharpness-aware minimization: the gradient at W + rho · g / ‖g‖, on the same examples, at twice the cost (Foret et al. 2021)."""
     return moment.gradient_at(moment.weights + rho * gradient / (gradient.norm(dim=1, keepdim=True) + 1e-12))
 
 
-@intervention(at="weights", source="Liu et al. 2023, Omnigrok", check=_within(scale=(0, _INFINITY, "()")))
+@intervention(at="weights", capturable=True, source="Liu et al. 2023, Omnigrok", check=_within(scale=(0, _INFINITY, "()")))
 def norm_clamp(weights: Tensor, *, moment: Moment, scale: Number = 1.0) -> Tensor:
     """All weights rescaled after every update so that their Euclidean norm stays ``scale`` times the initial one (Liu et al. 2023, Omnigrok)."""
     target = scale * moment.initial.norm(dim=1, keepdim=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zlib import crc32
 
 import torch
@@ -38,10 +38,24 @@ class Moment:
     """The intervention that acts; its noise depends on it."""
     age: int = 1
     """Updates since it was switched on, this one included."""
+    clock: Tensor | None = None
+    """The step, a float64 number on the device, where one recording of an update serves many steps (see capture.py)."""
+    masks: dict[str, Tensor] = field(default_factory=lambda: dict[str, Tensor]())
+    """What ``mask`` has given in this batch of runs."""
 
     def named(self, flat: Float[Tensor, "R P"]) -> Parameters:
         """A block seen by the parameters' names."""
         return Parameters(self.layout, flat)
+
+    def power(self, base: Number) -> Number:
+        """``base`` to the power of the step; unlike ``step``, right also where one recording of an update serves many steps."""
+        return base ** (self.step if self.clock is None else self.clock)
+
+    def mask(self, pattern: str) -> Float[Tensor, " P"]:
+        """One where a parameter's name matches the pattern, made and brought to the device once."""
+        if pattern not in self.masks:
+            self.masks[pattern] = self.layout.mask([pattern]).to(self.weights)
+        return self.masks[pattern]
 
     def generators(self, what: str) -> list[torch.Generator]:
         """A fresh generator for every run: a function of its noise seed, the step and what it is for, and of nothing else."""

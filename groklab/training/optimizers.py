@@ -3,7 +3,8 @@
 An optimizer says where to go; the engine goes there, W ← W + rate · direction. Its facts say which moments it keeps (``memory``),
 its usual learning rate and weight decay, and what the decay means: ``decay="decoupled"`` (W ← W − rate · decay · W beside the
 update) or ``decay="gradient"`` (decay · W is added to the gradient). Settings are plain numbers where all runs of a batch share
-them and (R, 1) tensors where they differ.
+them and (R, 1) tensors where they differ. ``capturable=True`` says that one recording of its calls serves every step: it asks
+``moment.power(base)`` instead of ``moment.step``, changes its memory in place and reads no number back to the host.
 """
 
 from __future__ import annotations
@@ -44,12 +45,13 @@ def _adam(gradient: Parameters, memory: Memory, moment: Moment, betas: Betas, ep
     first, second, g = memory["first_moment"].flat, memory["second_moment"].flat, gradient.flat
     first.mul_(betas[0]).add_(g * (1 - betas[0]))
     second.mul_(betas[1]).add_((g * g).mul_(1 - betas[1]))
-    denominator = second.sqrt().div_((1 - betas[1] ** moment.step) ** 0.5).add_(eps)
-    return (first / denominator).mul_(-1 / (1 - betas[0] ** moment.step))
+    denominator = second.sqrt().div_((1 - moment.power(betas[1])) ** 0.5).add_(eps)
+    return (first / denominator).mul_(-1 / (1 - moment.power(betas[0])))
 
 
 @optimizer(
     source="Loshchilov & Hutter 2019",
+    capturable=True,
     memory=("first_moment", "second_moment"),
     compiled="adam",
     learning_rate=1e-3,
@@ -65,6 +67,7 @@ def adamw(gradient: Parameters, memory: Memory, moment: Moment, *, betas: Betas,
 
 @optimizer(
     source="Kingma & Ba 2015",
+    capturable=True,
     memory=("first_moment", "second_moment"),
     compiled="adam",
     learning_rate=1e-3,
@@ -89,6 +92,7 @@ def _momentum(settings: Mapping[str, Any], **context: Any) -> list[str]:
 
 @optimizer(
     source="Sutskever et al. 2013",
+    capturable=True,
     memory=("momentum",),
     learning_rate=0.1,
     weight_decay=0.0,
@@ -103,6 +107,7 @@ def sgd(gradient: Parameters, memory: Memory, moment: Moment, *, momentum: Numbe
 
 @optimizer(
     source="Chen et al. 2023",
+    capturable=True,
     memory=("momentum",),
     learning_rate=1e-4,
     weight_decay=0.0,
@@ -167,6 +172,7 @@ def _muon_rates(layout: Layout, settings: Mapping[str, Any], learning_rate: floa
 
 @optimizer(
     source="Jordan et al. 2024",
+    capturable=True,
     memory=("momentum", "first_moment", "second_moment"),
     learning_rate=0.02,
     weight_decay=0.01,
