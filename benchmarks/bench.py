@@ -1,4 +1,4 @@
-"""What a training step costs: `python -m benchmarks.bench` from the root of the repository, or `make bench`.
+"""What training costs: `python -m benchmarks.bench` from the root of the repository, or `make bench`.
 
 A step is forward, backward and AdamW update. See `docs/performance.md` for what is compared and how to read it.
 """
@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import groklab
-from benchmarks.floor import Floor, Product, multiply_adds, products
-from benchmarks.peer import Peer, Reference
-from benchmarks.timing import Contender, interleaved, ratio, spread
+from benchmarks import processes, report, tables
+from benchmarks.floor import multiply_adds, shared_products
+from benchmarks.machine import machine
+from benchmarks.shares import compiled_shares
+from benchmarks.watching import watching
 from groklab.config.run import Run
-from groklab.config.steps import logarithmic_steps
-from groklab.training.batches import Batch, batch_size, network
-from groklab.training.engine import evaluation, prepare_process
+from groklab.training.batches import batch_size, network
+from groklab.training.engine import prepare_process
+from groklab.training.paths import path_of
 
 Figures = dict[str, Any]
+PARTS = ("throughput", "watching", "start", "shares")
 
 
 @dataclass(frozen=True)
@@ -36,207 +34,110 @@ class Plan:
     """What is measured, and how long."""
 
     run: Run = field(default_factory=Run)
+    words: tuple[str, ...] = ()
+    """The same run in words of the command line."""
     rounds: int = 60
+    seconds: float = 25.0
+    """No new round of the main table begins after this time."""
     row_rounds: int = 15
     """Rounds for a row of the tables after the main one."""
-    seconds: float = 30.0
-    """No new round begins after this time."""
-    row_seconds: float = 12.0
+    row_seconds: float = 6.0
     together: int = 4
     """Runs that share every call in the main table."""
-    variations: Mapping[str, Sequence[int]] = field(
-        default_factory=lambda: {"batch_size": (32, 128, 512), "modulus": (23, 97, 197, 397), "layers": (1, 2, 3), "runs": (1, 4, 16)}
-    )
-    all_cores: bool = True
-    evaluation: bool = True
+    variations: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=lambda: tables.VARIATIONS)
+    device: str = "cpu"
+    """Where the table of R is measured: the CPU, or a device beside it."""
+    parts: tuple[str, ...] = PARTS
+    turns: int = 5
+    turn_seconds: float = 2.0
+    times: int = 3
+    """Fresh processes of each kind."""
+    steps: int = 10_000
+    """Of the run whose evaluations, checkpoints and states are counted."""
+    stored_run: bool = False
+    """Whether such a run is made and timed."""
 
 
-QUICK = Plan(rounds=40, seconds=18.0, variations={}, all_cores=False, evaluation=False)
-
-
-def seeds(run: Run, count: int) -> list[Run]:
-    """The same run with ``count`` different seeds."""
-    return [run.replace(seed=seed) for seed in range(count)]
-
-
-def fast(runs: Sequence[Run], name: str = "fast") -> Contender:
-    """The fast path; several runs share every call."""
-    return Contender(name, Batch(runs, device="cpu").update, len(runs))
-
-
-def shared_products(run: Run) -> list[Product]:
-    """The products of `floor.py` at the sizes of this run."""
-    table, split, _ = network(run)
-    values = run.resolved()
-    return products(table.n, batch_size(run, len(split.train)), values["width"], values["mlp_width"], values["layers"])
-
-
-def main_table(plan: Plan, rounds: int) -> dict[str, Figures]:
-    """Peer, reference, fast path alone and with several runs, and floor."""
-    contenders = [
-        Contender("peer", Peer(plan.run).update),
-        Contender("reference", Reference(plan.run).update),
-        fast([plan.run], "fast, R = 1"),
-        fast(seeds(plan.run, plan.together), f"fast, R = {plan.together}"),
-        Contender("floor", Floor(shared_products(plan.run)).update),
-    ]
-    measured = interleaved(contenders, rounds=rounds, seconds=plan.seconds)
-    return {
-        name: {
-            "milliseconds": spread(times),
-            "times_faster_than_peer": ratio(measured["peer"], times),
-            "times_the_floor": ratio(times, measured["floor"]),
-            "rounds": len(times),
-        }
-        for name, times in measured.items()
-    }
-
-
-def variation(plan: Plan, what: str, values: Sequence[int]) -> Iterator[Figures]:
-    """Reference and fast path for every value of one field, or of R (``runs``, per run)."""
-    for value in values:
-        if what == "runs":
-            run, count = plan.run, value
-        elif what == "modulus":
-            run, count = plan.run.replace(operation="addition", modulus=value, train_fraction=0.5), 1
-        else:
-            run, count = plan.run.replace(**{what: value}), 1
-        contenders = [Contender("reference", Reference(run).update), fast(seeds(run, count))]
-        measured = interleaved(contenders, rounds=plan.row_rounds, seconds=plan.row_seconds)
-        yield {
-            what: value,
-            "examples": batch_size(run, len(network(run)[1].train)),
-            "reference": spread(measured["reference"]),
-            "fast": spread(measured["fast"]),
-            "times_faster": ratio(measured["reference"], measured["fast"]),
-        }
-
-
-def evaluation_cost(plan: Plan, steps: int = 10_000) -> Figures:
-    """One evaluation of the whole table, as the engine makes it, beside a step of the fast path."""
-    run = plan.run
-    batch, looked = Batch([run], device="cpu"), Batch([run], device="cpu")
-
-    def evaluate() -> None:
-        evaluation(run, looked.tables[0], looked.splits[0], looked.answers()[0], 0)
-
-    measured = interleaved([Contender("step", batch.update), Contender("look", evaluate)], rounds=plan.row_rounds, seconds=plan.row_seconds)
-    in_steps = ratio(measured["look"], measured["step"])
-    count = sum(1 for _ in takewhile(lambda step: step <= steps, logarithmic_steps(run.budget.evaluations_per_decade)))
-    spent = in_steps["median"] * count
-    return {
-        "milliseconds": spread(measured["look"]),
-        "in_steps": in_steps,
-        "cells": len(batch.tables[0].x),
-        "steps": steps,
-        "evaluations": count,
-        "share": spent / (spent + steps),
-    }
-
-
-def machine() -> Figures:
-    """Where this runs."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        named = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = named[0] if named else model
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "groklab": groklab.__version__,
-        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "load_before": round(os.getloadavg()[0], 2),
-    }
-
-
-def peak_memory() -> float:
-    """The most memory that this process has held so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+QUICK = Plan(rounds=40, seconds=18.0, variations={}, parts=())
 
 
 def measure(plan: Plan, tell: Callable[[str], object] = lambda _: None) -> Figures:
-    """Everything that the plan asks for; sets the process to one thread, and to all cores at the end where it asks for that."""
+    """Everything that the plan asks for; this process becomes a training process, of one thread."""
     prepare_process()
-    needed, width = shared_products(plan.run), plan.run.resolved()["width"]
-    per_example = multiply_adds(needed) / width**2 / batch_size(plan.run, len(network(plan.run)[1].train))
-    found: Figures = {"machine": machine(), "run": plan.run.id, "floor_multiply_adds_per_example_in_d2": per_example}
-    tell("one thread")
-    found["one_thread"] = {"threads": torch.get_num_threads(), "contenders": main_table(plan, plan.rounds)}
-    found["peak_memory_mib"] = {"main_table": peak_memory()}
-    for what, values in plan.variations.items():
-        tell(f"cost against {what}")
-        found.setdefault("variations", {})[what] = list(variation(plan, what, values))
-    if plan.evaluation:
-        tell("evaluation")
-        found["evaluation"] = evaluation_cost(plan)
-    cores = os.cpu_count() or 1
-    if plan.all_cores and cores > 1:
-        tell(f"{cores} threads")
-        torch.set_num_threads(cores)
-        found["all_cores"] = {"threads": cores, "contenders": main_table(plan, plan.rounds // 2)}
-        torch.set_num_threads(1)
-    found["peak_memory_mib"]["all"] = peak_memory()
+    run = plan.run
+    width, examples = run.resolved()["width"], batch_size(run, len(network(run)[1].train))
+    per_example = multiply_adds(shared_products(run)) / width**2 / examples
+    found: Figures = {"machine": machine(run), "run": run.id, "floor_multiply_adds_per_example_in_d2": per_example}
+    tell("a step of the default run")
+    found["main"] = {"threads": torch.get_num_threads()} | tables.main_table(
+        run, together=plan.together, rounds=plan.rounds, seconds=plan.seconds
+    )
+    for name, changes in plan.variations.items():
+        tell(f"cost against {name}")
+        measured = list(tables.rows(run, changes, rounds=plan.row_rounds, seconds=plan.row_seconds))
+        if name == "R" and plan.device != "cpu":
+            tell(f"cost against R on {plan.device}")
+            measured += tables.rows(run, tables.ON_A_DEVICE, rounds=plan.row_rounds, seconds=plan.row_seconds, device=plan.device)
+        found.setdefault("variations", {})[name] = measured
+    for part in plan.parts:
+        found |= _part(part, plan, tell)
+    if plan.stored_run:
+        tell(f"a stored run of {plan.steps:,} steps")
+        found["stored_run"] = processes.stored_run(plan.steps, plan.words)
     return found
 
 
-# — as text —
-
-
-def written(value: Mapping[str, float], digits: int = 1) -> str:
-    """Median and, in parentheses, smallest and largest."""
-    return f"{value['median']:.{digits}f} ({value['min']:.{digits}f}–{value['max']:.{digits}f})"
-
-
-def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table with aligned columns: the first to the left, the others to the right."""
-    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-    for row in [head, ["─" * width for width in widths], *rows]:
-        yield "  ".join(cell.ljust(width) if k == 0 else cell.rjust(width) for k, (cell, width) in enumerate(zip(row, widths, strict=True)))
-
-
-def text(found: Figures) -> Iterator[str]:
-    """The whole report."""
-    m = found["machine"]
-    yield f"{m['processor']}, {m['cores']} cores, {m['vector_instructions']}, {m['system']}, load {m['load_before']} before"
-    yield f"torch {m['torch']}, Python {m['python']}, groklab {m['groklab']}; run {found['run']}"
-    yield f"floor: {found['floor_multiply_adds_per_example_in_d2']:.1f} · width² multiply-adds an example forward, twice that backward"
-    yield "Every number is a median over rounds (smallest–largest); milliseconds are per step and run."
-    for part in ("one_thread", "all_cores"):
-        if part in found:
-            yield from ("", f"threads: {found[part]['threads']}")
-            rows = [
-                [name, *(written(c[key], k) for key, k in (("milliseconds", 1), ("times_faster_than_peer", 2), ("times_the_floor", 2)))]
-                for name, c in found[part]["contenders"].items()
-            ]
-            yield from lines(["", "ms a step", "times faster than peer", "times the floor"], rows)
-    for what, rows in found.get("variations", {}).items():
-        yield ""
-        table = [
-            [str(row[what]), str(row["examples"]), written(row["reference"]), written(row["fast"]), written(row["times_faster"], 2)]
-            for row in rows
-        ]
-        yield from lines([what, "batch", "reference, ms", "fast, ms", "times faster"], table)
-    if "evaluation" in found:
-        e = found["evaluation"]
-        yield from ("", f"evaluation of all {e['cells']:,} cells: {written(e['milliseconds'])} ms, {written(e['in_steps'])} steps;")
-        yield f"{e['evaluations']} of them are {e['share']:.1%} of a run of {e['steps']:,} steps"
-    peak = found["peak_memory_mib"]
-    yield from ("", f"peak memory of the process: {peak['main_table']:.0f} MiB after the first table, {peak['all']:.0f} MiB in the end")
+def _part(part: str, plan: Plan, tell: Callable[[str], object]) -> Figures:
+    """One of `PARTS`, under its name; nothing where it cannot be measured here."""
+    if part == "throughput":
+        count = processes.cores()
+        tell(f"training on {count} cores")
+        return {part: processes.throughput(plan.run, processes=count, turns=plan.turns, seconds=plan.turn_seconds)}
+    if part == "watching":
+        tell("evaluations, checkpoints and states")
+        return {part: watching(plan.run, steps=plan.steps, rounds=plan.row_rounds, seconds=2 * plan.row_seconds)}
+    if part == "start":
+        tell("fresh processes")
+        start: Figures = {
+            "first_update": processes.first_update(plan.words, times=plan.times),
+            "first_update_ever": processes.first_update_ever(plan.words),
+            "help": processes.help_text(plan.times),
+        }
+        return {part: start, "memory_mb": processes.memory(plan.words)}
+    if path_of(plan.run, "cpu").name != "compiled":
+        return {}
+    tell("kinds of work in a step")
+    return {part: compiled_shares(plan.run, 4 * plan.row_rounds)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="the main table on one thread only; under 40 seconds")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output and nothing else")
+    parser.add_argument("--quick", action="store_true", help="the main table only; under 40 seconds")
+    parser.add_argument("--run", action="store_true", help="also train and store a whole run of 10,000 steps; two minutes more")
+    parser.add_argument(
+        "--device", default="auto", help="also measure R runs that share calls there: cuda, cpu for not, auto for cuda if present"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object on standard output and nothing else")
+    form.add_argument("--markdown", action="store_true", help="the tables of docs/performance.md")
+    parser.add_argument("--from", dest="stored", type=Path, metavar="FILE", help="measure nothing; write what --json has written")
     asked = parser.parse_args(arguments)
-    found = measure(QUICK if asked.quick else Plan(), tell=lambda part: print(f"… {part}", file=sys.stderr, flush=True))
-    print(json.dumps(found, indent=2, ensure_ascii=False) if asked.json else "\n".join(text(found)))
+    if asked.stored is not None:
+        found = json.loads(asked.stored.read_text())
+    else:
+        found = measure(_plan(asked), tell=lambda part: print(f"… {part}", file=sys.stderr, flush=True))
+    if asked.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(report.markdown(found) if asked.markdown else report.text(found)))
+
+
+def _plan(asked: argparse.Namespace) -> Plan:
+    device = asked.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return replace(QUICK if asked.quick else Plan(), device=device, stored_run=asked.run)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Who is compared: what a user of PyTorch would write, and this package's own reference.
+"""The peer: what a user of PyTorch would write.
 
-Both train on the same cells, with the same batch size and sizes of the network, as the fast path (`training/batches.py`).
+It trains on the same cells, with the same batch size and sizes of the network, as the paths of this package.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from groklab.config.run import Run
 from groklab.model import transformer
-from groklab.training.batches import Batch, batch_size, network
-from groklab.training.moments import Moment
+from groklab.training.batches import batch_size, network
 
 
 class PeerNetwork(nn.Module):
@@ -59,26 +58,3 @@ class Peer:
         self.optimizer.zero_grad()
         nn.functional.cross_entropy(self.network(self.sequences[chosen]), self.labels[chosen]).backward()
         self.optimizer.step()
-
-
-class Reference(Batch):
-    """One run whose gradients come from `model/transformer.py`; batches and AdamW are the engine's own."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__([run], device="cpu")
-
-    def gradients(self, moment: Moment | None = None, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Fill ``self.gradient`` for the next update's examples; the loss, (1,), and the gradient, (1, P)."""
-        chosen = self.chosen()[0]
-        a, b, labels = (side[0][chosen] for side in (self.train_a, self.train_b, self.train_labels))
-        model = self.runs[0].model
-        leaves = {name: view[0].detach().requires_grad_() for name, view in self.parameters.items()}
-        with torch.enable_grad():
-            logits = transformer.forward(
-                leaves, model, transformer.tokens(a, b, self.n, begin_token=model.begin_token, operator_token=model.operator_token)
-            )
-            loss = self.loss(logits, labels, **self.loss_settings).mean()
-            gradients = torch.autograd.grad(loss, list(leaves.values()))
-        for name, gradient in zip(leaves, gradients, strict=True):
-            self.gradient[name][0].copy_(gradient)
-        return loss.detach()[None], self.gradient.flat

@@ -24,6 +24,8 @@ class Contender(NamedTuple):
     name: str
     step: Callable[[], object]
     runs: int = 1
+    finish: Callable[[], object] | None = None
+    """Waits, at the end of a turn, for what a device has not finished."""
 
 
 def interleaved(contenders: Sequence[Contender], *, rounds: int, seconds: float = math.inf) -> dict[str, list[float]]:
@@ -41,24 +43,26 @@ def interleaved(contenders: Sequence[Contender], *, rounds: int, seconds: float 
             for k in range(len(contenders)):
                 at = (round_ + k) % len(contenders)
                 contender, steps = contenders[at], turns[at]
-                milliseconds[contender.name].append(_time(contender.step, steps) * 1e3 / contender.runs)
+                milliseconds[contender.name].append(_time(contender, steps) * 1e3 / contender.runs)
     finally:
         if was_enabled:
             gc.enable()
     return milliseconds
 
 
-def _time(step: Callable[[], object], steps: int) -> float:
+def _time(contender: Contender, steps: int) -> float:
     """Seconds a step."""
     start = perf_counter()
     for _ in range(steps):
-        step()
+        contender.step()
+    if contender.finish is not None:
+        contender.finish()
     return (perf_counter() - start) / steps
 
 
 def _steps_of_a_turn(contender: Contender) -> int:
     for _ in range(WARMUP_STEPS):
-        seconds = _time(contender.step, 1)
+        seconds = _time(contender, 1)
     return max(1, min(1000, math.ceil(SHORTEST_TURN / seconds)))
 
 
