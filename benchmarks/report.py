@@ -87,7 +87,7 @@ def _throughput(found: Figures) -> Table:
 
 def _watching(found: Figures, stored: Figures | None) -> Table:
     rows = [
-        [name, written(of["milliseconds"], 2), written(of["in_steps"], 2), str(of["count"]), f"{of['share_of_updates']:.2%}"]
+        [name, written(of["milliseconds"], 2), written(of["in_steps"], 3), f"{of['count']:,}", f"{of['share_of_updates']:.2%}"]
         for name, of in found["kinds"].items()
     ]
     notes = [f"Together they are {found['share']:.1%} of the time of a run of {found['steps']:,} steps."]

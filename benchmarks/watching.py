@@ -1,24 +1,31 @@
-"""What it costs to watch a run: evaluations, checkpoints, the saved state and the lines of its history, beside its updates."""
+"""What it costs to watch a run: evaluations, checkpoints, the saved state, its history and its progress, beside its updates."""
 
 from __future__ import annotations
 
+import io
 import math
 import tempfile
 from collections.abc import Callable
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-from benchmarks.timing import Contender, interleaved, ratio, spread
+from benchmarks.timing import Contender, interleaved, spread
 from groklab.config.run import Run
 from groklab.config.steps import logarithmic_steps
-from groklab.laboratory import STATE_INTERVAL
+from groklab.display import Display
+from groklab.laboratory import STATE_INTERVAL, Progress
 from groklab.measures.task import MeasuredTask, take
 from groklab.results.store import RunFolder, packed_answers
+from groklab.training import engine
 from groklab.training.answering import evaluation
-from groklab.training.batches import Batch
+from groklab.training.batches import Batch, State
 from groklab.training.devices import arrays_of
-from groklab.training.engine import parameter_counts
+from groklab.training.engine import Advanced, Past, parameter_counts
+
+TOLD = 200
+"""Steps after which it is timed what telling of them costs."""
 
 Figures = dict[str, Any]
 
@@ -32,25 +39,27 @@ def watching(run: Run, *, steps: int, rounds: int, seconds: float) -> Figures:
         acts = _acts(run, Path(path), steps)
         contenders = [Contender(name, act) for name, act in acts.items()]
         measured = interleaved(contenders, rounds=rounds, seconds=seconds)
-    update = spread(measured["update"])["median"]
+    measured["telling of a step"] = _between(run, TOLD)
+    updates, update = measured["update"], spread(measured["update"])["median"]
     budget = run.budget
     counts = {
         "evaluation": _due(budget.evaluations_per_decade, steps),
         "line of the history": _due(budget.evaluations_per_decade, steps),
         "checkpoint": _due(budget.checkpoints_per_decade, steps),
+        "telling of a step": steps,
         "saved state": 1 + math.floor(steps * update / 1e3 / STATE_INTERVAL),
     }
     kinds = {
         name: {
             "milliseconds": spread(measured[name]),
-            "in_steps": ratio(measured[name], measured["update"]),
+            "in_steps": spread([time / update for time in measured[name]]),
             "count": count,
             "share_of_updates": spread(measured[name])["median"] * count / (update * steps),
         }
         for name, count in counts.items()
     }
     spent = sum(kind["share_of_updates"] for kind in kinds.values())
-    return {"steps": steps, "update_milliseconds": spread(measured["update"]), "kinds": kinds, "share": spent / (1 + spent)}
+    return {"steps": steps, "update_milliseconds": spread(updates), "kinds": kinds, "share": spent / (1 + spent)}
 
 
 def _due(per_decade: int, steps: int) -> int:
@@ -87,3 +96,31 @@ def _acts(run: Run, path: Path, steps: int) -> dict[str, Callable[[], object]]:
     for step in range(_due(run.budget.evaluations_per_decade, steps)):  # a state is saved with a checksum of the lines before it
         folder.append(row | {"step": step})
     return {"update": batch.update, "evaluation": evaluate, "line of the history": line, "checkpoint": checkpoint, "saved state": state}
+
+
+def _between(run: Run, count: int) -> list[float]:
+    """Milliseconds between one update and the next where nothing is due: the engine's event and the display that hears of it.
+
+    Taken in a training as it goes, because after an update the caches hold other things.
+    """
+    clock: list[tuple[float, float]] = []
+
+    class Timed(Batch):
+        def update(self, moment: Any = None) -> None:
+            began = perf_counter()
+            super().update(moment)
+            clock.append((began, perf_counter()))
+
+    far = 10**9 + 1  # no evaluation for the next hundred million steps
+    endless = run.replace(steps=10**10, stop="never")
+    display, used = Display(io.StringIO()), engine.Batch
+    engine.Batch = Timed
+    try:
+        for event in engine.train([endless], pasts=[Past(State(far, Batch([run], device="cpu").state(0).arrays))]):
+            if isinstance(event, Advanced):
+                display(Progress(endless, event.step, None, far, 1.0))
+            if len(clock) > count:
+                break
+    finally:
+        engine.Batch = used
+    return [1e3 * (after[0] - before[1]) for before, after in pairwise(clock)]
