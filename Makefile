@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# What trains is tested with the compiled kernels and, where there is no compiler, without them.
+EVERY_PATH := $(addprefix tests/test_,training.py optimizers.py interventions.py conformance.py laboratory.py fused.py)
+
 .PHONY: setup demo quick lint types test slow bench clean
 
 setup: $(READY)
@@ -28,6 +31,7 @@ quick: lint types
 
 test: lint types
 	$(BIN)/python -m pytest -m "not slow" -n 2
+	CC=no-such-compiler $(BIN)/python -m pytest -m "not slow and not medium" -n 2 $(EVERY_PATH)
 
 # Speed is measured last, with nothing beside it.
 slow: $(READY)

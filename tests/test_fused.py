@@ -1,6 +1,8 @@
 """The compiled path: equal to the reference in value and gradient, absent without a compiler, and named."""
 
 import ctypes
+import os
+import platform
 import subprocess
 import sys
 
@@ -158,8 +160,6 @@ def test_what_the_kernels_do_not_do_is_said():
 
 
 def train_in_another_process(runs, **environment):
-    import os
-
     words = [sys.executable, "-m", "groklab", "train", "--steps", "30", "--no-figures", "--runs", str(runs)]
     words += ["--operation", "addition", "--modulus", "7", "--layers", "1", "--width", "16"]
     return subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, timeout=120)
@@ -178,6 +178,23 @@ def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, environment, 
     done = train_in_another_process(tmp_path, **environment)
     assert done.returncode == 0, done.stderr
     assert told in done.stdout
+
+
+@needs_compiler
+@pytest.mark.medium
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="these compiler flags are of x86 processors")
+def test_kernels_for_narrower_registers_are_equal_too(tmp_path):
+    if compiled.vector_bits(compiled.kernels("float32")) < 512:
+        pytest.skip("the other tests have just used them")
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "equal_the_reference or full_size or products"]
+    environment = os.environ | {"CC": "cc -mno-avx512f", "GROKLAB_CACHE": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout
+    environment["CC"] = "cc -mno-avx512f -mno-avx2 -mno-avx"
+    asked = [sys.executable, "-c", "from groklab.model import compiled; print(compiled.why_not('float32'))"]
+    told = subprocess.run(asked, capture_output=True, text=True, env=environment, timeout=120).stdout
+    assert "no vector registers of 256 bits" in told
 
 
 @needs_compiler
