@@ -28,24 +28,28 @@ def peer(run: Run) -> Contender:
 
 def reference(run: Run, device: str = "cpu") -> Contender:
     """The network as it is written to be read, under autograd."""
-    return _trained([run.replace(path="reference")], "reference", device)
+    batch = Batch([run.replace(path="reference")], device=device, capture=False)
+    return Contender("reference", batch.update, 1, _finish(device))
 
 
 def batched(run: Run, count: int = 1) -> Contender:
     """The batched network under autograd; several runs share every call."""
-    return _trained(seeds(run.replace(path="batched"), count), f"batched, R = {count}", "cpu")
+    batch = Batch(seeds(run.replace(path="batched"), count), device="cpu")
+    return Contender(f"batched, R = {count}", batch.update, count)
 
 
 def fast(run: Run, count: int = 1, device: str = "cpu") -> Contender:
     """The path that is taken where nobody says another, named by what it is; several runs share every call."""
     batch = Batch(seeds(run, count), device=device)
-    return _warm(Contender(f"{batch.path}, R = {count}", batch.update, count, _finish(device)), device)
+    for _ in range(0 if device == "cpu" else WARM_UPS + 2):  # on a device the first are made call by call, and then one is recorded
+        batch.update()
+    return Contender(f"{batch.path}, R = {count}", batch.update, count, _finish(device))
 
 
 def floor(run: Run, count: int = 1, device: str = "cpu") -> Contender:
     """The products alone; on the CPU those of one run, because several runs there would make them one after the other."""
-    runs = 1 if device == "cpu" else count
-    return Contender("floor", Floor(shared_products(run), device=device, runs=runs).update, runs, _finish(device))
+    made = Floor(shared_products(run), device=device, runs=None if device == "cpu" else count)
+    return Contender("floor", made.update, 1 if device == "cpu" else count, _finish(device))
 
 
 def that_fit(run: Run, counts: Sequence[int], device: str) -> list[int]:
@@ -54,17 +58,6 @@ def that_fit(run: Run, counts: Sequence[int], device: str) -> list[int]:
         return list(counts)
     most = memory.runs_that_fit(run, memory.free_bytes(device))
     return [count for count in counts if count <= most]
-
-
-def _trained(runs: Sequence[Run], name: str, device: str) -> Contender:
-    return _warm(Contender(name, Batch(runs, device=device).update, len(runs), _finish(device)), device)
-
-
-def _warm(contender: Contender, device: str) -> Contender:
-    """On a device the first updates are made call by call, and then one is recorded."""
-    for _ in range(0 if device == "cpu" else WARM_UPS + 2):
-        contender.step()
-    return contender
 
 
 def _finish(device: str) -> partial[None] | None:

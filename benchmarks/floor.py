@@ -61,11 +61,11 @@ def multiply_adds(of: Sequence[Product]) -> int:
 class Floor:
     """These products on random numbers: the product itself, the gradient to its input, the gradient to its weight.
 
-    On a device, R runs make each of them in one call, `torch.bmm`.
+    Where a number of runs is given, they make each product in one call, `torch.bmm`.
     """
 
-    def __init__(self, of: Sequence[Product], *, device: str = "cpu", runs: int = 1) -> None:
-        several = () if device == "cpu" else (runs,)
+    def __init__(self, of: Sequence[Product], *, device: str = "cpu", runs: int | None = None) -> None:
+        several = () if runs is None else (runs,)
         self.multiply = torch.bmm if several else torch.mm
 
         def numbers(rows: int, columns: int) -> torch.Tensor:

@@ -79,9 +79,9 @@ NOWHERE_SLOWER = "The fast path is nowhere slower than the reference."
 def _throughput(found: Figures) -> Table:
     rows = [["1", written(found["one"]), "1"], [str(found["processes"]), written(found["all"]), written(found["times_one"], 2)]]
     busy = found["busy"]["median"]
-    note = f"With all of them at work a process had {busy:.2f} of a second of its core in a second."
+    note = f"With all of them at work each had {busy:.2f} of a core."
     if busy < 0.95:
-        note += " The cores were not free: other work took its share, and the ratio says less than it seems to."
+        note += " Other work took the rest, so that the ratio says little."
     return Table("Training on all cores, one process on each", ["processes", "steps a second", "times one"], rows, [note])
 
 

@@ -116,12 +116,13 @@ def test_floor_has_no_rows_for_elements_that_a_batch_does_not_hold() -> None:
     assert found["logits"].outputs == 397
 
 
-def test_floor_makes_every_product_and_both_gradients() -> None:
-    made = floor.Floor(floor.shared_products(TINY))
+@pytest.mark.parametrize("runs", [None, 3])
+def test_floor_makes_every_product_and_both_gradients(runs: int | None) -> None:
+    made = floor.Floor(floor.shared_products(TINY), runs=runs)
     made.update()
     for x, weight, gradient, product, to_input, to_weight in made.buffers:
         x, weight = x.requires_grad_(), weight.requires_grad_()
-        expected = x @ weight.T
+        expected = x @ weight.mT
         torch.testing.assert_close(product, expected)
         for mine, theirs in zip((to_input, to_weight), torch.autograd.grad(expected, (x, weight), gradient), strict=True):
             torch.testing.assert_close(mine, theirs)
