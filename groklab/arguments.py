@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from groklab.config.run import Run
+from groklab.config.sweep import hints, is_several
 
 Runs = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 RUN_HELP = "id, unique prefix of one, path, or latest"
@@ -144,8 +148,58 @@ class RemoveArguments:
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
 
+@dataclass(frozen=True)
+class SweepArguments:
+    """Train many runs: every field of a run takes several values, which are crossed.
+
+    A value of --interventions, --measures, --betas or --decay-parameters is one alternative, its parts joined by +; none is the
+    empty one. Runs that are stored are not trained again; what is missing is trained in local processes.
+    """
+
+    zip: tuple[str, ...] = ()
+    """Fields whose values are taken side by side, first with first, instead of crossed."""
+    workers: int | None = None
+    """Processes, one thread each; one per core by default, 1 trains in this process."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Tell how many runs there are, how many are stored, what disk and time the others may take, and train nothing."""
+    preset: str | None = None
+    """Named recipe from which the flags depart."""
+    config: Path | None = None
+    """A stored run.json from which the flags depart."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register operations, measures … of your own."""
+    keep_state: bool = False
+    """Keep the full training state of complete runs, so that they can be continued."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+def sweep_arguments() -> type[SweepArguments]:
+    """`SweepArguments` with every field of a run, each taking several values."""
+    told = field_words()
+    fields: list[tuple[str, Any, Any]] = []
+    for name, hint in hints().items():
+        one = str if is_several(name) else hint
+        several = Annotated[tuple[one, ...], tyro.conf.arg(help=told[name])]  # pyright: ignore[reportInvalidTypeForm]
+        fields.append((name, several, field(default=())))
+    made = make_dataclass("SweepArguments", fields, bases=(SweepArguments,), frozen=True, kw_only=True)
+    made.__doc__ = SweepArguments.__doc__
+    return made
+
+
+def field_words() -> dict[str, str]:
+    """What stands under every field of a run in the source of `config/run.py`."""
+    found: dict[str, str] = {}
+    for part in ast.walk(ast.parse(inspect.getsource(inspect.getmodule(Run) or Run))):
+        if isinstance(part, ast.ClassDef):
+            for one, below in itertools.pairwise(part.body):
+                if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(below, ast.Expr):
+                    found[one.target.id] = str(ast.literal_eval(below.value))
+    return found
+
+
 ARGUMENTS: dict[str, type] = {
     "train": TrainArguments,
+    "sweep": SweepArguments,
     "continue": ContinueArguments,
     "show": ShowArguments,
     "list": ListArguments,

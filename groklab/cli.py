@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "train": "train a network on a table until it has generalized, and draw its curves",
+    "sweep": "train many runs side by side, every field crossed with every other",
     "continue": "train stored runs further",
     "show": "print stored runs and their results",
     "list": "print runs, operations, groups, optimizers, measures, figures, presets …",
@@ -37,6 +38,7 @@ Trains tiny networks on tables of binary operations, a ∘ b = c, and watches th
 
   groklab train                                    division mod 97, the paper's recipe; a few minutes
   groklab train --operation addition --train-fraction 0.4 --seed 1
+  groklab sweep --operation addition subtraction --train-fraction 0.3 0.4 0.5 --seed 0 1 2
   groklab show latest
   groklab list operations
 
@@ -117,6 +119,16 @@ def _train(words: list[str]) -> int:
         if not asked.where.json:
             print(f"picture: {asked.picture}")
     return _report([result], asked)
+
+
+def _sweep(words: list[str]) -> int:
+    from groklab import sweeping
+    from groklab.arguments import parse, sweep_arguments
+
+    _load_plugins(words)
+    asked = parse(sweep_arguments(), "sweep", words)
+    with _stop_requests() as should_stop:
+        return sweeping.sweep(asked, _starting_run(words), should_stop)
 
 
 def _check_suffix(picture: Path | None) -> None:
@@ -321,6 +333,7 @@ def _remove(words: list[str]) -> int:
 
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
+    "sweep": _sweep,
     "continue": _continue,
     "show": _show,
     "list": _list,

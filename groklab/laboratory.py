@@ -112,6 +112,11 @@ def train(
             time.sleep(0.5)
 
 
+def stored_as_asked(run: Run, *, runs: str | Path = "runs") -> StoredRun | None:
+    """The results of a run, where they reach as far as it asks; None where something is missing."""
+    return _stored(RunFolder(Path(runs) / run.id), run)
+
+
 def _stored(folder: RunFolder, asked: Run) -> StoredRun | None:
     """The stored results, if they reach as far as asked."""
     if not folder.exists:

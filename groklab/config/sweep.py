@@ -41,7 +41,7 @@ class Sweep:
             run = self.start.replace(**values)
             wrong = run.problems()
             if wrong:
-                told = ", ".join(f"{name} {written(value)}" for name, value in values.items())
+                told = ", ".join(f"{name} {written(value)}" for name, value in values.items() if len(self.axes[name]) > 1) or "these fields"
                 problems += [FieldError(p.field, p.value, p.expected, p.advice, f"{_sentence(p)} (in the run with {told})") for p in wrong]
             else:
                 found.setdefault(run.id, run)

@@ -1,0 +1,279 @@
+"""`groklab sweep`: what many runs look like in a terminal, before, while and after they are trained."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from groklab.arguments import SweepArguments
+from groklab.config.run import Run, leaves
+from groklab.config.sweep import Sweep, sweep_of
+from groklab.display import duration, percent
+from groklab.laboratory import stored_as_asked
+from groklab.tally import Job, Tally
+
+_LINES = 2.0
+"""Seconds between two lines where the output is no terminal."""
+_SHOWN = 8
+"""Running runs that the panel names."""
+_CALIBRATED = 12
+"""Shapes of runs whose speed a dry run measures."""
+
+
+def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) -> int:
+    """Do what the flags ask for; the exit status."""
+    from groklab.workers import train_all
+
+    made = _sweep_of(asked, start)
+    runs = made.runs()
+    if asked.dry_run:
+        return _dry_run(asked, runs)
+    stream = sys.stderr if asked.where.json else sys.stdout
+    with Screen(stream) as screen:
+        try:
+            tally = train_all(
+                runs,
+                folder=asked.where.runs,
+                workers=asked.workers,
+                keep_state=asked.keep_state,
+                plugins=asked.plugin,
+                on_progress=screen,
+                should_stop=should_stop,
+            )
+            was_stopped = False
+        except KeyboardInterrupt:
+            tally, was_stopped = screen.tally, True
+    if tally is None:
+        return 130
+    _report(asked, tally, was_stopped)
+    if was_stopped:
+        return 130
+    return 1 if tally.count("failed", "diverged") else 0
+
+
+def _sweep_of(asked: SweepArguments, start: Run) -> Sweep:
+    """The flags that were given, as a sweep; of a sweep's run only the ends are kept unless the flags say otherwise."""
+    fields = {name: list(getattr(asked, name)) for name in leaves() if getattr(asked, name) != ()}
+    if "checkpoints_per_decade" not in fields:
+        fields["checkpoints_per_decade"] = [0]
+    return sweep_of(start, zip=[name.replace("-", "_") for name in asked.zip], **fields)
+
+
+# — before —
+
+
+def _dry_run(asked: SweepArguments, runs: Sequence[Run]) -> int:
+    """What a sweep would train, and what it would cost at most."""
+    import os
+
+    missing = [run for run in runs if stored_as_asked(run, runs=asked.where.runs) is None]
+    workers = min(len(missing), asked.workers or os.cpu_count() or 1)
+    seconds, measured = _cost(missing)
+    found: dict[str, Any] = {
+        "runs": len(runs),
+        "stored": len(runs) - len(missing),
+        "missing": len(missing),
+        "workers": workers,
+        "disk_bytes": sum(map(_disk_bytes, missing)),
+        "seconds_at_most": seconds / workers if workers else 0.0,
+        "calibrated_shapes": measured,
+    }
+    if asked.where.json:
+        print(json.dumps(found))  # noqa: T201
+        return 0
+    told = [f"{found['runs']:,} runs, {found['stored']:,} of them stored, {found['missing']:,} to train"]
+    if missing:
+        told += [
+            f"{workers} process{'es' * (workers > 1)} of one thread, a run at a time each",
+            f"disk: about {found['disk_bytes'] / 1e6:,.1f} MB",
+            f"time: at most {duration(found['seconds_at_most'])}, if no run ends before its budget ({_shapes(measured)} measured here)",
+        ]
+    print("\n".join(told))  # noqa: T201
+    return 0
+
+
+def _shapes(count: int) -> str:
+    return "the speed of one shape of run" if count == 1 else f"the speeds of {count} shapes of runs"
+
+
+def _cost(runs: Sequence[Run]) -> tuple[float, int]:
+    """Seconds of one process for all updates and evaluations of these runs, from a few updates of some of their shapes."""
+    from itertools import takewhile
+
+    from groklab.config.steps import logarithmic_steps
+    from groklab.training.batches import Batch, shape_of
+    from groklab.training.engine import device_of, prepare_process
+
+    prepare_process()
+    by_shape: dict[Any, list[Run]] = {}
+    for run in runs:
+        by_shape.setdefault(shape_of(run), []).append(run)
+    total, speeds = 0.0, []
+    for number, alike in enumerate(by_shape.values()):
+        run = alike[0]
+        evaluations = sum(
+            1 for _ in takewhile(lambda s, most=run.budget.steps: s <= most, logarithmic_steps(run.budget.evaluations_per_decade))
+        )
+        if number < _CALIBRATED:
+            batch = Batch([run], device=device_of(run))
+            speeds.append((_timed(batch.update), _timed(batch.answers)))
+        update, look = speeds[-1] if number < _CALIBRATED else tuple(sum(part) / len(speeds) for part in zip(*speeds, strict=True))
+        total += len(alike) * (update * run.budget.steps + look * evaluations)
+    return total, len(speeds)
+
+
+def _timed(call: Callable[[], object], seconds: float = 0.2) -> float:
+    """Seconds a call, without the first one."""
+    call()
+    began, calls = time.perf_counter(), 0
+    while calls < 3 or (time.perf_counter() - began < seconds and calls < 200):
+        call()
+        calls += 1
+    return (time.perf_counter() - began) / calls
+
+
+def _disk_bytes(run: Run) -> int:
+    """What the results of a run take: checkpoints with answers, and the history."""
+    from itertools import takewhile
+
+    from groklab.config.steps import logarithmic_steps
+    from groklab.training.batches import network
+
+    table, _, layout = network(run)
+    per_decade = run.budget.checkpoints_per_decade
+    checkpoints = 2 + (sum(1 for _ in takewhile(lambda s: s <= run.budget.steps, logarithmic_steps(per_decade))) if per_decade else 0)
+    rows = sum(1 for _ in takewhile(lambda s: s <= run.budget.steps, logarithmic_steps(run.budget.evaluations_per_decade)))
+    number = 8 if run.training.precision == "float64" else 4
+    return checkpoints * (number * layout.size + 4 * len(table.x)) + 350 * rows + 4096
+
+
+# — while —
+
+
+class Screen:
+    """Shows the progress of many runs on a stream: a live panel, or a line now and then where the output is piped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.console = Console(file=stream, highlight=False)
+        self.tally: Tally | None = None
+        self._live: Live | None = None
+        self._printed = -_LINES
+        self._told = ""
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None and self.tally is not None:
+            self._live.update(panel(self.tally, self.console.width), refresh=True)
+            self._live.stop()
+        elif self.tally is not None:
+            self._line(self.tally)
+
+    def __call__(self, tally: Tally) -> None:
+        """Take note of how far the runs are."""
+        self.tally = tally
+        if self.stream.isatty():
+            if self._live is None:
+                self._live = Live(console=self.console, auto_refresh=False, transient=False)
+                self._live.start()
+            self._live.update(panel(tally, self.console.width), refresh=True)
+        elif time.monotonic() - self._printed >= _LINES:
+            self._printed = time.monotonic()
+            self._line(tally)
+
+    def _line(self, tally: Tally) -> None:
+        told = ", ".join([*_counts(tally), *_pace(tally)])
+        if told != self._told:
+            print(told, file=self.stream, flush=True)
+            self._told = told
+
+
+def _counts(tally: Tally) -> list[str]:
+    """How many runs are where, in words; what there is none of is left out."""
+    generalized = sum(_has_generalized(job) for job in tally.jobs)
+    complete = tally.count("complete")
+    parts = [
+        (complete, f"{complete:,} of {len(tally.jobs):,} done"),
+        (generalized, f"{generalized:,} generalized"),
+        (tally.count("running"), f"{tally.count('running'):,} running"),
+        (tally.count("diverged"), f"{tally.count('diverged'):,} diverged"),
+        (tally.count("failed"), f"{tally.count('failed'):,} failed"),
+    ]
+    return [parts[0][1], *(told for number, told in parts[1:] if number)]
+
+
+def _has_generalized(job: Job) -> bool:
+    return job.status == "complete" and job.row is not None and job.row["validation_accuracy"] >= job.run.budget.threshold
+
+
+def _pace(tally: Tally) -> list[str]:
+    left = tally.seconds_left
+    if not tally.count("waiting", "running") or left is None:
+        return []
+    return [f"{tally.speed:,.0f} steps/s", f"at most {duration(left)} left"]
+
+
+def panel(tally: Tally, width: int) -> Panel:
+    """All runs at a glance, and the ones that are being trained."""
+    ended = tally.count("complete", "diverged", "failed")
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(ProgressBar(total=max(len(tally.jobs), 1), completed=ended, width=30), ", ".join(_counts(tally)))
+    grid = Table.grid(padding=(0, 2))
+    for column in range(4):
+        grid.add_column(no_wrap=True, overflow="ellipsis", justify="left" if column == 0 else "right")
+    running = [job for job in tally.jobs if job.status == "running"]
+    for job in running[:_SHOWN]:
+        row = job.row or {}
+        grid.add_row(
+            Text(job.run.id, "dim"),
+            f"step {job.step:,}",
+            Text(f"train {percent(row.get('train_accuracy'))}", "cyan"),
+            Text(f"validation {percent(row.get('validation_accuracy'))}", "magenta"),
+        )
+    parts: list[Any] = [bar, grid] if running else [bar]
+    if len(running) > _SHOWN:
+        parts.append(Text(f"and {len(running) - _SHOWN} more", "dim"))
+    pace = _pace(tally)
+    if pace:
+        parts.append(Text(", ".join(pace), "dim"))
+    return Panel(Group(*parts), title="sweep", title_align="left", expand=False, border_style="dim", width=min(width, 110))
+
+
+# — after —
+
+
+def _report(asked: SweepArguments, tally: Tally, was_stopped: bool) -> None:
+    trained = sum(job.status == "complete" and not job.was_stored for job in tally.jobs)
+    if asked.where.json:
+        found = [_facts(job, asked.where.runs) for job in tally.jobs]
+        trouble = {status: tally.count(status) for status in ("diverged", "failed", "waiting")}
+        stored = sum(job.was_stored for job in tally.jobs)
+        print(json.dumps({"count": len(found), "trained": trained, "stored": stored, **trouble, "runs": found}, allow_nan=False))  # noqa: T201
+        return
+    for job in tally.jobs:
+        if job.status in ("diverged", "failed"):
+            print(f"{job.status}: {job.run.id}: {job.message}", file=sys.stderr)  # noqa: T201
+    stored = sum(job.was_stored for job in tally.jobs)
+    print(f"trained {trained:,} runs, {stored:,} were stored; results: {asked.where.runs}")  # noqa: T201
+    if was_stopped:
+        print("stopped; every run's state is saved. The same command goes on from there.")  # noqa: T201
+
+
+def _facts(job: Job, folder: Path) -> dict[str, Any]:
+    """A run with its results, as JSON tells it."""
+    found = stored_as_asked(job.run, runs=folder) if job.status in ("complete", "diverged") else None
+    known = found.to_dict() if found is not None else {"id": job.run.id, "steps": job.step, "message": job.message}
+    return {**known, "status": job.status}

@@ -1,0 +1,108 @@
+"""Many runs at a glance: which are done, how far the others are, and how long it may take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from groklab.config.run import Run
+from groklab.laboratory import Progress
+from groklab.stored import StoredRun
+
+REPORTS = 0.25
+"""Seconds between two reports on a run."""
+
+Status = Literal["waiting", "running", "complete", "diverged", "failed"]
+
+
+@dataclass
+class Job:
+    """One run of many, and what has become of it."""
+
+    run: Run
+    status: Status = "waiting"
+    was_stored: bool = False
+    """Whether its results were there before anything was trained."""
+    step: int = 0
+    row: dict[str, Any] | None = None
+    """Its newest evaluation in this training."""
+    message: str = ""
+    """Why it diverged or failed."""
+    deaths: int = 0
+    not_before: float = 0.0
+
+
+@dataclass
+class Tally:
+    """Many runs at a glance."""
+
+    jobs: Sequence[Job]
+    began: float = field(default_factory=time.monotonic)
+    steps_made: int = 0
+    """Updates since the beginning, of all runs together."""
+
+    def count(self, *statuses: Status) -> int:
+        """Runs with one of these statuses."""
+        return sum(job.status in statuses for job in self.jobs)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the beginning."""
+        return time.monotonic() - self.began
+
+    @property
+    def speed(self) -> float:
+        """Updates a second, of all runs together."""
+        return self.steps_made / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At most, since runs may end before their budget; None before there is a speed."""
+        left = sum(max(job.run.budget.steps - job.step, 0) for job in self.jobs if job.status in ("waiting", "running"))
+        return left / self.speed if self.speed else None
+
+
+def finish(job: Job, found: StoredRun) -> None:
+    """A run has its results."""
+    rows = found.rows
+    job.step, job.row = found.steps, rows[-1] if rows else None
+    is_diverged = found.status == "diverged"
+    job.status = "diverged" if is_diverged else "complete"
+    job.message = found.folder.description().get("message", "") if is_diverged else ""
+
+
+def advance(tally: Tally, job: Job, step: int, row: dict[str, Any] | None) -> None:
+    """Take note of how far a run is."""
+    if job.step:
+        tally.steps_made += max(step - job.step, 0)
+    job.step, job.row = step, row or job.row
+
+
+def told_of(error: BaseException) -> str:
+    """An error in words."""
+    return str(error) or type(error).__name__
+
+
+class Reporter:
+    """Passes on the progress of a run a few times a second."""
+
+    def __init__(self, report: Callable[[int, dict[str, Any] | None], object]) -> None:
+        self.report = report
+        self.row: dict[str, Any] | None = None
+        self.last = 0.0
+
+    def take(self, progress: Progress) -> bool:
+        """Whether it was passed on."""
+        self.row = progress.row or self.row
+        now = time.monotonic()
+        if now - self.last < REPORTS:
+            return False
+        self.last = now
+        self.report(progress.step, self.row)
+        return True
+
+    def hear(self, progress: Progress) -> None:
+        """Pass it on if it is time."""
+        self.take(progress)
