@@ -160,6 +160,8 @@ class SweepArguments:
     """Fields whose values are taken side by side, first with first, instead of crossed."""
     workers: int | None = None
     """Processes, one thread each; one per core by default, 1 trains in this process."""
+    ray: str | None = None
+    """Address of a Ray cluster that trains the runs, or auto for the one that is running."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Tell how many runs there are, how many are stored, what disk and time the others may take, and train nothing."""
     preset: str | None = None

@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from groklab.config.run import Run
-from groklab.laboratory import stored_as_asked, train
+from groklab.laboratory import train
 from groklab.results.lock import InProgressError
-from groklab.tally import REPORTS, Job, Reporter, Tally, advance, finish, told_of
+from groklab.tally import REPORTS, Job, Reporter, Tally, advance, settle, told_of
 
 DEATHS = 3
 """Processes that may die while they train the same run before it counts as failed."""
-BUSY_PAUSE = 1.0
-"""Seconds until a run that another process was training is asked for again."""
 
 
 @dataclass
@@ -110,18 +108,8 @@ class Crew:
             advance(self.tally, job, *content)
             return
         worker.job = None
-        if what == "ended":
-            found = stored_as_asked(job.run, runs=self.options[0])
-            if found is not None:
-                before = job.step
-                finish(job, found)
-                self.tally.steps_made += max(job.step - before, 0) if before else 0
-            else:
-                job.status, job.message = "failed", "its results are not there"
-        elif what == "failed":
-            job.status, job.message = "failed", content[0]
-        else:  # busy: another process trains it
-            job.status, job.not_before = "waiting", time.monotonic() + BUSY_PAUSE
+        settle(self.tally, job, Path(self.options[0]), what, *content)
+        if job.status == "waiting":
             self.waiting.append(job)
 
     def _bury(self, worker: _Worker) -> None:

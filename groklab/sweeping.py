@@ -46,6 +46,7 @@ def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) ->
                 runs,
                 folder=asked.where.runs,
                 workers=asked.workers,
+                ray=asked.ray,
                 keep_state=asked.keep_state,
                 plugins=asked.plugin,
                 on_progress=screen,

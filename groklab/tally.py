@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from groklab.config.run import Run
-from groklab.laboratory import Progress
+from groklab.laboratory import Progress, stored_as_asked
 from groklab.stored import StoredRun
 
 REPORTS = 0.25
 """Seconds between two reports on a run."""
+BUSY_PAUSE = 1.0
+"""Seconds until a run that another process was training is asked for again."""
 
 Status = Literal["waiting", "running", "complete", "diverged", "failed"]
 
@@ -78,6 +81,22 @@ def advance(tally: Tally, job: Job, step: int, row: dict[str, Any] | None) -> No
     if job.step:
         tally.steps_made += max(step - job.step, 0)
     job.step, job.row = step, row or job.row
+
+
+def settle(tally: Tally, job: Job, folder: Path, what: str, message: str = "") -> None:
+    """A run has ended, failed, or was busy elsewhere (then it waits to be asked for again)."""
+    if what == "ended":
+        found = stored_as_asked(job.run, runs=folder)
+        if found is None:
+            job.status, job.message = "failed", "its results are not there"
+            return
+        before = job.step
+        finish(job, found)
+        tally.steps_made += max(job.step - before, 0) if before else 0
+    elif what == "failed":
+        job.status, job.message = "failed", message
+    else:
+        job.status, job.not_before = "waiting", time.monotonic() + BUSY_PAUSE
 
 
 def told_of(error: BaseException) -> str:

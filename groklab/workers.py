@@ -11,11 +11,11 @@ from typing import Any
 
 from groklab.config.checks import RunError
 from groklab.config.run import Run
-from groklab.crew import BUSY_PAUSE, Crew
+from groklab.crew import Crew
 from groklab.laboratory import Interrupted, Progress, check, stored_as_asked, train
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError
-from groklab.tally import REPORTS, Job, Reporter, Tally, advance, finish, told_of
+from groklab.tally import BUSY_PAUSE, REPORTS, Job, Reporter, Tally, advance, finish, told_of
 
 
 def _say_nothing(tally: Tally) -> None:
@@ -27,6 +27,7 @@ def train_all(
     *,
     folder: str | Path = "runs",
     workers: int | None = None,
+    ray: str | None = None,
     keep_state: bool = False,
     plugins: Sequence[str | Path] = (),
     on_progress: Callable[[Tally], None] | None = None,
@@ -34,7 +35,8 @@ def train_all(
 ) -> Tally:
     """Train what is missing of many runs; all are checked before the first begins.
 
-    ``workers`` is the number of processes, by default one per core; 1 trains in this process. ``plugins`` are files that the
+    ``workers`` is the number of processes, by default one per core; 1 trains in this process. ``ray`` is the address of a Ray
+    cluster that trains instead, or ``auto`` for the one that is running. ``plugins`` are files that the
     processes import first. ``should_stop`` is asked several times a second; a true answer has every process save its state, and
     raises KeyboardInterrupt. Runs that diverge or fail are in the tally, and the others go on.
     """
@@ -45,9 +47,15 @@ def train_all(
     missing = tally.count("waiting")
     if workers is not None and workers < 1:
         raise ValueError(f"workers: got {workers}; expected a number of processes from 1 on.")
+    if workers is not None and ray is not None:
+        raise ValueError("workers and ray: got both; expected one of them. A cluster decides for itself how many processes it has.")
     count = min(missing, workers or os.cpu_count() or 1)
     tell(tally)
-    if count == 1:
+    if ray is not None and missing:
+        from groklab.cluster import Cluster
+
+        Cluster(tally, Path(folder), keep_state, plugins, tell, stop).work(ray)
+    elif count == 1:
         _train_here(tally, Path(folder), keep_state, tell, stop)
     elif count > 1:
         Crew(tally, Path(folder), keep_state, plugins, tell, stop).work(count)

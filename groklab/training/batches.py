@@ -86,7 +86,7 @@ class Batch:
         self.n = self.tables[0].n
         self.size = batch_size(runs[0], len(self.splits[0].train))
         self.initial = self._stacked([initial_of(run, self.layout) for run in runs])
-        self.is_captured = device.startswith("cuda") if capture is None else capture
+        self.is_captured = (device.startswith("cuda") and runs[0].budget.path != "reference") if capture is None else capture
         """Whether updates may be recorded."""
         self._choose_functions()
         self.interventions = acting_for(runs, self._numbers)
