@@ -1,0 +1,373 @@
+"""Samples in which some runs never got there: against worked examples, scipy, lifelines and simulation."""
+
+import itertools
+import math
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from groklab.analysis.comparisons import log_rank, stratified_log_rank
+from groklab.analysis.survival import Sample, median, order_ranks, product_limit, quantile_interval
+
+TREATED = Sample.of(
+    [6, 6, 6, 7, 10, 13, 16, 22, 23, *[None] * 12], [0] * 9 + [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
+)  # weeks of remission, Freireich et al. 1963: the textbook example of censored data (Kalbfleisch & Prentice 2002, Table 1.2)
+CONTROL = Sample.of([1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23], 0)
+
+
+def drawn(stream, runs, *, censored=True, grid=None):
+    """Runs with exponential times of median log 2, censored by an independent time of mean 2; on a grid there are ties."""
+    times, ends = stream.exponential(size=runs), stream.exponential(2, size=runs) if censored else np.full(runs, np.inf)
+    steps = np.minimum(times, ends)
+    return Sample(steps if grid is None else np.ceil(steps * grid), times <= ends)
+
+
+samples = st.lists(st.tuples(st.integers(1, 30), st.booleans()), min_size=1, max_size=12).map(
+    lambda pairs: Sample(np.array([p[0] for p in pairs], dtype=float), np.array([p[1] for p in pairs]))
+)
+shares = st.sampled_from([0.1, 0.25, 1 / 3, 0.5, 0.75, 0.9])
+
+
+# — the product-limit estimator —
+
+
+def test_the_textbook_example():
+    curve = product_limit(TREATED)
+    assert curve.steps.tolist() == [6, 7, 10, 13, 16, 22, 23]
+    assert curve.at_risk.tolist() == [21, 17, 15, 12, 11, 7, 6]
+    assert curve.share == pytest.approx([0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448], abs=5e-4)
+    assert (median(TREATED), median(CONTROL)) == (23, 8)
+    assert [curve.at(step) for step in (5, 6, 6.5, 100)] == pytest.approx([1, 6 / 7, 6 / 7, 0.448], abs=5e-4)
+    assert curve.last == 35
+
+
+@pytest.mark.parametrize("grid", [None, 5])
+@pytest.mark.parametrize("runs", [1, 2, 7, 60])
+def test_the_curve_and_its_band_are_those_of_scipy(runs, grid):
+    sample = drawn(np.random.default_rng(runs), runs, grid=grid)
+    curve = product_limit(sample)
+    data = stats.CensoredData.right_censored(sample.steps, ~sample.reached)
+    theirs = stats.ecdf(data).sf
+    assert np.interp(curve.steps, theirs.quantiles, theirs.probabilities) == pytest.approx(curve.share, abs=1e-12)
+    if curve.share.size and curve.share[-1] > 0:
+        band = theirs.confidence_interval(0.8, method="log-log")
+        at = np.searchsorted(theirs.quantiles, curve.steps)
+        for ours, limit in zip(curve.band(0.8), (band.low, band.high), strict=True):
+            assert ours == pytest.approx(limit.probabilities[at], abs=1e-12)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("grid", [None, 5])
+def test_the_median_and_its_interval_are_those_of_lifelines(grid):
+    import lifelines
+    from lifelines.utils import median_survival_times
+
+    stream = np.random.default_rng(3)
+    for runs in (3, 8, 20, 50, 50):
+        sample = drawn(stream, runs, grid=grid)
+        fitter = lifelines.KaplanMeierFitter(alpha=0.1).fit(sample.steps, sample.reached)
+        assert (median(sample) or math.inf) == pytest.approx(fitter.median_survival_time_, nan_ok=False)
+        interval = quantile_interval(sample, method="brookmeyer_crowley")
+        low, high = median_survival_times(fitter.confidence_interval_).to_numpy()[0]
+        assert interval.lower == pytest.approx(min(low, sample.steps.max()))
+        assert (interval.upper or math.inf) == pytest.approx(high)
+
+
+@given(samples, shares, st.permutations(range(12)))
+def test_estimates_do_not_depend_on_the_order_of_runs(sample, share, permutation):
+    order = [place for place in permutation if place < len(sample)]
+    shuffled = Sample(sample.steps[order], sample.reached[order])
+    assert product_limit(shuffled).quantile(share) == product_limit(sample).quantile(share)
+    for method in ("exact", "brookmeyer_crowley"):
+        assert quantile_interval(shuffled, share, method=method) == quantile_interval(sample, share, method=method)
+
+
+@given(samples, shares)
+def test_ten_times_slower_runs_have_ten_times_larger_quantiles(sample, share):
+    slower = Sample(10 * sample.steps, sample.reached)
+    for method in ("exact", "brookmeyer_crowley", "bootstrap"):
+        one, ten = (quantile_interval(s, share, method=method, resamples=50) for s in (sample, slower))
+        assert [None if end is None else 10 * end for end in one[:2]] == list(ten[:2])
+    quantile = product_limit(sample).quantile(share)
+    assert product_limit(slower).quantile(share) == (None if quantile is None else 10 * quantile)
+
+
+@given(samples, shares)
+def test_without_censoring_quantiles_are_the_ordinary_ones(sample, share):
+    everything = Sample(sample.steps, np.ones(len(sample), dtype=bool))
+    assert product_limit(everything).quantile(share) == np.quantile(sample.steps, share, method="inverted_cdf")
+
+
+@given(samples, shares)
+def test_to_watch_longer_can_only_raise_a_quantile_that_was_not_reached(sample, share):
+    longer = Sample(np.where(sample.reached, sample.steps, 1000), sample.reached)
+    quantile = product_limit(longer).quantile(share)
+    before = product_limit(sample).quantile(share)
+    assert before is None or quantile is None or quantile >= before
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "brookmeyer_crowley", "bootstrap"])
+def test_where_no_run_got_there_only_a_lower_end_is_known(method):
+    nobody = Sample.of([None] * 6, [100, 200, 300, 400, 500, 600])
+    assert median(nobody) is None
+    assert product_limit(nobody).steps.size == 0
+    assert product_limit(nobody).at(10_000) == 1
+    assert quantile_interval(nobody, method=method) == (100, None, 0.9, "exact")
+
+
+def test_one_run_has_a_median_and_no_interval():
+    one = Sample.of([700], 1000)
+    assert median(one) == 700
+    assert quantile_interval(one)[:2] == (None, None)
+    assert median(Sample.of([None], 1000)) is None
+
+
+def test_half_of_an_even_number_is_enough_for_the_median():
+    assert median(Sample.of([100, 200, None, None], 1000)) == 200
+    assert median(Sample.of([100, None, None, None], 1000)) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "reached", "message"),
+    [
+        ([], [], "no runs"),
+        ([1.0, 2.0], [True], "one of each"),
+        ([-1.0], [True], "negative or not finite"),
+        ([math.nan], [False], "negative or not finite"),
+    ],
+)
+def test_what_is_no_sample_is_refused(steps, reached, message):
+    with pytest.raises(ValueError, match=message):
+        Sample(np.array(steps), np.array(reached))
+
+
+@pytest.mark.parametrize("share", [0, 1, 50, math.nan])
+def test_shares_and_levels_lie_between_0_and_1(share):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        product_limit(TREATED).quantile(share)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        quantile_interval(TREATED, level=share)
+    with pytest.raises(ValueError, match="expected auto"):
+        quantile_interval(TREATED, method="normal")
+
+
+def test_a_sample_cannot_be_changed():
+    with pytest.raises(ValueError, match="read-only"):
+        TREATED.steps[0] = 1
+
+
+# — intervals —
+
+
+def test_few_runs_say_openly_what_they_do_not_know():
+    five = Sample.of([300, 100, 200, 500, 400], 1000)
+    assert quantile_interval(five) == (100, 500, 0.9, "exact")
+    assert quantile_interval(five, level=0.95)[:2] == (None, None)
+    assert quantile_interval(Sample.of([100, 200, 300], 1000))[:2] == (None, None)
+    assert quantile_interval(Sample.of([100, 200, 300], 1000), level=0.75)[:2] == (100, 300)
+    assert quantile_interval(Sample.of([300, 100, 200, 400, None], 1000))[:2] == (100, None)
+
+
+def test_a_run_that_was_watched_for_long_enough_does_not_open_the_interval():
+    eight = Sample.of([100, 200, 300, 400, 500, 600, 700, None], 800)
+    assert quantile_interval(eight)[:2] == (200, 700)
+    interrupted = Sample.of([None, 200, 300, 400, 500, 600, 700, 800], [50, *[1000] * 7])
+    assert quantile_interval(interrupted)[:2] == (200, 800), "it may have been the slowest, or got there at step 51"
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+@pytest.mark.parametrize("runs", [1, 3, 6, 19, 40])
+def test_ranks_are_the_closest_that_keep_the_level(runs, share):
+    low, high = order_ranks(runs, share, 0.8)
+    binomial = stats.binom(runs, share)
+    assert binomial.cdf(low - 1) <= 0.1 < binomial.cdf(low)
+    assert binomial.sf(high - 1) <= 0.1 < binomial.sf(high - 2)
+
+
+def test_thousands_of_runs_have_ranks():
+    low, high = order_ranks(20_000, 0.5, 0.95)
+    assert 9_850 < low < 9_870
+    assert low + high == 20_001
+
+
+def test_many_runs_have_the_large_sample_interval():
+    sample = drawn(np.random.default_rng(0), 30)
+    assert quantile_interval(sample) == quantile_interval(sample, method="brookmeyer_crowley")
+    one, other = (quantile_interval(sample, method="bootstrap", seed=seed) for seed in (0, 0))
+    assert one == other
+    assert one.method == "bootstrap"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("method", "runs", "at_least", "at_most"),
+    [("exact", 5, 0.9, 1), ("exact", 12, 0.9, 1), ("brookmeyer_crowley", 40, 0.87, 0.94), ("bootstrap", 40, 0.85, 0.94)],
+)
+@pytest.mark.parametrize("budget", [1.0, math.inf])
+def test_intervals_cover_what_they_say(method, runs, at_least, at_most, budget):
+    stream, repeats = np.random.default_rng(7), 600
+    covered = 0
+    for _ in range(repeats):
+        times = stream.exponential(size=runs)
+        sample = Sample(np.minimum(times, min(budget, 1e9)), times <= budget)
+        low, high, *_ = quantile_interval(sample, method=method, resamples=200)
+        covered += (low or 0) <= math.log(2) <= (math.inf if high is None else high)
+    noise = 2 * math.sqrt(0.09 / repeats)
+    assert at_least - noise <= covered / repeats <= at_most + noise
+
+
+# — the log-rank test —
+
+
+def test_the_textbook_comparison():
+    found = log_rank(TREATED, CONTROL, method="asymptotic")
+    assert found.z**2 == pytest.approx(16.79, abs=0.005)
+    assert (found.observed, found.expected) == (9, pytest.approx(19.25, abs=0.005))
+    assert found.z < 0, "the treated fall ill later"
+    assert log_rank(CONTROL, TREATED, method="asymptotic").z == pytest.approx(-found.z)
+
+
+@pytest.mark.parametrize("grid", [None, 4])
+@pytest.mark.parametrize("runs", [(1, 1), (3, 5), (30, 20)])
+def test_the_log_rank_test_is_that_of_scipy(runs, grid):
+    stream = np.random.default_rng(5)
+    for _ in range(5):
+        pair = [drawn(stream, number, grid=grid) for number in runs]
+        if not any(sample.reached.any() for sample in pair):
+            continue
+        ours = log_rank(*pair, method="asymptotic")
+        data = [stats.CensoredData.right_censored(sample.steps, ~sample.reached) for sample in pair]
+        if not ours.variance:
+            assert (ours.z, ours.p_value) == (0, 1)
+            continue
+        for alternative, theirs in (("two-sided", "two-sided"), ("sooner", "greater"), ("later", "less")):
+            p_value = log_rank(*pair, alternative=alternative, method="asymptotic").p_value
+            other = stats.logrank(*data, alternative=theirs)
+            assert p_value == pytest.approx(other.pvalue)
+            assert abs(ours.z) == pytest.approx(abs(other.statistic))
+
+
+@pytest.mark.medium
+def test_the_log_rank_test_is_that_of_lifelines():
+    from lifelines.statistics import logrank_test
+
+    found = logrank_test(TREATED.steps, CONTROL.steps, TREATED.reached, CONTROL.reached)
+    assert log_rank(TREATED, CONTROL, method="asymptotic").p_value == pytest.approx(found.p_value)
+
+
+def by_hand(strata, alternative):
+    """The exact p value, each way of dealing out the labels computed from the definition: a stratum's O − E at every step."""
+
+    def difference(pairs):
+        total = 0.0
+        for first, second in pairs:
+            for step in {s for s, r in first + second if r}:
+                n1, n2 = (sum(s >= step for s, _ in side) for side in (first, second))
+                d1, d2 = (sum(s == step and r for s, r in side) for side in (first, second))
+                total += d1 - (d1 + d2) * n1 / (n1 + n2)
+        return total
+
+    strata = [tuple(list(zip(s.steps, s.reached, strict=True)) for s in pair) for pair in strata]
+    ways = []
+    for first, second in strata:
+        pool = first + second
+        ways.append(
+            [
+                ([pool[i] for i in chosen], [pool[i] for i in range(len(pool)) if i not in chosen])
+                for chosen in itertools.combinations(range(len(pool)), len(first))
+            ]
+        )
+    sums, seen = [difference(pairs) for pairs in itertools.product(*ways)], difference(strata)
+    size = {"two-sided": abs, "sooner": lambda u: u, "later": lambda u: -u}[alternative]
+    return sum(size(u) >= size(seen) - 1e-9 for u in sums) / len(sums)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(samples, samples), min_size=1, max_size=2), st.sampled_from(["two-sided", "sooner", "later"]))
+def test_exact_p_values_are_those_of_all_permutations(strata, alternative):
+    strata = [(Sample(a.steps[:3], a.reached[:3]), Sample(b.steps[:4], b.reached[:4])) for a, b in strata]
+    found = stratified_log_rank(strata, alternative=alternative)
+    assert found.method == "exact"
+    assert found.p_value == pytest.approx(by_hand(strata, alternative))
+    swapped = stratified_log_rank(
+        [(b, a) for a, b in strata], alternative={"sooner": "later", "later": "sooner"}.get(alternative, alternative)
+    )
+    assert swapped.p_value == pytest.approx(found.p_value)
+
+
+def test_three_seeds_at_three_fractions():
+    pair = Sample.of([100, 200, 300], 1000), Sample.of([400, 500, None], 1000)
+    assert log_rank(*pair, alternative="sooner").p_value == 1 / 20
+    assert log_rank(*pair).p_value == 2 / 20
+    three = stratified_log_rank([pair] * 3, alternative="sooner")
+    assert (three.p_value, three.method, three.permutations) == (1 / 8000, "exact", 8000)
+    assert three.z == pytest.approx(math.sqrt(3) * log_rank(*pair).z)
+
+
+def test_strata_compare_like_with_like():
+    """The first setting is sooner at either fraction, though slower over all, as it was mostly tried at the harder one."""
+    easy = Sample.of([100], 9999), Sample.of([200, 210, 220, 230, 240], 9999)
+    hard = Sample.of([2000, 2100, 2200, 2300, 2400], 9999), Sample.of([3000], 9999)
+    assert stratified_log_rank([easy, hard]).z > 1.5
+    pooled = [Sample(np.concatenate([e.steps, h.steps]), np.concatenate([e.reached, h.reached])) for e, h in zip(easy, hard, strict=True)]
+    assert log_rank(*pooled).z < 0
+
+
+def test_where_there_are_too_many_permutations_some_are_drawn():
+    exact = log_rank(TREATED, Sample.of([5, 6, 12], 100))
+    some = log_rank(TREATED, Sample.of([5, 6, 12], 100), exact_up_to=10)
+    assert (exact.method, some.method, some.permutations) == ("exact", "monte_carlo", 20_000)
+    assert some.p_value == pytest.approx(exact.p_value, abs=0.01)
+    assert some == log_rank(TREATED, Sample.of([5, 6, 12], 100), exact_up_to=10)
+    assert log_rank(TREATED, CONTROL).p_value == pytest.approx(1 / 20_001, abs=2e-4)
+    assert log_rank(drawn(np.random.default_rng(0), 200), CONTROL).method == "asymptotic"
+
+
+def test_where_nobody_got_there_nothing_differs():
+    nobody = Sample.of([None, None], 100)
+    found = log_rank(nobody, nobody)
+    assert (found.p_value, found.z, found.observed) == (1, 0, 0)
+    with pytest.raises(ValueError, match="no strata"):
+        stratified_log_rank([])
+    with pytest.raises(ValueError, match="sooner or later"):
+        log_rank(nobody, nobody, alternative="greater")
+    with pytest.raises(ValueError, match="asymptotic or permutation"):
+        log_rank(nobody, nobody, method="exact")
+
+
+@pytest.mark.medium
+def test_p_values_of_equal_settings_are_small_as_rarely_as_they_say():
+    stream, repeats = np.random.default_rng(11), 500
+    found = [log_rank(drawn(stream, 5), drawn(stream, 5)).p_value for _ in range(repeats)]
+    assert np.mean(np.array(found) <= 0.1) <= 0.1 + 2 * math.sqrt(0.09 / repeats)
+    assert np.mean(np.array(found) <= 0.1) >= 0.05
+
+
+# — what it costs —
+
+
+def test_the_command_line_does_not_import_what_fits_need():
+    code = """
+import sys, groklab.cli, groklab.analysis.statistics, groklab.analysis.fits, groklab.analysis.efficiency
+try:
+    groklab.cli.main(["--help"])
+except SystemExit:
+    pass
+assert not {name.split(".")[0] for name in sys.modules} & {"scipy", "pandas", "torch"}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_median_and_its_interval_take_less_than_a_millisecond():
+    sample = drawn(np.random.default_rng(0), 5)
+    quantile_interval(sample)
+    began = time.perf_counter()
+    for _ in range(100):
+        median(sample), quantile_interval(sample)
+    assert time.perf_counter() - began < 0.5  # 0.02 s on an idle machine
