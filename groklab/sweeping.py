@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 import time
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from groklab.arguments import SweepArguments
 from groklab.config.run import Run, leaves
-from groklab.config.sweep import Sweep, sweep_of
+from groklab.config.sweep import Sweep, is_several, sweep_of, written
 from groklab.display import duration, percent
 from groklab.laboratory import stored_as_asked
 from groklab.tally import Job, Tally
@@ -57,7 +58,7 @@ def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) ->
             tally, was_stopped = screen.tally, True
     if tally is None:
         return 130
-    _report(asked, tally, was_stopped)
+    _report(asked, made, tally, was_stopped)
     if was_stopped:
         return 130
     return 1 if tally.count("failed", "diverged") else 0
@@ -256,21 +257,66 @@ def panel(tally: Tally, width: int) -> Panel:
 # — after —
 
 
-def _report(asked: SweepArguments, tally: Tally, was_stopped: bool) -> None:
+def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool) -> None:
+    settings = _settings(made, tally, asked.where.runs)
     trained = sum(job.status == "complete" and not job.was_stored for job in tally.jobs)
     if asked.where.json:
         found = [_facts(job, asked.where.runs) for job in tally.jobs]
         trouble = {status: tally.count(status) for status in ("diverged", "failed", "waiting")}
         stored = sum(job.was_stored for job in tally.jobs)
-        print(json.dumps({"count": len(found), "trained": trained, "stored": stored, **trouble, "runs": found}, allow_nan=False))  # noqa: T201
+        counts = {"count": len(found), "trained": trained, "stored": stored, **trouble}
+        print(json.dumps({**counts, "runs": found, "settings": settings}, allow_nan=False))  # noqa: T201
         return
     for job in tally.jobs:
         if job.status in ("diverged", "failed"):
             print(f"{job.status}: {job.run.id}: {job.message}", file=sys.stderr)  # noqa: T201
+    if settings:
+        Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(_settings_table(settings))
     stored = sum(job.was_stored for job in tally.jobs)
     print(f"trained {trained:,} runs, {stored:,} were stored; results: {asked.where.runs}")  # noqa: T201
     if was_stopped:
         print("stopped; every run's state is saved. The same command goes on from there.")  # noqa: T201
+
+
+def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
+    """A row for every combination of the fields that vary, seeds apart: its runs, and their medians with intervals."""
+    from groklab.analysis.statistics import summarize
+    from groklab.analysis.tables import runs_table
+    from groklab.results.store import RunFolder
+
+    ended = [RunFolder(folder / job.run.id) for job in tally.jobs if job.status in ("complete", "diverged")]
+    if not ended:
+        return []
+    varying = [name for name, values in made.axes.items() if len(values) > 1 and leaves()[name] != "seeds"]
+    return summarize(runs_table(ended), by=varying).to_dicts()
+
+
+def _settings_table(settings: Sequence[dict[str, Any]]) -> Table:
+    """The same for people: the median step, and behind it how many of the runs got there where not all did."""
+    names = list(settings[0])[: list(settings[0]).index("runs")]
+    screen = Table(box=None, padding=(0, 2))
+    for head in [*names, "runs", "memorized at", "generalized at", "90 % interval", "best validation"]:
+        screen.add_column(head, justify="left" if head in names else "right", no_wrap=True)
+    for row in settings:
+        values = [written(ast.literal_eval(row[name]) if is_several(name) else row[name]) for name in names]
+        reached = [_reached(row, quantity) for quantity in ("memorized_at", "generalized_at")]
+        screen.add_row(*values, str(row["runs"]), *reached, _interval(row), percent(row["best_validation_accuracy"]))
+    return screen
+
+
+def _reached(row: dict[str, Any], quantity: str) -> str:
+    median, censored = row[f"{quantity}_median"], row[f"{quantity}_censored"]
+    told = "not within budget" if median is None else f"{median:,.0f}"
+    return f"{told} ({row[f'{quantity}_reached']} of {row['runs']})" if censored else told
+
+
+def _interval(row: dict[str, Any]) -> str:
+    low, high = row["generalized_at_lower"], row["generalized_at_upper"]
+    if low is None and high is None:
+        return "–"
+    if high is None:
+        return f"over {low:,.0f}"
+    return f"up to {high:,.0f}" if low is None else f"{low:,.0f} to {high:,.0f}"
 
 
 def _facts(job: Job, folder: Path) -> dict[str, Any]:

@@ -125,6 +125,11 @@ def test_a_grid_from_the_command_line_and_again(tmp_path):
     assert [run["id"] for run in first["runs"]] == [run["id"] for run in second["runs"]]
     assert len({run["id"] for run in first["runs"]}) == 8
     assert all(run["status"] == "complete" and run["steps"] == 30 for run in first["runs"])
+    assert [(row["operation"], row["train_fraction"], row["runs"]) for row in first["settings"]] == [
+        (operation, fraction, 2) for operation in ("addition", "subtraction") for fraction in (0.5, 0.7)
+    ]
+    assert all(row["generalized_at_censored"] == 2 and row["generalized_at_median"] is None for row in first["settings"])
+    assert first["settings"] == second["settings"]
 
 
 @pytest.mark.medium
