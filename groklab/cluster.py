@@ -12,15 +12,13 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from groklab.config.run import Run
 from groklab.crew import DEATHS
-from groklab.laboratory import train
-from groklab.results.lock import InProgressError
-from groklab.tally import BUSY_PAUSE, REPORTS, Job, Reporter, Tally, advance, settle, told_of
+from groklab.tally import BUSY_PAUSE, REPORTS, Job, Order, Reporter, advance, attempt, settle, told_of
 
 LOOKS = 1.0
 """Seconds between two looks of a task whether to stop."""
@@ -71,54 +69,41 @@ def train_task(tree: dict[str, Any], folder: str, keep_state: bool, plugins: Seq
 
     reporter = Reporter(lambda step, row: board.at.remote(name, step, row))
     try:
-        train(run, runs=folder, wait=False, keep_state=keep_state, on_progress=reporter.hear, should_stop=should_stop)
-    except InProgressError:
-        return "busy", ""
+        return attempt(run, folder, keep_state, reporter.hear, should_stop)
     except KeyboardInterrupt:
         return "stopped", ""
-    except Exception as error:
-        return "failed", told_of(error)
-    return "ended", ""
 
 
 class Cluster:
     """A Ray cluster at work on many runs."""
 
-    def __init__(
-        self,
-        tally: Tally,
-        folder: Path,
-        keep_state: bool,
-        plugins: Sequence[str | Path],
-        tell: Callable[[Tally], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        self.tally, self.tell, self.stop = tally, tell, stop
-        self.folder, self.keep_state = folder.resolve(), keep_state
-        self.plugins = [str(Path(plugin).resolve()) for plugin in plugins]
+    def __init__(self, order: Order) -> None:
+        self.order, self.folder = order, order.folder.resolve()
 
     def work(self, address: str) -> None:
         """Train until no run is left, on the cluster at an address, or on the one that ``auto`` finds."""
         ray = _connected(address)
         # Ray writes of dying workers to standard output, which may be asked to be JSON and nothing else.
-        with contextlib.redirect_stdout(sys.stderr), contextlib.closing(_Session(ray)):
+        with contextlib.ExitStack() as session:
+            session.callback(ray.shutdown)
+            session.enter_context(contextlib.redirect_stdout(sys.stderr))
             board = ray.remote(num_cpus=0)(Board).remote()
             task = ray.remote(max_retries=DEATHS - 1)(train_task)
             pending: dict[Any, Job] = {}
-            waiting = [job for job in self.tally.jobs if job.status == "waiting"]
+            waiting = [job for job in self.order.tally.jobs if job.status == "waiting"]
             while waiting or pending:
-                if self.stop():
+                if self.order.stop():
                     self._end(ray, board, pending)
                     raise KeyboardInterrupt
                 now = time.monotonic()
                 for job in [job for job in waiting if job.not_before <= now]:
                     waiting.remove(job)
                     gpus = 1 if job.run.budget.device.startswith("cuda") else 0
-                    arguments = (_portable(job.run), str(self.folder), self.keep_state, self.plugins, board)
+                    arguments = (_portable(job.run), str(self.folder), self.order.keep_state, self.order.plugins, board)
                     pending[task.options(num_cpus=1, num_gpus=gpus, name=f"groklab {job.run.id}").remote(*arguments)] = job
                 waiting += self._take(ray, pending, timeout=REPORTS)
                 self._look(ray, board)
-                self.tell(self.tally)
+                self.order.tell(self.order.tally)
 
     def _take(self, ray: Any, pending: dict[Any, Job], timeout: float) -> list[Job]:
         """The tasks that have ended; those of their runs that must be asked for again."""
@@ -133,17 +118,17 @@ class Cluster:
                 what, message = ray.get(reference)
             except ray.exceptions.RayError as error:
                 what, message = "failed", f"its task failed {DEATHS} times on the cluster: {told_of(error).splitlines()[0]}"
-            settle(self.tally, job, self.folder, what, message)
+            settle(self.order.tally, job, self.folder, what, message)
             if job.status == "waiting":
                 again.append(job)
         return again
 
     def _look(self, ray: Any, board: Any) -> None:
-        by_name = {job.run.id: job for job in self.tally.jobs if job.status in ("waiting", "running")}
+        by_name = {job.run.id: job for job in self.order.tally.jobs if job.status in ("waiting", "running")}
         for name, (step, row) in ray.get(board.all.remote()).items():
             if name in by_name:
                 by_name[name].status = "running"
-                advance(self.tally, by_name[name], step, row)
+                advance(self.order.tally, by_name[name], step, row)
 
     def _end(self, ray: Any, board: Any, pending: dict[Any, Job], patience: float = 60.0) -> None:
         """Have all tasks save what they have and end; those that have not begun are not begun."""
@@ -155,13 +140,6 @@ class Cluster:
         ray.wait(running, num_returns=len(running), timeout=patience) if running else None
         for job in pending.values():
             job.status = "waiting"
-
-
-class _Session:
-    """Ends Ray's session."""
-
-    def __init__(self, ray: Any) -> None:
-        self.close = ray.shutdown
 
 
 def _portable(run: Run) -> dict[str, Any]:

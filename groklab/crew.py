@@ -12,16 +12,14 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from groklab.config.run import Run
-from groklab.laboratory import train
-from groklab.results.lock import InProgressError
-from groklab.tally import REPORTS, Job, Reporter, Tally, advance, settle, told_of
+from groklab.tally import REPORTS, Job, Order, Reporter, advance, attempt, settle
 
 DEATHS = 3
 """Processes that may die while they train the same run before it counts as failed."""
@@ -37,18 +35,9 @@ class _Worker:
 class Crew:
     """Local processes, and who of them trains what."""
 
-    def __init__(
-        self,
-        tally: Tally,
-        folder: Path,
-        keep_state: bool,
-        plugins: Sequence[str | Path],
-        tell: Callable[[Tally], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        self.tally, self.tell, self.stop = tally, tell, stop
-        self.options = (str(folder), keep_state, [str(Path(plugin).resolve()) for plugin in plugins])
-        self.waiting = deque(job for job in tally.jobs if job.status == "waiting")
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.waiting = deque(job for job in order.tally.jobs if job.status == "waiting")
         self.workers: list[_Worker] = []
         # A fresh interpreter: one that is forked from a process in which torch has run may hang.
         self.context = multiprocessing.get_context("spawn")
@@ -58,7 +47,7 @@ class Crew:
         try:
             self.workers = [self._hired() for _ in range(count)]
             while self.waiting or any(worker.job for worker in self.workers):
-                if self.stop():
+                if self.order.stop():
                     raise KeyboardInterrupt
                 self._hand_out()
                 by_end: dict[Any, _Worker] = {}
@@ -66,7 +55,7 @@ class Crew:
                     by_end[worker.connection] = by_end[worker.process.sentinel] = worker
                 for worker in {id(by_end[end]): by_end[end] for end in wait(list(by_end), timeout=REPORTS)}.values():
                     self._listen(worker)
-                self.tell(self.tally)
+                self.order.tell(self.order.tally)
         except KeyboardInterrupt:
             self._dismiss(patience=60.0)
             raise
@@ -74,7 +63,9 @@ class Crew:
 
     def _hired(self) -> _Worker:
         ours, theirs = self.context.Pipe()
-        process = self.context.Process(target=_serve, args=(theirs, *self.options), daemon=False)
+        process = self.context.Process(
+            target=_serve, args=(theirs, self.order.folder, self.order.keep_state, self.order.plugins), daemon=False
+        )
         process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         return _Worker(process, ours)
@@ -105,10 +96,10 @@ class Crew:
         if job is None:
             return
         if what == "at":
-            advance(self.tally, job, *content)
+            advance(self.order.tally, job, *content)
             return
         worker.job = None
-        settle(self.tally, job, Path(self.options[0]), what, *content)
+        settle(self.order.tally, job, self.order.folder, what, *content)
         if job.status == "waiting":
             self.waiting.append(job)
 
@@ -151,7 +142,7 @@ class Crew:
                 worker.job.status = "waiting"
 
 
-def _serve(connection: Connection, folder: str, keep_state: bool, plugins: Sequence[str]) -> None:
+def _serve(connection: Connection, folder: Path, keep_state: bool, plugins: Sequence[str]) -> None:
     """What a process does: train the runs that come through the pipe, until None comes or the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells what to do
     from groklab import registry
@@ -185,18 +176,6 @@ def _serve(connection: Connection, folder: str, keep_state: bool, plugins: Seque
             return
         reporter = Reporter(lambda step, row: say("at", step, row))
         try:
-            train(
-                Run.from_dict(asked),
-                runs=folder,
-                wait=False,
-                keep_state=keep_state,
-                on_progress=reporter.hear,
-                should_stop=should_stop,
-            )
-            say("ended")
-        except InProgressError:
-            say("busy")
+            say(*attempt(Run.from_dict(asked), folder, keep_state, reporter.hear, should_stop))
         except KeyboardInterrupt:
             return
-        except Exception as error:
-            say("failed", told_of(error))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from groklab.config.run import Run
-from groklab.laboratory import Progress, stored_as_asked
+from groklab.laboratory import Progress, stored_as_asked, train
+from groklab.results.lock import InProgressError
 from groklab.stored import StoredRun
 
 REPORTS = 0.25
@@ -67,6 +68,33 @@ class Tally:
         return left / self.speed if self.speed else None
 
 
+@dataclass(frozen=True)
+class Order:
+    """What whoever trains many runs is given: here, local processes, or a cluster."""
+
+    tally: Tally
+    folder: Path
+    """Of the results."""
+    keep_state: bool
+    plugins: Sequence[str]
+    """Files to import first, found from any working directory."""
+    tell: Callable[[Tally], None]
+    stop: Callable[[], bool]
+
+
+def attempt(
+    run: Run, folder: str | Path, keep_state: bool, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
+) -> tuple[str, str]:
+    """Train one run: ended, busy in another process, or failed with a message; KeyboardInterrupt where it is to stop."""
+    try:
+        train(run, runs=folder, wait=False, keep_state=keep_state, on_progress=on_progress, should_stop=should_stop)
+    except InProgressError:
+        return "busy", ""
+    except Exception as error:  # of one run; the others go on
+        return "failed", told_of(error)
+    return "ended", ""
+
+
 def finish(job: Job, found: StoredRun) -> None:
     """A run has its results."""
     rows = found.rows
@@ -112,16 +140,10 @@ class Reporter:
         self.row: dict[str, Any] | None = None
         self.last = 0.0
 
-    def take(self, progress: Progress) -> bool:
-        """Whether it was passed on."""
-        self.row = progress.row or self.row
-        now = time.monotonic()
-        if now - self.last < REPORTS:
-            return False
-        self.last = now
-        self.report(progress.step, self.row)
-        return True
-
     def hear(self, progress: Progress) -> None:
         """Pass it on if it is time."""
-        self.take(progress)
+        self.row = progress.row or self.row
+        now = time.monotonic()
+        if now - self.last >= REPORTS:
+            self.last = now
+            self.report(progress.step, self.row)

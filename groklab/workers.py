@@ -12,14 +12,9 @@ from typing import Any
 from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.crew import Crew
-from groklab.laboratory import Interrupted, Progress, check, stored_as_asked, train
+from groklab.laboratory import Interrupted, check, say_nothing, stored_as_asked
 from groklab.results.files import StoreError
-from groklab.results.lock import InProgressError
-from groklab.tally import BUSY_PAUSE, REPORTS, Job, Reporter, Tally, advance, finish, told_of
-
-
-def _say_nothing(tally: Tally) -> None:
-    """Tell nobody."""
+from groklab.tally import REPORTS, Job, Order, Reporter, Tally, advance, attempt, finish, settle
 
 
 def train_all(
@@ -43,7 +38,8 @@ def train_all(
     asked = list(runs)
     _check_all(asked)
     tally = Tally([_job(run, Path(folder)) for run in asked])
-    tell, stop = on_progress or _say_nothing, should_stop or (lambda: False)
+    tell, stop = on_progress or say_nothing, should_stop or (lambda: False)
+    order = Order(tally, Path(folder), keep_state, [str(Path(plugin).resolve()) for plugin in plugins], tell, stop)
     missing = tally.count("waiting")
     if workers is not None and workers < 1:
         raise ValueError(f"workers: got {workers}; expected a number of processes from 1 on.")
@@ -54,11 +50,11 @@ def train_all(
     if ray is not None and missing:
         from groklab.cluster import Cluster
 
-        Cluster(tally, Path(folder), keep_state, plugins, tell, stop).work(ray)
+        Cluster(order).work(ray)
     elif count == 1:
-        _train_here(tally, Path(folder), keep_state, tell, stop)
+        _train_here(order)
     elif count > 1:
-        Crew(tally, Path(folder), keep_state, plugins, tell, stop).work(count)
+        Crew(order).work(count)
     tell(tally)
     return tally
 
@@ -93,30 +89,28 @@ def _job(run: Run, folder: Path) -> Job:
     return job
 
 
-def _train_here(tally: Tally, folder: Path, keep_state: bool, tell: Callable[[Tally], None], stop: Callable[[], bool]) -> None:
+def _train_here(order: Order) -> None:
     """One run after another in this process."""
+    tally = order.tally
     queue = deque(job for job in tally.jobs if job.status == "waiting")
     while queue:
         job = queue.popleft()
         while time.monotonic() < job.not_before:
-            if stop():
+            if order.stop():
                 raise KeyboardInterrupt
             time.sleep(min(REPORTS, 0.05))
-        reporter = Reporter(lambda step, row, job=job: advance(tally, job, step, row))
+
+        def report(step: int, row: dict[str, Any] | None, job: Job = job) -> None:
+            advance(tally, job, step, row)
+            order.tell(tally)
+
         job.status = "running"
-
-        def told(progress: Progress, reporter: Reporter = reporter) -> None:
-            if reporter.take(progress):
-                tell(tally)
-
         try:
-            finish(job, train(job.run, runs=folder, wait=False, keep_state=keep_state, on_progress=told, should_stop=stop))
-        except InProgressError:
-            job.status, job.not_before = "waiting", time.monotonic() + BUSY_PAUSE
-            queue.append(job)
+            what, message = attempt(job.run, order.folder, order.keep_state, Reporter(report).hear, order.stop)
         except Interrupted as interruption:
             job.status, job.step = "waiting", interruption.step
             raise KeyboardInterrupt from None
-        except Exception as error:  # of one run; the others go on
-            job.status, job.message = "failed", told_of(error)
-        tell(tally)
+        settle(tally, job, order.folder, what, message)
+        if what == "busy":
+            queue.append(job)
+        order.tell(tally)
