@@ -15,6 +15,8 @@ import numpy as np
 
 import groklab as gl
 from benchmarks.interventions import TASK, row
+from groklab.analysis.comparisons import log_rank
+from groklab.analysis.survival import Sample
 
 PATHS = ("compiled", "batched", "reference")
 
@@ -27,18 +29,6 @@ def trained(runs: Path, path: str, seeds: int) -> list[gl.StoredRun]:
 def steps_to(found: list[gl.StoredRun], name: str) -> np.ndarray:
     """Steps until memorized or generalized; infinite where the budget was not enough, which is later than any step."""
     return np.array([np.inf if (step := getattr(run.summary, name)) is None else step for run in found], float)
-
-
-def p_value(left: np.ndarray, right: np.ndarray, *, draws: int = 20_000) -> float:
-    """Two-sided permutation test of the difference of mean ranks; ties share their rank (Mann & Whitney 1947)."""
-    both = np.concatenate([left, right])
-    ranks = np.array([(both < value).sum() + ((both == value).sum() + 1) / 2 for value in both])
-
-    def difference(order: np.ndarray) -> float:
-        return abs(ranks[order[: len(left)]].mean() - ranks[order[len(left) :]].mean())
-
-    random, observed = np.random.default_rng(0), difference(np.arange(len(both)))
-    return float(np.mean([difference(random.permutation(len(both))) >= observed - 1e-9 for _ in range(draws)]))
 
 
 def main() -> None:
@@ -57,8 +47,8 @@ def main() -> None:
         print(f"| {path} | {told[0]} | {told[1]} | {row(runs, 'generalized_at')} |")
     for path in PATHS[:2]:
         for name in ("memorized_at", "generalized_at"):
-            p = p_value(steps_to(found[path], name), steps_to(found["reference"], name))
-            print(f"{path} against reference, {name.replace('_', ' ')}: p = {p:.2f}")
+            samples = (Sample.of([getattr(run.summary, name) for run in found[one]], TASK["steps"]) for one in (path, "reference"))
+            print(f"{path} against reference, {name.replace('_', ' ')}: p = {log_rank(*samples).p_value:.2f} (log-rank)")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ import io
 import math
 import tempfile
 from collections.abc import Callable
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from benchmarks.timing import Contender, interleaved, spread
 from groklab.config.run import Run
-from groklab.config.steps import logarithmic_steps
+from groklab.config.steps import steps_up_to
 from groklab.display import Display
 from groklab.laboratory import STATE_INTERVAL, Progress
 from groklab.measures.task import MeasuredTask, take
@@ -64,8 +64,7 @@ def watching(run: Run, *, steps: int, rounds: int, seconds: float) -> Figures:
 
 def _due(per_decade: int, steps: int) -> int:
     """Members of a sequence of steps up to the last one, which is always one of them."""
-    found = list(takewhile(lambda step: step <= steps, logarithmic_steps(per_decade))) if per_decade else [0]
-    return len({*found, steps})
+    return len({*steps_up_to(steps, per_decade), steps})
 
 
 def _acts(run: Run, path: Path, steps: int) -> dict[str, Callable[[], object]]:

@@ -111,9 +111,7 @@ def _shapes(count: int) -> str:
 
 def _cost(runs: Sequence[Run]) -> tuple[float, int]:
     """Seconds of one process for all updates and evaluations of these runs, from a few updates of some of their shapes."""
-    from itertools import takewhile
-
-    from groklab.config.steps import logarithmic_steps
+    from groklab.config.steps import steps_up_to
     from groklab.training.batches import Batch, shape_of
     from groklab.training.engine import device_of, prepare_process
 
@@ -124,9 +122,7 @@ def _cost(runs: Sequence[Run]) -> tuple[float, int]:
     total, speeds = 0.0, []
     for number, alike in enumerate(by_shape.values()):
         run = alike[0]
-        evaluations = sum(
-            1 for _ in takewhile(lambda s, most=run.budget.steps: s <= most, logarithmic_steps(run.budget.evaluations_per_decade))
-        )
+        evaluations = len(steps_up_to(run.budget.steps, run.budget.evaluations_per_decade))
         if number < _CALIBRATED:
             batch = Batch([run], device=device_of(run))
             speeds.append((_timed(batch.update), _timed(batch.answers)))
@@ -147,17 +143,13 @@ def _timed(call: Callable[[], object], seconds: float = 0.2) -> float:
 
 def _disk_bytes(run: Run) -> int:
     """What the results of a run take: checkpoints with answers, and the history."""
-    from itertools import takewhile
-
-    from groklab.config.steps import logarithmic_steps
-    from groklab.training.batches import network
+    from groklab.config.steps import steps_up_to
+    from groklab.training.batches import DTYPES, network
 
     table, _, layout = network(run)
-    per_decade = run.budget.checkpoints_per_decade
-    checkpoints = 2 + (sum(1 for _ in takewhile(lambda s: s <= run.budget.steps, logarithmic_steps(per_decade))) if per_decade else 0)
-    rows = sum(1 for _ in takewhile(lambda s: s <= run.budget.steps, logarithmic_steps(run.budget.evaluations_per_decade)))
-    number = 8 if run.training.precision == "float64" else 4
-    return checkpoints * (number * layout.size + 4 * len(table.x)) + 350 * rows + 4096
+    checkpoints = len({*steps_up_to(run.budget.steps, run.budget.checkpoints_per_decade), run.budget.steps})
+    rows = len(steps_up_to(run.budget.steps, run.budget.evaluations_per_decade))
+    return checkpoints * (DTYPES[run.training.precision].itemsize * layout.size + 4 * len(table.x)) + 350 * rows + 4096
 
 
 # — while —
@@ -260,10 +252,10 @@ def panel(tally: Tally, width: int) -> Panel:
 def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool) -> None:
     settings = _settings(made, tally, asked.where.runs)
     trained = sum(job.status == "complete" and not job.was_stored for job in tally.jobs)
+    stored = sum(job.was_stored for job in tally.jobs)
     if asked.where.json:
         found = [_facts(job, asked.where.runs) for job in tally.jobs]
         trouble = {status: tally.count(status) for status in ("diverged", "failed", "waiting")}
-        stored = sum(job.was_stored for job in tally.jobs)
         counts = {"count": len(found), "trained": trained, "stored": stored, **trouble}
         print(json.dumps({**counts, "runs": found, "settings": settings}, allow_nan=False))  # noqa: T201
         return
@@ -272,7 +264,6 @@ def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool)
             print(f"{job.status}: {job.run.id}: {job.message}", file=sys.stderr)  # noqa: T201
     if settings:
         Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(_settings_table(settings))
-    stored = sum(job.was_stored for job in tally.jobs)
     print(f"trained {trained:,} runs, {stored:,} were stored; results: {asked.where.runs}")  # noqa: T201
     if was_stopped:
         print("stopped; every run's state is saved. The same command goes on from there.")  # noqa: T201

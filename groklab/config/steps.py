@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 
 def logarithmic_steps(per_decade: int) -> Iterator[int]:
@@ -20,6 +21,15 @@ def logarithmic_steps(per_decade: int) -> Iterator[int]:
             yield step
             last = step
         j += 1
+
+
+def steps_up_to(last: int, per_decade: int) -> list[int]:
+    """The sequence as far as a step; without a density, step 0 alone.
+
+    >>> steps_up_to(20, 3)
+    [0, 1, 2, 5, 10]
+    """
+    return list(takewhile(lambda step: step <= last, logarithmic_steps(per_decade))) if per_decade else [0]
 
 
 class Ahead:

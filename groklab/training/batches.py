@@ -353,8 +353,7 @@ class Batch:
     def _answers_of(self, r: int) -> Answers:
         run, table, split = self.runs[r], self.tables[r], self.splits[r]
         if self.compiled is not None:
-            settings = dict(registry.parse_call(run.training.loss).settings)
-            return Answers(*self.compiled.answers(table.x, table.y, split.labels, self.loss, settings))
+            return self.compiled.answers(table.x, table.y, split.labels, self.loss, self.loss_settings)
         return answers_of(run, table, split, self.parameters.of_run(r), self.forward)
 
     @torch.no_grad()

@@ -20,10 +20,8 @@ from groklab.model import compiled
 from groklab.model.fused import Fused
 from groklab.model.parameters import Layout, Parameters
 from groklab.model.passes import pass_of
+from groklab.training.answering import EVALUATION_CHUNK, Answers
 from groklab.training.moments import Moment
-
-#: Cells per forward pass of an evaluation: large enough for full speed, small enough for the cache.
-EVALUATED_TOGETHER = 1024
 
 LossOf = Callable[..., Tensor]
 Examples = tuple[Tensor, Tensor, Tensor]
@@ -106,12 +104,10 @@ class CompiledPath:
             network.slopes.copy_(slopes.squeeze(0))
         return mean.detach().clone(), network.backward()
 
-    def answers(
-        self, x: np.ndarray, y: np.ndarray, labels: np.ndarray, loss: LossOf, settings: dict[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def answers(self, x: np.ndarray, y: np.ndarray, labels: np.ndarray, loss: LossOf, settings: dict[str, Any]) -> Answers:
         """For every cell the answer, its probability and its loss, nan where there is no label (−1), both in float64."""
         cells = len(x)
-        pieces = -(-cells // EVALUATED_TOGETHER)
+        pieces = -(-cells // EVALUATION_CHUNK)
         size = -(-cells // pieces)  # pieces of one size, so that little is computed for nothing
         network = self.evaluating = self.evaluating or self._network(size, self.own.weights, None)
         # The last piece is filled up with the first cell.
@@ -130,7 +126,7 @@ class CompiledPath:
                 known = torch.from_numpy(wanted[start:stop])
                 of_piece = loss(logits[: stop - start].double(), known.clamp(min=0), **settings)
                 losses[start:stop] = of_piece.masked_fill(known < 0, torch.nan).numpy()
-        return answer, probability, losses
+        return Answers(answer, probability, losses)
 
     def adam(
         self, weights: Tensor, gradient: Tensor, memory: Mapping[str, Parameters], moment: Moment, *, decay: float, betas: Any, eps: float
