@@ -24,14 +24,26 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from groklab.config.run import Run
     from groklab.laboratory import continued, train
-    from groklab.registry import figure, group, intervention, loss, measure, operation, optimizer, preset, schedule, stop
+    from groklab.registry import experiment, figure, group, intervention, loss, measure, operation, optimizer, preset, schedule, stop
     from groklab.stored import StoredRun, load, stored_runs
 
 _HOMES = {
     "groklab.config.run": ("Run",),
     "groklab.laboratory": ("continued", "train"),
     "groklab.stored": ("StoredRun", "load", "stored_runs"),
-    "groklab.registry": ("figure", "group", "intervention", "loss", "measure", "operation", "optimizer", "preset", "schedule", "stop"),
+    "groklab.registry": (
+        "experiment",
+        "figure",
+        "group",
+        "intervention",
+        "loss",
+        "measure",
+        "operation",
+        "optimizer",
+        "preset",
+        "schedule",
+        "stop",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -39,6 +51,7 @@ __all__ = [
     "Run",
     "StoredRun",
     "continued",
+    "experiment",
     "figure",
     "group",
     "intervention",

@@ -175,6 +175,32 @@ class SweepArguments:
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
 
+@dataclass(frozen=True)
+class ReplicateArguments:
+    """Train the runs of published figures as far as they are missing, and draw the figures.
+
+    It can be stopped at any moment; the same command goes on.
+    """
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ()
+    """Experiments, or all; `groklab list experiments` has them with their costs."""
+    scale: Literal["smoke", "laptop", "paper"] = "smoke"
+    """smoke: seconds, to see that it works; laptop: hours on two cores; paper: the full grid, for a cluster."""
+    train: bool = True
+    """Train what is missing; without, the figures show what is stored."""
+    workers: int | None = None
+    """Processes, one thread each; one per core by default, 1 trains in this process."""
+    ray: str | None = None
+    """Address of a Ray cluster that trains the runs, or auto for the one that is running."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Tell how many runs there are, how many are stored, what disk and time the others may take, and train nothing."""
+    output: Path | None = None
+    """Folder for figures and tables; replication/SCALE by default."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register experiments, operations … of your own."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
 def sweep_arguments() -> type[SweepArguments]:
     """`SweepArguments` with every field of a run, each taking several values."""
     told = field_words()
@@ -202,6 +228,7 @@ def field_words() -> dict[str, str]:
 ARGUMENTS: dict[str, type] = {
     "train": TrainArguments,
     "sweep": SweepArguments,
+    "replicate": ReplicateArguments,
     "continue": ContinueArguments,
     "show": ShowArguments,
     "list": ListArguments,

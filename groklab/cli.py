@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 VERBS = {
     "train": "train a network on a table until it has generalized, and draw its curves",
     "sweep": "train many runs side by side, every field crossed with every other",
+    "replicate": "train the runs of published figures and draw them",
     "continue": "train stored runs further",
     "show": "print stored runs and their results",
     "list": "print runs, operations, groups, optimizers, measures, figures, presets …",
@@ -39,6 +40,7 @@ Trains tiny networks on tables of binary operations, a ∘ b = c, and watches th
   groklab train                                    division mod 97, the paper's recipe; a few minutes
   groklab train --operation addition --train-fraction 0.4 --seed 1
   groklab sweep --operation addition subtraction --train-fraction 0.3 0.4 0.5 --seed 0 1 2
+  groklab replicate figure1_center --scale laptop
   groklab show latest
   groklab list operations
 
@@ -129,6 +131,16 @@ def _sweep(words: list[str]) -> int:
     asked = parse(sweep_arguments(), "sweep", words)
     with _stop_requests() as should_stop:
         return sweeping.sweep(asked, _starting_run(words), should_stop)
+
+
+def _replicate(words: list[str]) -> int:
+    from groklab import replicating
+    from groklab.arguments import ReplicateArguments, parse
+
+    _load_plugins(words)
+    asked = parse(ReplicateArguments, "replicate", words)
+    with _stop_requests() as should_stop:
+        return replicating.replicate(asked, should_stop)
 
 
 def _check_suffix(picture: Path | None) -> None:
@@ -300,15 +312,15 @@ def _table(words: list[str]) -> int:
 
 def _figure(words: list[str]) -> int:
     from groklab.arguments import FigureArguments, parse
-    from groklab.registry import look_up
+    from groklab.registry import look_up, parse_call
 
     _load_plugins(words)
     asked = parse(FigureArguments, "figure", words)
-    look_up("figure", asked.name)
+    look_up("figure", parse_call(asked.name).name)
     chosen = [_lab().load(text, runs=asked.where.runs) for text in asked.which]
     if not chosen:
         raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
-    output = asked.output or chosen[0].folder.path / "figures" / f"{asked.name}.png"
+    output = asked.output or chosen[0].folder.path / "figures" / f"{asked.name.split('(')[0]}.png"
     _draw(asked.name, chosen, output, asked.checkpoint)
     if asked.where.json:
         _print_json({"figure": asked.name, "runs": [run.id for run in chosen], "output": str(output)})
@@ -334,6 +346,7 @@ def _remove(words: list[str]) -> int:
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "sweep": _sweep,
+    "replicate": _replicate,
     "continue": _continue,
     "show": _show,
     "list": _list,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from groklab import registry
 from groklab.analysis.grokking import Summary, summary
+from groklab.analysis.tables import MIXED
 from groklab.config.run import Run
 from groklab.config.stops import end_of
 from groklab.results.store import RunFolder, find, folders
@@ -108,19 +109,49 @@ def stored_runs(runs: str | Path = "runs") -> list[RunFolder]:
 
 
 def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = None) -> Figure:
-    """A registered figure of stored runs; ValueError where it does not take so many, or lacks what it needs."""
-    entry = registry.look_up("figure", name)
-    if entry.facts["takes"] == "history":
-        if checkpoint is not None:
-            raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {name} shows the whole history.")
+    """A registered figure of stored runs, with settings if it is written as a call, ``steps_against(x='modulus')``.
+
+    ValueError where it does not take so many runs, has no such setting, or lacks what it needs.
+    """
+    problems = registry.call_problems("figure", name)
+    if problems:
+        raise ValueError(f"figure: {' '.join(problems)}")
+    call = registry.parse_call(name)
+    entry, settings = registry.look_up("figure", call.name), dict(call.settings)
+    takes = entry.facts["takes"]
+    if takes in ("history", "runs") and checkpoint is not None:
+        raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {call.name} shows the whole history.")
+    if takes == "history":
         known = {"threshold": chosen[0].run.budget.threshold}
-        return entry.function(history_of(chosen), **{name: value for name, value in known.items() if name in entry.settings})
+        settings = {name: value for name, value in known.items() if name in entry.settings} | settings
+        return entry.function(history_of(chosen), **settings)
+    if takes == "runs":
+        return entry.function(results_table(chosen, apart=str((entry.settings | settings).get("x", ""))), **settings)
     if len(chosen) != 1:
-        raise ValueError(f"figure {name!r}: got {len(chosen)} runs; expected one, whose table it shows.")
+        raise ValueError(f"figure {call.name!r}: got {len(chosen)} runs; expected one, whose table it shows.")
     import polars
 
     cells = chosen[0].answers(checkpoint)
-    return entry.function(cells.with_columns(title=polars.lit(title_of(chosen[0]))))
+    return entry.function(cells.with_columns(title=polars.lit(title_of(chosen[0]))), **settings)
+
+
+def results_table(chosen: Sequence[StoredRun], *, apart: str = "") -> polars.DataFrame:
+    """Results of runs within their budgets, a row each; those that differ in more than seeds and the field ``apart`` are in groups."""
+    import polars
+
+    settings = [run.values for run in chosen]
+    different = [name for name in settings[0] if name != apart and any(s[name] != settings[0][name] for s in settings)]
+    rows = [result_row(run, {**run.values, "seed": run.run.seeds.seed}) for run in chosen]
+    if different:
+        rows = [{"group": label_of(values, settings, different), **row} for row, values in zip(rows, settings, strict=True)]
+    return polars.DataFrame(rows, infer_schema_length=None)
+
+
+def result_row(run: StoredRun, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of such a table: id, status, results, and fields as a column can hold them."""
+    told = {name: str(value) if isinstance(value, (tuple, list)) or name in MIXED else value for name, value in fields.items()}
+    result = run.summary.to_dict()
+    return {"id": run.id, "status": run.status, **result, **{name: value for name, value in told.items() if name not in result}}
 
 
 def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:

@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from groklab.arguments import SweepArguments
+from groklab.arguments import ReplicateArguments, SweepArguments
 from groklab.config.run import Run, leaves
 from groklab.config.sweep import Sweep, is_several, sweep_of, written
 from groklab.display import duration, percent
@@ -39,7 +39,7 @@ def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) ->
     made = _sweep_of(asked, start)
     runs = made.runs()
     if asked.dry_run:
-        return _dry_run(asked, runs)
+        return dry_run(asked, runs)
     stream = sys.stderr if asked.where.json else sys.stdout
     with Screen(stream) as screen:
         try:
@@ -75,7 +75,7 @@ def _sweep_of(asked: SweepArguments, start: Run) -> Sweep:
 # — before —
 
 
-def _dry_run(asked: SweepArguments, runs: Sequence[Run]) -> int:
+def dry_run(asked: SweepArguments | ReplicateArguments, runs: Sequence[Run]) -> int:
     """What a sweep would train, and what it would cost at most."""
     import os
 
@@ -158,8 +158,8 @@ def _disk_bytes(run: Run) -> int:
 class Screen:
     """Shows the progress of many runs on a stream: a live panel, or a line now and then where the output is piped."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    def __init__(self, stream: TextIO, title: str = "sweep") -> None:
+        self.stream, self.title = stream, title
         self.console = Console(file=stream, highlight=False)
         self.tally: Tally | None = None
         self._live: Live | None = None
@@ -171,7 +171,7 @@ class Screen:
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None and self.tally is not None:
-            self._live.update(panel(self.tally, self.console.width), refresh=True)
+            self._live.update(panel(self.tally, self.console.width, self.title), refresh=True)
             self._live.stop()
         elif self.tally is not None:
             self._line(self.tally)
@@ -183,7 +183,7 @@ class Screen:
             if self._live is None:
                 self._live = Live(console=self.console, auto_refresh=False, transient=False)
                 self._live.start()
-            self._live.update(panel(tally, self.console.width), refresh=True)
+            self._live.update(panel(tally, self.console.width, self.title), refresh=True)
         elif time.monotonic() - self._printed >= _LINES:
             self._printed = time.monotonic()
             self._line(tally)
@@ -220,7 +220,7 @@ def _pace(tally: Tally) -> list[str]:
     return [f"{tally.speed:,.0f} steps/s", f"at most {duration(left)} left"]
 
 
-def panel(tally: Tally, width: int) -> Panel:
+def panel(tally: Tally, width: int, title: str = "sweep") -> Panel:
     """All runs at a glance, and the ones that are being trained."""
     ended = tally.count("complete", "diverged", "failed")
     bar = Table.grid(padding=(0, 2))
@@ -243,7 +243,7 @@ def panel(tally: Tally, width: int) -> Panel:
     pace = _pace(tally)
     if pace:
         parts.append(Text(", ".join(pace), "dim"))
-    return Panel(Group(*parts), title="sweep", title_align="left", expand=False, border_style="dim", width=min(width, 110))
+    return Panel(Group(*parts), title=title, title_align="left", expand=False, border_style="dim", width=min(width, 110))
 
 
 # — after —

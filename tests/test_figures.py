@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from matplotlib.text import Text
 
 from groklab import registry
 from groklab.figures import cells as cells_module
-from groklab.figures import curves, style, tables
+from groklab.figures import curves, style, sweeps, tables
 
 FIGURES = registry.entries("figure")
 
@@ -77,6 +78,37 @@ def cells(n: int = 7, *, right: float | None = None, outliers: int = 0, unknown:
     return table.with_columns(answer=pl.Series(answer), probability=pl.lit(0.8))
 
 
+def runs(
+    seeds: int = 3, *, fractions: Sequence[float] = (0.3, 0.5, 0.7, 0.9), budget: int = 10_000, slow: float = 1.0, **constants: Any
+) -> pl.DataFrame:
+    """Runs whose steps grow exponentially as their train fraction falls; width and modulus vary with it, so that any may be the axis."""
+    random = np.random.default_rng(7)
+    rows: list[dict[str, Any]] = []
+    for number, fraction in enumerate(fractions):
+        for seed in range(seeds):
+            at = slow * 4000 * math.exp(-8 * (fraction - 0.5) + random.normal(0, 0.15))
+            there = at < budget
+            rows.append(
+                {
+                    "train_fraction": fraction,
+                    "width": 8 * 2**number,
+                    "modulus": 23 * 2**number,
+                    "seed": seed,
+                    "status": "complete",
+                    "steps": int(at * 1.2) if there else budget,
+                    "evaluated_at": int(at * 1.2) if there else budget,
+                    "memorized_at": min(600 + 10 * seed, budget) or None,
+                    "generalized_at": int(at) if there else None,
+                    "best_validation_accuracy": 1.0 if there else fraction / 3,
+                    "train_accuracy": 1.0,
+                    "validation_accuracy": 1.0 if there else fraction / 4,
+                    "train_loss": 1e-4,
+                    "validation_loss": 1e-3 if there else 6.0,
+                }
+            )
+    return pl.DataFrame(rows, infer_schema_length=None).with_columns(**{name: pl.lit(value) for name, value in constants.items()})
+
+
 TABLES: dict[str, dict[str, Callable[[], pl.DataFrame]]] = {
     "history": {
         "one run": history,
@@ -89,6 +121,12 @@ TABLES: dict[str, dict[str, Callable[[], pl.DataFrame]]] = {
         "three runs": lambda: cells(right=0.6, outliers=3, unknown=3),
         "never grokked": lambda: cells(right=0.0),
         "only step 0": cells,
+    },
+    "runs": {
+        "one run": lambda: runs(1, fractions=(0.5,)),
+        "three runs": runs,
+        "never grokked": lambda: runs(budget=100),
+        "only step 0": lambda: runs(budget=0),
     },
 }
 """A figure's kind of table -> the situations that it must be able to draw. A new kind of table gets its row here."""
@@ -372,3 +410,65 @@ def test_cells_of_several_steps_and_unknown_splits_are_refused() -> None:
 def test_a_table_may_have_one_cell_or_nothing_but_training_cells() -> None:
     FigureCanvasAgg(tables.operation_table(cells(7).head(1))).draw()
     assert "no validation cells" in said(tables.operation_table(cells(7, right=1.0).with_columns(split=pl.lit("train"))))
+
+
+# — runs against a field —
+
+
+def named(**settings: float) -> pl.DataFrame:
+    """Several settings, each so many times as slow."""
+    return pl.concat([runs(slow=slow, group=name.replace("_", " ")) for name, slow in settings.items()])
+
+
+def test_steps_against_draws_censored_runs_apart_and_medians_with_gaps() -> None:
+    drawn = sweeps.steps_against(runs(slow=1.5))
+    axes = drawn.axes[0]
+    triangles = [line for line in axes.lines if line.get_marker() == "^" and len(line.get_xdata())]  # pyright: ignore[reportArgumentType]
+    assert [list(line.get_xydata()[:, 0]) for line in triangles] == [[0.3] * 3]  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
+    assert all(y == 10_000 for line in triangles for y in line.get_ydata())  # pyright: ignore[reportGeneralTypeIssues]
+    medians = next(line for line in axes.lines if line.get_color() == style.VALIDATION and line.get_linestyle() == "-")
+    assert np.isnan(medians.get_ydata()[0])  # pyright: ignore[reportIndexIssue]
+    assert np.isfinite(medians.get_ydata()[1:]).all()  # pyright: ignore[reportIndexIssue]
+    assert "not within the budget" in said(drawn)
+    assert "3" in texts(drawn), "how many runs are behind one triangle"
+
+
+def test_steps_against_tells_the_law_that_was_planted() -> None:
+    told = said(sweeps.steps_against(runs(8, budget=10**9)))
+    percent = float(re.search(r"exponential law, \+([\d.]+) %", told).group(1))  # pyright: ignore[reportOptionalMemberAccess]
+    assert percent == pytest.approx(100 * (math.exp(0.08) - 1), abs=0.5)
+    assert "exponential" not in said(sweeps.steps_against(runs(8), x="modulus"))
+
+
+def test_settings_share_a_panel_while_they_are_few_and_have_their_own_when_many() -> None:
+    few, many = named(a=1, b=2, c=4), named(**{f"setting_{k}": 1 + k / 4 for k in range(12)})
+    assert len(sweeps.accuracy_against(few).axes) == 1
+    drawn = sweeps.accuracy_against(many)
+    assert [axes.get_title() for axes in drawn.axes] == [f"setting {k}" for k in range(12)]
+    assert all(name in said(sweeps.steps_against(few)) for name in ("a", "b", "c", "memorized", "generalized"))
+    with pytest.raises(ValueError, match="got 12 settings; expected at most 8"):
+        sweeps.steps_against(many)
+    with pytest.raises(ValueError, match="got 3 settings; expected at most 1"):
+        sweeps.losses_against(few)
+
+
+def test_open_dots_are_runs_below_the_threshold() -> None:
+    axes = sweeps.accuracy_against(runs(slow=1.5)).axes[0]
+    by_face = {line.get_markerfacecolor() == "white": line for line in axes.lines if line.get_marker() == "o"}
+    assert sorted(set(by_face[True].get_xdata())) == [0.3]  # pyright: ignore[reportArgumentType]
+    assert sorted(set(by_face[False].get_xdata())) == [0.5, 0.7, 0.9]  # pyright: ignore[reportArgumentType]
+
+
+def test_an_axis_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of numbers"):
+        sweeps.steps_against(runs(), x="status")
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("count", [2, 5, 8, 9, 12, 24])
+def test_many_settings_stay_on_the_paper(count: int) -> None:
+    table = named(**{f"a_rather_long_name_of_setting_{k}": 1 + k / 4 for k in range(count)})
+    for draw in [sweeps.accuracy_against, *([sweeps.steps_against] if count <= 8 else [])]:
+        drawn = draw(table)
+        box, size = drawn.get_tightbbox(FigureCanvasAgg(drawn).get_renderer()), drawn.get_size_inches()
+        assert min(box.x0, box.y0, size[0] - box.x1, size[1] - box.y1) >= 0

@@ -71,9 +71,9 @@ def _run_row(folder: RunFolder) -> dict[str, Any]:
     except StoreError:
         return {"id": folder.id, "status": folder.status()}
     result = summary(rows, steps=steps, threshold=run.budget.threshold).to_dict()
-    fields = {name: str(value) if isinstance(value, (tuple, str)) or name in _MIXED else value for name, value in run.flat().items()}
+    fields = {name: str(value) if isinstance(value, (tuple, str)) or name in MIXED else value for name, value in run.flat().items()}
     return {"id": folder.id, "status": folder.status(), **result, **{k: v for k, v in fields.items() if k not in result}}
 
 
 #: Fields whose values have several types: a column of text holds them all.
-_MIXED = ("outliers", "batch_size")
+MIXED = ("outliers", "batch_size")

@@ -1,0 +1,178 @@
+"""Experiments ask for the runs that they promise; replicating one trains what is missing, and draws and keeps what is there."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from groklab import cli, registry, replicating
+from groklab.config import experiments
+from groklab.config.run import Run
+from groklab.laboratory import check, train
+from groklab.stored import drawn, load
+
+NAMES = list(registry.entries("experiment"))
+
+
+@pytest.mark.parametrize("scale", experiments.SCALES)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_run_of_an_experiment_can_be_trained(name, scale):
+    settings = experiments.settings_of(name, scale)
+    for runs in settings.values():
+        assert runs
+        for run in (runs[0], runs[-1]):
+            check(run)
+    assert replicating.axis_of(name) in Run().flat()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scales_grow_and_the_docstring_tells_command_and_cost(name):
+    steps = [sum(run.budget.steps for run in experiments.by_seed([experiments.settings_of(name, scale)])) for scale in experiments.SCALES]
+    assert steps == sorted(steps)
+    assert steps[0] <= 1500
+    told = registry.entries("experiment")[name].function.__doc__
+    assert f"groklab replicate {name}" in told
+    assert re.search(r"Cost: laptop at\s+most [\d.]+\s+core\s+hours?", told)
+
+
+def test_the_paper_is_asked_as_it_was():
+    left = experiments.settings_of("figure2_left", "paper")
+    assert len(left) == 9
+    assert {run.budget.steps for runs in left.values() for run in runs} == {100_000}
+    decays = {label: runs[0].resolved()["weight_decay"] for label, runs in left.items()}
+    assert [label for label, decay in decays.items() if decay] == ["AdamW, decay 1"]
+    assert left["Adam, full batch, noise"][0].training.interventions == ("update_noise(std=1.0)",)
+    right = experiments.settings_of("figure2_right", "paper")
+    assert len(right) == 12
+    assert {run.task.train_fraction for run in right["x³ + xy² + y"]} >= {0.05, 0.5, 0.95}
+
+
+def test_the_first_seed_of_all_settings_comes_before_the_second_of_any():
+    left = experiments.settings_of("figure2_left", "laptop")
+    center = experiments.settings_of("figure1_center", "laptop")
+    runs = experiments.by_seed([left, center])
+    seeds = [run.seeds.seed for run in runs]
+    assert seeds == sorted(seeds)
+    assert len({run.id for run in runs}) == len(runs)
+    shared = Run.of(operation="s5_product", train_fraction=0.5)
+    assert next(run for run in runs if run.id == shared.id).budget.steps == 50_000, "the longer of two budgets"
+
+
+@pytest.mark.medium
+def test_replicating_everything_draws_every_figure_and_then_trains_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["replicate", "all", "--workers", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["experiments"]
+    assert [part["experiment"] for part in found] == NAMES
+    for part in found:
+        assert part["stored"] == part["runs"]
+        assert [Path(file).suffix for file in part["files"]] == [".png", ".csv", ".parquet"], part
+        assert all(Path(file).stat().st_size > 500 for file in part["files"])
+        table = pl.read_parquet(part["files"][2])
+        assert table.height == part["runs"]
+        replicating.draw(part["experiment"], table, tmp_path / "again.png")
+        assert (tmp_path / "again.png").read_bytes() == Path(part["files"][0]).read_bytes(), "the kept table is all that the figure needs"
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").rglob("history.jsonl")}
+    began = time.monotonic()
+    assert cli.main(["replicate", "all", "--json"]) == 0
+    assert time.monotonic() - began < 10
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+@pytest.mark.medium
+def test_smoke_takes_at_most_fifteen_seconds(tmp_path):
+    """As a user starts it, with its processes; the slowest of the experiments."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "groklab", "replicate", "figure2_right", "--scale", "smoke"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < 30, "twice the promise, for a machine with other work"
+    assert "24 of 24 runs are there" in done.stdout
+
+
+PLUGIN = '''
+from groklab import experiment
+from groklab.config.run import Run
+
+@experiment(figure="steps_against(x='width')", source="mine")
+def my_widths(scale):
+    """How long two widths take on a small table (mine)."""
+    made = [Run.of(operation="addition", modulus=5, layers=1, heads=2, width=w, steps=s, train_fraction=0.6) for w, s in ((8, 30), (16, 20))]
+    return {"x + y": made}
+'''
+
+
+def test_a_plugins_experiment_within_its_budgets(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    plugin = tmp_path / "my_lab.py"
+    plugin.write_text(PLUGIN)
+    registry.load_plugin(plugin)
+    longer = experiments.settings_of("my_widths", "smoke")["x + y"][0].replace(steps=60)
+    train(longer, runs=tmp_path / "runs")
+    words = ["--plugin", str(plugin), "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "out"), "--json"]
+    assert cli.main(["replicate", "my_widths", "--no-train", *words]) == 0
+    part = json.loads(capsys.readouterr().out)["experiments"][0]
+    assert (part["stored"], part["runs"]) == (1, 2)
+    assert cli.main(["replicate", "my_widths", "--workers", "1", *words]) == 0
+    capsys.readouterr()
+    table = pl.read_parquet(tmp_path / "out" / "my_widths.parquet")
+    assert table.select("width", "steps").rows() == [(8, 30), (16, 20)], "the longer training is reported up to what was asked"
+    assert set(table.columns) >= {"group", "seed", "memorized_at", "generalized_at", "modulus"}
+    assert "norm" not in table.columns, "what is as always is left out"
+    (tmp_path / "out" / "my_widths.png").unlink()
+    summary = pl.read_csv(tmp_path / "out" / "my_widths.csv")
+    assert summary["runs"].to_list() == [1, 1]
+
+
+def test_nothing_stored_is_said_and_writes_nothing(tmp_path, capsys):
+    words = ["--no-train", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "out")]
+    assert cli.main(["replicate", "width_sweep", *words]) == 0
+    assert "0 of 4 runs are there" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_counts_and_trains_nothing(tmp_path, capsys):
+    assert cli.main(["replicate", "width_sweep", "--dry-run", "--runs", str(tmp_path / "runs"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["runs"], found["stored"]) == (4, 0)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["replicate"], "NAME: got none"),
+        (["replicate", "figure1_centre"], "Did you mean 'figure1_center'"),
+        (["replicate", "width_sweep", "--workers", "0"], "expected a number of processes"),
+    ],
+)
+def test_bad_words_are_answered(words, told, tmp_path, capsys):
+    assert cli.main([*words, "--runs", str(tmp_path / "runs")]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_an_unknown_scale_is_refused():
+    with pytest.raises(ValueError, match="expected one of smoke, laptop, paper"):
+        experiments.settings_of("width_sweep", "poster")
+
+
+def test_stored_runs_are_drawn_against_a_field(tmp_path):
+    for width in (8, 16):
+        train(operation="addition", modulus=5, layers=1, heads=2, width=width, steps=20, runs=tmp_path)
+    chosen = [load(folder.name, runs=tmp_path) for folder in sorted(tmp_path.iterdir())]
+    assert drawn("losses_against(x='width')", chosen).axes[0].lines
+    assert drawn("steps_against(x='width')", chosen).axes
+    with pytest.raises(ValueError, match="unknown setting 'y'"):
+        drawn("steps_against(y='width')", chosen)
+    with pytest.raises(ValueError, match="--checkpoint: got 20"):
+        drawn("steps_against", chosen, checkpoint=20)
+    picture = tmp_path / "a.png"
+    assert (
+        cli.main(["figure", "steps_against(x='width')", *(run.id for run in chosen), "--runs", str(tmp_path), "--output", str(picture)])
+        == 0
+    )
+    assert picture.stat().st_size > 5_000
