@@ -119,6 +119,19 @@ class TableArguments:
 
 
 @dataclass(frozen=True)
+class MeasureArguments:
+    """Take measures of the stored checkpoints of stored runs, and keep them with the runs."""
+
+    what: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME… RUN…")] = ()
+    """Measures, with their settings as in "restricted_loss(variant='blocks')", then runs: ids, unique prefixes, paths, or latest."""
+    checkpoint: str = "all"
+    """Step of the checkpoint, or all."""
+    plugin: tuple[Path, ...] = ()
+    """Python files to import first."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+@dataclass(frozen=True)
 class FigureArguments:
     """Draw stored runs."""
 
@@ -233,6 +246,7 @@ ARGUMENTS: dict[str, type] = {
     "show": ShowArguments,
     "list": ListArguments,
     "table": TableArguments,
+    "measure": MeasureArguments,
     "figure": FigureArguments,
     "remove": RemoveArguments,
 }

@@ -28,6 +28,7 @@ VERBS = {
     "show": "print stored runs and their results",
     "list": "print runs, operations, groups, optimizers, measures, figures, presets …",
     "table": "print the table of an operation and its properties",
+    "measure": "take measures of the checkpoints of stored runs",
     "figure": "draw stored runs",
     "remove": "delete stored runs",
 }
@@ -310,6 +311,14 @@ def _table(words: list[str]) -> int:
     return reading.table(parse(TableArguments, "table", words))
 
 
+def _measure(words: list[str]) -> int:
+    from groklab import measuring
+    from groklab.arguments import MeasureArguments, parse
+
+    _load_plugins(words)
+    return measuring.measure_verb(parse(MeasureArguments, "measure", words))
+
+
 def _figure(words: list[str]) -> int:
     from groklab.arguments import FigureArguments, parse
     from groklab.registry import look_up, parse_call
@@ -351,6 +360,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "show": _show,
     "list": _list,
     "table": _table,
+    "measure": _measure,
     "figure": _figure,
     "remove": _remove,
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars
     from matplotlib.figure import Figure
 
+    from groklab.measuring import Measurement
     from groklab.model.parameters import Parameters
 
 
@@ -56,6 +57,30 @@ class StoredRun:
         from groklab.results.tables import history_table
 
         return history_table({self.id: self.rows})
+
+    @property
+    def measured(self) -> polars.DataFrame:
+        """Numbers that ``groklab measure`` has kept of its checkpoints: a row per step, a column ``measure`` or ``measure.part`` for each.
+
+        Of a measure with other settings than the usual ones the settings stand behind its name, ``restricted_loss.variant=blocks``.
+        """
+        import polars
+
+        from groklab.results.measures import kept_numbers
+
+        rows: dict[int, dict[str, Any]] = {}
+        for name, by_step in kept_numbers(self.folder).items():
+            _, _, settings = name.partition("-")
+            for step, values in by_step.items():
+                named = {column + (f".{settings}" if settings else ""): value for column, value in values.items()}
+                rows.setdefault(step, {"step": step}).update(named)
+        return polars.DataFrame([rows[step] for step in sorted(rows)], infer_schema_length=None)
+
+    def measure(self, *names: str, steps: Sequence[int] | None = None) -> list[Measurement]:
+        """Measures of its checkpoints, such as ``run.measure("weight_norm")``, taken where they are not kept already."""
+        from groklab.measuring import measure
+
+        return measure(names, self, steps=steps)
 
     @property
     def summary(self) -> Summary:

@@ -32,6 +32,12 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
             for problem in registry.call_problems(kind, text, **context) or _not_numbers(kind, text):
                 yield FieldError(name, text, problem=problem)
     yield from _unseen_activations(run, wrong)
+    for text in run.budget.measures if "measures" not in wrong else ():
+        if not registry.call_problems("measure", text, run=run) and registry.look_up("measure", text.split("(")[0].strip()).facts.get(
+            "arrays"
+        ):
+            advice = "Take it of stored checkpoints, with `groklab measure`."
+            yield FieldError("measures", text, "measures that give numbers; this one gives arrays", advice)
     for field, kind, texts in (("interventions", "intervention", training.interventions), ("measures", "measure", budget.measures)):
         names = [text.split("(")[0].strip() for text in texts] if field not in wrong else []
         for repeated in sorted({n for n in names if names.count(n) > 1}):

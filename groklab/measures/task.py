@@ -34,12 +34,14 @@ class MeasuredTask:
 
 def take(names: tuple[str, ...], parameters: Parameters, task: MeasuredTask) -> dict[str, float]:
     """Numbers of several measures of one run, (1, P); one that gives several is written as ``measure.part``."""
-    numbers: dict[str, float] = {}
-    for text in names:
-        call = registry.parse_call(text)
-        result: Any = registry.look_up("measure", call.name).function(parameters, task, **dict(call.settings))
-        if isinstance(result, dict):
-            numbers |= {f"{call.name}.{part}": float(value) for part, value in result.items()}
-        else:
-            numbers[call.name] = float(result)
-    return numbers
+    return {name: float(value) for text in names for name, value in take_one(text, parameters, task).items()}
+
+
+def take_one(text: str, parameters: Parameters, task: MeasuredTask) -> dict[str, Any]:
+    """One measure of one run: its number under its name, its numbers as ``measure.part``, or its arrays under their own names."""
+    call = registry.parse_call(text)
+    entry = registry.look_up("measure", call.name)
+    result: Any = entry.function(parameters, task, **dict(call.settings))
+    if not isinstance(result, dict):
+        return {call.name: float(result)}
+    return result if entry.facts.get("arrays") else {f"{call.name}.{part}": float(value) for part, value in result.items()}

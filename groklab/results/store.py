@@ -4,6 +4,7 @@ runs/<id>/run.json            the run, versions, machine, segments, status
 runs/<id>/history.jsonl       one line per evaluation, appended and flushed
 runs/<id>/checkpoints/        parameters at logarithmically spaced steps
 runs/<id>/answers/            the answer and its probability for every cell, with each checkpoint
+runs/<id>/measures/           measures taken later (measures.py)
 runs/<id>/state.safetensors   the newest full training state
 runs/<id>/table.csv           a copy of the table, where it came from a file
 runs/<id>/plugins/            copies of the plugins that the run uses
@@ -48,7 +49,7 @@ FORMAT = 1
 
 STATUSES = ("running", "interrupted", "complete", "diverged", "damaged")
 
-_LEFT = ("history.jsonl", "checkpoints", "answers", "state.safetensors", "table.csv", "plugins", "figures", "lock", "lock.takeover")
+_LEFT = ("history.jsonl", "checkpoints", "answers", "measures", "state.safetensors", "table.csv", "plugins", "figures")
 _PARTS = {"run": dict, "status": str, "resolved": dict, "parameters": dict, "plugins": list, "segments": list}
 _COLUMNS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 
@@ -336,7 +337,11 @@ def empty_folders(root: Path) -> list[RunFolder]:
     if not root.is_dir():
         return []
     left = (path for path in sorted(root.iterdir()) if path.is_dir() and re.search(r"-f[0-9.e-]+-s[0-9]+-[0-9a-f]{8}$", path.name))
-    return [RunFolder(path) for path in left if all(file.name in _LEFT or file.suffix == ".tmp" for file in path.iterdir())]
+    return [
+        RunFolder(path)
+        for path in left
+        if all(file.name in _LEFT or file.suffix == ".tmp" or file.stem == "lock" for file in path.iterdir())
+    ]
 
 
 class UnknownRunError(StoreError):

@@ -1,0 +1,205 @@
+"""`groklab measure`: take measures of the stored checkpoints of stored runs, and keep them with the runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as Screen
+
+from groklab import registry
+from groklab.config.run import Run
+from groklab.results.measures import Measured
+from groklab.stored import StoredRun, load
+
+if TYPE_CHECKING:
+    from groklab.arguments import MeasureArguments
+    from groklab.measures.task import MeasuredTask
+    from groklab.model.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measure of one checkpoint."""
+
+    run: str
+    measure: str
+    step: int
+    values: Mapping[str, float | None] | Mapping[str, np.ndarray]
+    """Named numbers (null: not finite) or named arrays."""
+    file: Path
+    """Where it is kept."""
+
+    @property
+    def has_arrays(self) -> bool:
+        """Whether the values are arrays."""
+        return any(isinstance(value, np.ndarray) for value in self.values.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON tells it: numbers, or the shapes of arrays."""
+        told: dict[str, Any] = {"run": self.run, "measure": self.measure, "step": self.step}
+        if self.has_arrays:
+            told["arrays"] = {name: list(np.asarray(value).shape) for name, value in self.values.items()}
+        else:
+            told["values"] = dict(self.values)
+        return told | {"file": str(self.file)}
+
+
+def measure(
+    names: Sequence[str], run: StoredRun, *, steps: Sequence[int] | None = None, on_step: Callable[[int], None] | None = None
+) -> list[Measurement]:
+    """Measures of a stored run's checkpoints (all of them unless steps are given), taken where they are not kept already.
+
+    ValueError where a measure is unknown or does not apply to the run, naming those that do; StoreError where a checkpoint is missing,
+    naming the nearest.
+    """
+    from groklab.results.files import StoreError
+
+    calls = [_checked(text, run.run) for text in names]
+    stored = run.folder.steps_of("checkpoints")
+    if not stored:
+        raise StoreError(f"{run.id} has no stored checkpoints.")
+    for step in steps or ():
+        if step not in stored:
+            run.folder.read_step("checkpoints", step)  # which says what there is
+    found: list[Measurement] = []
+    for step in steps or stored:
+        found += _of_checkpoint(run, calls, step)
+        if on_step is not None:
+            on_step(step)
+    return found
+
+
+def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int) -> Iterator[Measurement]:
+    """Every measure of one checkpoint, whose parameters are read only where something is missing."""
+    surroundings: tuple[Parameters, MeasuredTask] | None = None
+    for call in calls:
+        kept = Measured(run.folder, call)
+        numbers = kept.numbers()
+        if step in numbers:
+            yield Measurement(run.id, call, step, numbers[step], kept.file)
+        elif step in kept.array_steps():
+            yield Measurement(run.id, call, step, kept.arrays(step), kept.arrays_file(step))
+        else:
+            from groklab.measures.task import take_one
+
+            surroundings = surroundings or _surroundings(run, step)
+            values = take_one(call, *surroundings)
+            if any(isinstance(value, np.ndarray) for value in values.values()):
+                arrays = {name: np.asarray(value) for name, value in values.items()}
+                kept.keep_arrays(step, arrays)
+                yield Measurement(run.id, call, step, arrays, kept.arrays_file(step))
+            else:
+                kept.keep_numbers({step: {name: float(value) for name, value in values.items()}})
+                yield Measurement(run.id, call, step, kept.numbers()[step], kept.file)
+
+
+def _surroundings(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
+    from groklab.measures.task import MeasuredTask
+    from groklab.training.batches import initial_of, network
+    from groklab.training.engine import prepare_process
+
+    prepare_process()
+    table, split, layout = network(run.run)
+    try:
+        parameters = run.model(step)
+    except ValueError as error:
+        raise ValueError(f"the checkpoint of {run.id} at step {step:,}: {error}") from None
+    return parameters, MeasuredTask(run.run, table, split, initial_of(run.run, layout), step)
+
+
+def _checked(text: str, run: Run) -> str:
+    """A measure in its canonical form; ValueError where it is unknown or does not apply to the run."""
+    problems = registry.call_problems("measure", text, run=run)
+    if problems:
+        known = registry.entries("measure")
+        apply = ""
+        if registry.parse_call(text).name in known:
+            names = [name for name in known if not registry.call_problems("measure", name, run=run)]
+            apply = f" Measures that apply to {run.id}: {', '.join(names)}."
+        raise ValueError(f"measure: {' '.join(problems)}{apply}")
+    return registry.canonical_call("measure", text)
+
+
+# — the verb —
+
+
+def measure_verb(asked: MeasureArguments) -> int:
+    """Take the measures that the words name of the runs that they name."""
+    names, words = _apart(asked.what)
+    steps = _steps(asked.checkpoint)
+    runs = [load(text, runs=asked.where.runs) for text in words]
+    for run in runs:  # all that can be wrong is found before anything is computed
+        for name in names:
+            _checked(name, run.run)
+        for step in steps or ():
+            run.folder.read_step("checkpoints", step)
+    found: list[Measurement] = []
+    for run in runs:
+        found += measure(names, run, steps=steps)
+    if asked.where.json:
+        print(json.dumps({"measures": [one.to_dict() for one in found]}, allow_nan=False))  # noqa: T201
+        return 0
+    for run in runs:
+        for name in names:
+            call = _checked(name, run.run)
+            _print([one for one in found if one.run == run.id and one.measure == call])
+    return 0
+
+
+def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Measures and runs among the words: measures are those that are registered, or written as a call."""
+    known = registry.entries("measure")
+    names = [word for word in words if word.split("(")[0] in known]
+    runs = [word for word in words if word not in names]
+    if not names:
+        near = registry.nearest(words[0].split("(")[0], list(known)) if words else ""
+        raise ValueError(f"NAME: got no measure; expected names of measures, then runs. {near} `groklab list measures` shows all.")
+    if not runs:
+        raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
+    unknown = [word for word in runs if "(" in word]
+    if unknown:
+        raise ValueError(f"NAME: unknown measure {unknown[0]!r}. {registry.nearest(unknown[0].split('(')[0], list(known))}")
+    return names, runs
+
+
+def _steps(text: str) -> list[int] | None:
+    if text == "all":
+        return None
+    try:
+        return [int(text.replace(",", ""))]
+    except ValueError:
+        raise ValueError(f"--checkpoint: got {text!r}; expected a step, or all.") from None
+
+
+def _print(found: Sequence[Measurement]) -> None:
+    """One measure of one run as a table, a row a checkpoint."""
+    if found[0].has_arrays:
+        shapes = ", ".join(f"{name} {np.asarray(value).shape}" for name, value in found[-1].values.items())
+        steps = f"step {found[0].step:,}" if len(found) == 1 else f"{len(found)} checkpoints"
+        print(f"{found[0].measure} of {found[0].run}, {steps}: {shapes}\n  {found[0].file.parent}")  # noqa: T201
+        return
+    columns = list(dict.fromkeys(name for one in found for name in one.values))
+    print(f"{found[0].measure} of {found[0].run}")  # noqa: T201
+    screen = Screen(box=None, padding=(0, 2, 0, 2))
+    screen.add_column("step", justify="right")
+    for name in columns[:_COLUMNS]:
+        screen.add_column(name.removeprefix(f"{name.split('.')[0]}."), justify="right")
+    for one in found:
+        screen.add_row(f"{one.step:,}", *(_number(one.values.get(name)) for name in columns[:_COLUMNS]))
+    Console(highlight=False, width=None if Console().is_terminal else 160).print(screen)
+    more = f"{len(columns) - _COLUMNS} more columns in " if len(columns) > _COLUMNS else ""
+    print(f"  {more}{found[0].file}")  # noqa: T201
+
+
+_COLUMNS = 7
+"""Numbers of one measure that a terminal shows."""
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:.5g}"

@@ -1,0 +1,150 @@
+"""Measures of stored checkpoints: taken once, kept with the run, refused where they do not apply."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from groklab import cli, registry
+from groklab.laboratory import train
+from groklab.measuring import measure
+from groklab.results.files import DamagedError, StoreError
+from groklab.results.measures import Measured, file_name
+from groklab.stored import load
+
+TINY = dict(operation="addition", modulus=5, width=8, heads=2, layers=1, train_fraction=0.6, steps=30, stop="never")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return train(**TINY, checkpoints_per_decade=4, measures=("weight_norm",), runs=tmp_path / "runs")
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Measures of this test: one that counts how often it is taken, one of arrays, one that applies to no run but larger ones."""
+    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    taken = []
+
+    @registry.measure(label="largest weight")
+    def largest_weight(parameters, task, *, power=1.0):
+        """Largest weight to a power (of a test)."""
+        taken.append(task.step)
+        return float(parameters.flat.abs().max()) ** power
+
+    @registry.measure(label="spectrum", arrays=True)
+    def spectrum(parameters, task):
+        """Singular values of the embedding (of a test)."""
+        return {"values": np.linalg.svd(parameters["embedding"][0].numpy(), compute_uv=False)}
+
+    @registry.measure(label="undefined")
+    def undefined(parameters, task):
+        """Not a number (of a test)."""
+        return {"a": math.nan, "b": 2.0}
+
+    @registry.measure(label="large", check=lambda settings, *, run: [] if run.model.layers > 1 else ["got layers 1; expected at least 2"])
+    def large_only(parameters, task):
+        """Only of large networks (of a test)."""
+        return 1.0
+
+    return taken
+
+
+def test_a_measure_of_all_checkpoints_is_what_training_recorded(run):
+    found = measure(["weight_norm"], run)
+    recorded = {row["step"]: row["weight_norm"] for row in run.rows}
+    assert [one.step for one in found] == run.folder.steps_of("checkpoints")
+    assert len(found) > 3
+    assert all(one.values["weight_norm"] == recorded[one.step] for one in found if one.step in recorded)
+    assert run.measured.select("step", "weight_norm").rows() == [(one.step, one.values["weight_norm"]) for one in found]
+
+
+def test_what_is_kept_is_not_taken_again(run, parts):
+    measure(["largest_weight"], run, steps=[0])
+    measure(["largest_weight", "largest_weight(power=1.0)"], run)
+    assert sorted(parts) == run.folder.steps_of("checkpoints")
+    measure(["largest_weight(power=2.0)"], run, steps=[0, 30])
+    squares = run.measured["largest_weight.power=2.0"].drop_nulls()
+    plain = run.measured.filter(run.measured["step"].is_in([0, 30]))["largest_weight"]
+    assert squares.to_list() == pytest.approx((plain**2).to_list())
+
+
+def test_arrays_are_kept_step_by_step(run, parts):
+    found = measure(["spectrum"], run, steps=[0, 30])
+    kept = Measured(run.folder, "spectrum")
+    assert kept.array_steps() == [0, 30]
+    assert all(np.array_equal(kept.arrays(one.step)["values"], one.values["values"]) for one in found)
+    assert found[0].to_dict()["arrays"] == {"values": [7 if kept.arrays(0)["values"].shape == (7,) else len(kept.arrays(0)["values"])]}
+
+
+def test_a_number_that_is_none_is_null(run, parts):
+    assert dict(measure(["undefined"], run, steps=[30])[0].values) == {"undefined.a": None, "undefined.b": 2.0}
+
+
+def test_arrays_are_not_for_the_history(parts):
+    with pytest.raises(ValueError, match="this one gives arrays"):
+        train(**TINY, measures=("spectrum",), runs="never")
+
+
+def test_a_measure_that_does_not_apply_says_so_and_names_those_that_do(run, parts):
+    with pytest.raises(ValueError, match=r"got layers 1; expected at least 2 .*that apply to addition-5.*weight_norm"):
+        measure(["large_only"], run)
+
+
+def test_a_missing_checkpoint_names_the_nearest(run):
+    with pytest.raises(StoreError, match="no checkpoints at step 29; the nearest are at"):
+        measure(["weight_norm"], run, steps=[29])
+
+
+def test_a_checkpoint_of_another_network_is_named(run):
+    arrays = run.folder.read_step("checkpoints", 30)[1]
+    arrays["output"] = arrays["output"][:, :4]
+    run.folder.write_step("checkpoints", 30, arrays)
+    with pytest.raises(
+        ValueError, match=r"at step 30: these parameters are of another network: output has shape \(5, 4\), expected \(5, 8\)"
+    ):
+        measure(["weight_norm"], run)
+
+
+def test_damaged_measurements_are_named(run):
+    measure(["weight_norm"], run)
+    kept = Measured(run.folder, "weight_norm")
+    kept.file.write_text('{"step": 1}\n')
+    with pytest.raises(DamagedError, match="line 1 is not a measurement"):
+        measure(["weight_norm"], run)
+
+
+def test_names_of_files():
+    assert file_name("weight_norm") == "weight_norm"
+    assert file_name("a(frequencies=(1, 2), rule='x')") == "a-frequencies=1,2,rule=x"
+    long = file_name(f"a(b='{'x' * 300}')")
+    assert len(long) <= 100
+    assert long != file_name(f"a(b='{'x' * 301}')")
+
+
+def test_the_command(run, tmp_path, capsys):
+    where = ["--runs", str(tmp_path / "runs")]
+    assert cli.main(["measure", "weight_norm", "matrix_norms", "latest", *where]) == 0
+    told = capsys.readouterr().out
+    assert f"weight_norm of {run.id}" in told
+    assert "embedding" in told
+    assert cli.main(["measure", "weight_norm", run.id, "--checkpoint", "30", "--json", *where]) == 0
+    found = json.loads(capsys.readouterr().out)["measures"]
+    assert [(one["run"], one["measure"], one["step"]) for one in found] == [(run.id, "weight_norm", 30)]
+    assert found[0]["values"]["weight_norm"] == load(run.id, runs=tmp_path / "runs").rows[-1]["weight_norm"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["weight_nrm", "latest"], 2, "Did you mean 'weight_norm'"),
+        (["weight_norm"], 2, "RUN: got none"),
+        (["weight_norm", "latest", "--checkpoint", "last"], 2, "expected a step, or all"),
+        (["weight_norm(x=1)", "latest"], 2, "unknown setting 'x'"),
+        (["weight_norm", "latest", "--checkpoint", "7"], 1, "the nearest are at"),
+    ],
+)
+def test_bad_words(run, words, status, told, tmp_path, capsys):
+    assert cli.main(["measure", *words, "--runs", str(tmp_path / "runs")]) == status
+    assert told in capsys.readouterr().err
