@@ -69,7 +69,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
         return _fail(f"unknown verb {words[0]!r}. {nearest(words[0], list(VERBS))} `groklab --help` shows all.", 2)
     from groklab.results.files import StoreError
-    from groklab.results.store import UnknownRunError
+    from groklab.results.finding import UnknownRunError
 
     try:
         return _VERBS[words[0]](words[1:])

@@ -22,7 +22,8 @@ from groklab.config.presets import preset_named
 from groklab.config.run import Run, Task, leaves
 from groklab.display import percent
 from groklab.results.files import StoreError
-from groklab.results.store import RunFolder, empty_folders, find
+from groklab.results.finding import empty_folders, find
+from groklab.results.store import RunFolder
 from groklab.results.tables import write_table
 from groklab.stored import StoredRun, load, stored_runs
 

@@ -12,7 +12,8 @@ from groklab.analysis.grokking import Summary, summary
 from groklab.analysis.tables import MIXED
 from groklab.config.run import Run
 from groklab.config.stops import end_of
-from groklab.results.store import RunFolder, find, folders
+from groklab.results.finding import find, folders
+from groklab.results.store import RunFolder
 
 if TYPE_CHECKING:
     import polars

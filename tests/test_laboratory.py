@@ -430,7 +430,7 @@ def test_a_run_goes_on_from_its_copy_of_a_plugin(tmp_path, own_registry):
 
 def test_two_versions_of_a_plugin_are_two_runs_in_one_table(tmp_path, own_registry):
     from groklab.analysis.tables import runs_table
-    from groklab.results.store import folders
+    from groklab.results.finding import folders
 
     runs = tmp_path / "runs"
     ids = []

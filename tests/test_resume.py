@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from groklab.results.store import folders
+from groklab.results.finding import folders
 from groklab.stored import load
 
 RUN = ["--operation", "addition", "--modulus", "7", "--width", "16", "--layers", "1", "--stop", "never", "--no-figures"]

@@ -49,7 +49,6 @@ FORMAT = 1
 
 STATUSES = ("running", "interrupted", "complete", "diverged", "damaged")
 
-_LEFT = ("history.jsonl", "checkpoints", "answers", "measures", "state.safetensors", "table.csv", "plugins", "figures")
 _PARTS = {"run": dict, "status": str, "resolved": dict, "parameters": dict, "plugins": list, "segments": list}
 _COLUMNS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 
@@ -323,51 +322,6 @@ def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.
 def unpacked_answers(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Element and probability of every cell."""
     return arrays["answer"].astype(np.int64), arrays["probability"].astype(np.float64) / 65535
-
-
-def folders(root: Path) -> list[RunFolder]:
-    """The runs stored below a folder, by id."""
-    if not root.is_dir():
-        return []
-    return [RunFolder(path.parent) for path in sorted(root.glob("*/run.json"))]
-
-
-def empty_folders(root: Path) -> list[RunFolder]:
-    """Folders that a run killed at its beginning, or half removed, has left: named by an id, without run.json or anything not of a run."""
-    if not root.is_dir():
-        return []
-    left = (path for path in sorted(root.iterdir()) if path.is_dir() and re.search(r"-f[0-9.e-]+-s[0-9]+-[0-9a-f]{8}$", path.name))
-    return [
-        RunFolder(path)
-        for path in left
-        if all(file.name in _LEFT or file.suffix == ".tmp" or file.stem == "lock" for file in path.iterdir())
-    ]
-
-
-class UnknownRunError(StoreError):
-    """A run that was named and is not stored."""
-
-
-def find(root: Path, text: str) -> RunFolder:
-    """The run that is meant by an id, a unique prefix of one, a path, or ``latest``; UnknownRunError otherwise."""
-    stored = folders(root)
-    if text == "latest":
-        if not stored:
-            raise UnknownRunError(f"{root} holds no runs yet. `groklab train` makes one.")
-        return max(stored, key=lambda folder: (folder.path / "run.json").stat().st_mtime)
-    if "/" in text or os.sep in text or (Path(text) / "run.json").exists():
-        folder = RunFolder(Path(text).resolve() if text.endswith("run.json") is False else Path(text).resolve().parent)
-        if folder.exists:
-            return folder
-        raise UnknownRunError(f"{text} holds no run: there is no run.json in it.")
-    matching = [folder for folder in stored if folder.id == text] or [folder for folder in stored if folder.id.startswith(text)]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        raise UnknownRunError(
-            f"{text!r} is the beginning of {len(matching)} runs: {', '.join(f.id for f in matching[:5])}. Write more of it."
-        )
-    raise UnknownRunError(f"no run {text!r} in {root}. {registry.nearest(text, [f.id for f in stored])}")
 
 
 def _plugins_of(run: Run) -> list[tuple[Path, str]]:
