@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from groklab import registry
 from groklab.config.checks import RunError
 from groklab.config.presets import chughtai_s5_mlp
 from groklab.config.run import Run
@@ -27,7 +28,7 @@ from groklab.measures.representations import (
     representation_unembedding_fve,
 )
 from groklab.measures.task import MeasuredTask, take
-from groklab.model.parameters import Parameters, initial_parameters
+from groklab.model.parameters import Entry, Layout, Parameters, initial_parameters
 from groklab.training.batches import network
 
 MEASURES = (
@@ -128,7 +129,7 @@ def test_named_representations_take_the_place_of_the_key_ones():
     shares = representation_hidden_fve(parameters, task, representations=("sign",))
     assert shares["sum"] == pytest.approx(3 / 35)
     assert key_representations(parameters, task, threshold=0.7) == {"count": 1.0, "sign": 0.0, "standard": 1.0}
-    with pytest.raises(ValueError, match="has none of that name"):
+    with pytest.raises(ValueError, match="unknown 'standart'. Did you mean 'standard'"):
         representation_excluded_loss(parameters, task, representations=("standart",))
 
 
@@ -297,6 +298,33 @@ def test_a_measure_that_is_called_directly_refuses_too():
         for name in MEASURES:
             with pytest.raises(ValueError, match="expected one of addition, group_product, multiplication, s5_product"):
                 take((name,), parameters, task)
+
+    parameters, task = measured(Run.of(group="symmetric(3)", width=8, heads=2, layers=1, train_fraction=0.5))
+    with pytest.raises(ValueError, match="expected a transformer with norm none"):
+        representation_unembedding_fve(parameters, task, through="mlp")
+    with pytest.raises(ValueError, match="expected hidden or logits"):
+        representation_excluded_loss(parameters, task, level="middle")
+
+
+def test_the_logits_of_any_architecture_can_be_measured():
+    """An architecture of somebody's own has no known hidden layer: all logits come from one table of its parameters."""
+
+    @registry.architecture(reference=lambda p, model, a, b, n, *, see: p["cells"][a * n + b], forward=None)
+    def tests_of_cells(run, n):
+        """A logit for every cell and answer."""
+        return Layout({"cells": Entry((n * n, n), "normal")})
+
+    parameters, task = measured(Run.of(group="symmetric(3)", architecture="tests_of_cells", precision="float64", train_fraction=0.5))
+    try:
+        parameters["cells"][0] = torch.tensor(5 * cube(task, representations_of(group_named("symmetric(3)"))["standard"]))
+        assert logit_similarity(parameters, task) == pytest.approx({"sign": 0, "standard": 1})
+        assert representation_excluded_loss(parameters, task, level="logits") == pytest.approx(math.log(6))
+        assert representation_restricted_loss(parameters, task, level="logits") < 0.01
+        for name in ("representation_hidden_fve", "representation_excluded_loss", "representation_embedding_fve"):
+            with pytest.raises(ValueError, match="got the architecture tests_of_cells; expected transformer or mlp"):
+                take((name,), parameters, task)
+    finally:
+        del registry._entries["architecture"]["tests_of_cells"]
 
 
 def test_one_mistake_does_not_hide_behind_a_measure():

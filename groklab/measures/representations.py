@@ -81,6 +81,13 @@ def _setting_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"representations: got {names!r}; expected names, as in ('sign', 'standard'), or () for the key representations."
 
 
+def _require(task: MeasuredTask, check: Callable[..., list[str]], **settings: Any) -> None:
+    """What is checked before step 0, for those who call a measure themselves; ValueError with everything that is wrong."""
+    problems = check(settings, run=task.run)
+    if problems:
+        raise ValueError("representations: " + " ".join(problems))
+
+
 def _unknown_representations(settings: Mapping[str, Any], run: Run) -> Iterator[str]:
     names = settings.get("representations", ())
     if isinstance(names, tuple) and names:
@@ -100,12 +107,14 @@ def logit_similarity(parameters: Parameters, task: MeasuredTask) -> dict[str, fl
 
     The trivial representation is left out: its cube is constant, and centered logits have no part in it.
     """
+    _require(task, _problems)
     return products_of(parameters, task).similarities()
 
 
 @measure(label="key representations", source=_SOURCE, check=_problems)
 def key_representations(parameters: Parameters, task: MeasuredTask, *, threshold: float = 0.005) -> dict[str, float]:
     """Which representations the logits are made of, 1 or 0 each, and their ``count``: similarity above a threshold (Chughtai et al. 2023)."""
+    _require(task, _problems, threshold=threshold)
     similarities = products_of(parameters, task).similarities()
     keys = {name: float(similarity > threshold) for name, similarity in similarities.items()}
     return {"count": sum(keys.values(), 0.0)} | keys
@@ -114,6 +123,7 @@ def key_representations(parameters: Parameters, task: MeasuredTask, *, threshold
 @measure(label="share of the logits' variance in character cubes", source=_SOURCE, check=_problems)
 def representation_logit_fve(parameters: Parameters, task: MeasuredTask) -> float:
     """Fraction of the centered logits' variance explained by all character cubes: the sum of squared similarities (Chughtai et al. 2023)."""
+    _require(task, _problems)
     return sum(similarity**2 for similarity in products_of(parameters, task).similarities().values())
 
 
@@ -126,6 +136,7 @@ def representation_embedding_fve(parameters: Parameters, task: MeasuredTask) -> 
 
     Of a transformer the embedding; of an MLP ``left`` and ``right``, each with the first layer's weights for that side.
     """
+    _require(task, _network_problems)
     own = {name: value[0].detach().cpu().double().numpy() for name, value in parameters.items()}
     n = task.table.n
     if "embedding" in own:
@@ -145,6 +156,7 @@ def representation_unembedding_fve(parameters: Parameters, task: MeasuredTask, *
 
     ``through="output"``: W_U itself; ``"mlp"``: W_U W_out, what the last MLP of a transformer without norm adds to the logits.
     """
+    _require(task, _network_problems, through=through)
     output = parameters["output"][0].detach().cpu().double().numpy()
     if through == "mlp":
         output = output @ parameters[f"blocks.{task.run.model.layers - 1}.mlp.out"][0].detach().cpu().double().numpy()
@@ -170,6 +182,7 @@ def representation_hidden_fve(
     ``x.NAME``, ``y.NAME`` and ``xy.NAME`` for every representation but the trivial one; ``x``, ``y``, ``xy`` and their ``sum`` over
     the key representations, or over those that are named. The three are orthogonal to each other.
     """
+    _require(task, _network_problems, threshold=threshold, representations=representations)
     seen = products_of(parameters, task)
     keys, n = seen.keys(threshold, representations), task.table.n
     shares = {
@@ -200,6 +213,7 @@ def representation_restricted_loss(
     ``"logits"`` projects the logits. ``keeps_mean`` adds the mean over all pairs. Representations may be named in place of the
     key ones.
     """
+    _require(task, _network_problems, level=level, threshold=threshold, representations=representations, keeps_mean=keeps_mean)
     seen = products_of(parameters, task)
     means = seen.logits if level == "logits" else seen.hidden["xy"]
     kept = seen.projected(means, seen.keys(threshold, representations)) + (means.mean(0) if keeps_mean else 0.0)
@@ -209,7 +223,8 @@ def representation_restricted_loss(
     # After its last hidden layer an MLP knows the product alone: one pair of each is enough.
     has_detour = registry.parse_call(task.run.model.architecture).name == "transformer"
     cells = np.arange(n**2) if has_detour else seen.group.identity * n + np.arange(n)
-    return _loss(parameters, task, cells, task.table.z[cells], lambda hidden, rows: torch.from_numpy(kept).to(hidden)[rows])
+    layer = last_hidden(task.run)
+    return _loss(parameters, task, cells, task.table.z[cells], layer, lambda old, z: torch.from_numpy(kept).to(old)[z])
 
 
 @measure(label="training loss without the key representations", source=_SOURCE, check=_network_problems)
@@ -225,13 +240,12 @@ def representation_excluded_loss(
 
     Levels as in `representation_restricted_loss`; the labels are those trained on.
     """
+    _require(task, _network_problems, level=level, threshold=threshold, representations=representations)
     seen = products_of(parameters, task)
     removed = seen.projected(seen.logits if level == "logits" else seen.hidden["xy"], seen.keys(threshold, representations))
     cells = task.split.train
-    layer = "hook_logits" if level == "logits" else None
-    return _loss(
-        parameters, task, cells, task.split.labels[cells], lambda old, rows: old - torch.from_numpy(removed).to(old)[rows], layer=layer
-    )
+    layer = None if level == "logits" else last_hidden(task.run)
+    return _loss(parameters, task, cells, task.split.labels[cells], layer, lambda old, z: old - torch.from_numpy(removed).to(old)[z])
 
 
 def _loss(
@@ -239,19 +253,18 @@ def _loss(
     task: MeasuredTask,
     cells: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int32],
+    layer: str | None,
     changed: Callable[[Float[Tensor, "B F"], Int[Tensor, " B"]], Float[Tensor, "B F"]],
-    *,
-    layer: str | None = None,
 ) -> float:
-    """Mean cross-entropy of cells, in float64, with the last hidden layer at = (or another layer) changed by a function of it and of x·y."""
-    name = layer or last_hidden(task.run)
-    if name is None:
-        raise ValueError("the last hidden layer of this architecture has no name; expected transformer or mlp. Take level='logits'.")
+    """Mean cross-entropy of cells, in float64, with a layer at ``=``, or else the logits, changed by a function of it and of x·y."""
     total = 0.0
     for first in range(0, len(cells), PAIRS):
         part = cells[first : first + PAIRS]
         x, y, z = (torch.from_numpy(column[part]).to(torch.int64) for column in (task.table.x, task.table.y, task.table.z))
-        logits = logits_of(parameters, task, (x, y), replace={name: _replacement(changed, z)}).cpu()
+        if layer is None:
+            logits = changed(logits_of(parameters, task, (x, y)).cpu(), z)
+        else:
+            logits = logits_of(parameters, task, (x, y), replace={layer: _replacement(changed, z)}).cpu()
         answers = torch.from_numpy(labels[first : first + PAIRS]).to(torch.int64)
         total += float(F.cross_entropy(logits, answers, reduction="sum"))
     return total / len(cells)
