@@ -1,4 +1,4 @@
-"""The command line: ``groklab train``, ``continue``, ``show``, ``list``, ``table``, ``figure`` and ``remove``.
+"""The command line: ``groklab train``, ``sweep``, ``continue``, ``show``, ``list``, ``table``, ``figure`` and so on.
 
 The parsers are built from the dataclasses of `arguments.py`, the verb's own when it is called and no other, so that
 ``groklab --help`` answers at once. Errors go to standard error: exit status 2 for wrong input, 1 for a failure while working,
@@ -31,6 +31,8 @@ VERBS = {
     "measure": "take measures of the checkpoints of stored runs",
     "figure": "draw stored runs",
     "remove": "delete stored runs",
+    "export": "write a stored run's network to a file, for groklab or TransformerLens",
+    "import": "make a stored run of a network in a file",
 }
 
 HELP = """groklab: the laboratory for grokking
@@ -352,6 +354,25 @@ def _remove(words: list[str]) -> int:
     return reading.remove(parse(RemoveArguments, "remove", words))
 
 
+# — exchange —
+
+
+def _export(words: list[str]) -> int:
+    from groklab import exchanging
+    from groklab.arguments import ExportArguments, parse
+
+    return exchanging.export(parse(ExportArguments, "export", words))
+
+
+def _import(words: list[str]) -> int:
+    from groklab import exchanging
+    from groklab.arguments import ImportArguments, parse
+
+    _load_plugins(words)
+    asked = parse(ImportArguments, "import", words)
+    return exchanging.import_file(asked, asked.fields(words))
+
+
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "sweep": _sweep,
@@ -363,4 +384,6 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "measure": _measure,
     "figure": _figure,
     "remove": _remove,
+    "export": _export,
+    "import": _import,
 }

@@ -262,6 +262,11 @@ class _Recorder:
 def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None, **options: Any) -> StoredRun:
     """A stored run trained on: to its own budget, or to another number of steps."""
     stored = load(text, runs=runs)
+    if "imported" in stored.folder.description():
+        raise StoreError(
+            f"{stored.id} was imported: it has parameters, but no state of training to go on from. Nothing was changed. Train the same "
+            f"settings from the beginning with `groklab train --config {stored.folder.path}`."
+        )
     if stored.run.id != stored.id:
         raise StoreError(
             f"{stored.folder.path} holds the results of {stored.id}, but its settings, table and plugins are those of {stored.run.id}: one "

@@ -76,3 +76,19 @@ def test_every_extension_of_the_documentation_works(tmp_path):
     for command in commands:
         subprocess.run([sys.executable, "-m", "groklab", *command.split()], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "loss.png").stat().st_size > 5_000
+
+
+@pytest.mark.medium
+def test_the_commands_of_the_page_on_exchange_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "exchange.md").read_text()
+    for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL):
+        for command in block.splitlines():
+            assert cli.main(shlex.split(command)[1:]) == 0, command
+    assert Path("table.svg").exists()
+    assert len(list(Path("elsewhere").iterdir())) == 1
+    pytest.importorskip("transformer_lens", reason="the page's Python loads the export into this library")
+    (program,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names: dict = {}
+    exec(compile(program, "exchange.md", "exec"), names)
+    assert names["logits"].shape == (7,)
