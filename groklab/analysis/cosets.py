@@ -18,7 +18,9 @@ the largest under the same permutation of the rows (Westfall & Young 1993), and 
 Nested subgroups explain the same clusters. For clusters that are the cosets of H and lie anywhere, the smaller subgroups explain as much with
 more blocks, the larger ones less; z is largest at H, and that is how nesting is resolved. Where the clusters are themselves
 grouped by the cosets of a larger subgroup and noise hides the rest, that one is found. Subgroups of H or over it, and those that
-share much with it, have small p values too, corrected or not: their structure is real, but it is H's.
+share much with it, have small p values too, corrected or not: their structure is real, but it is H's. A p value says that chance does
+not explain a share, not that the best subgroup is better than the second: conjugates and sides can come close to each other, as they do
+where a network holds whole representations of the group, each of which all conjugates explain alike. Look at the z of the next rows.
 """
 
 from __future__ import annotations
