@@ -184,7 +184,7 @@ def stop(**facts: Any) -> Callable[[Function], Function]:
 
 
 def measure(**facts: Any) -> Callable[[Function], Function]:
-    """Register ``(parameters, task) -> number or named numbers`` of one run."""
+    """Register ``(parameters, task) -> number or named numbers`` of one run, or named arrays with ``arrays=True``."""
     return _register("measure", **facts)
 
 
