@@ -294,6 +294,10 @@ def test_an_embedding_of_circles_is_circular():
         parameters["embedding"][0, :31, 2 * place + 1] = (place + 1) * (k * angle).sin()
     assert circularity(parameters, task) == pytest.approx(1)
     assert key_frequencies_of(parameters, task, rule="embedding") == [3, 5]
+    parameters["embedding"][0, :, 2:] = 0  # two dimensions are left
+    assert circularity(parameters, task) == pytest.approx(1)
+    parameters["embedding"].fill_(1)
+    assert circularity(parameters, task) == 0
 
 
 # — once per checkpoint, and never of another —

@@ -29,7 +29,7 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     for name, kind, text in _calls(run):
         if name not in wrong:
             context = {"run": run} if kind in _NEED_RUN else {}
-            for problem in registry.call_problems(kind, text, **context) or _not_numbers(kind, text) or _arrays(kind, text):
+            for problem in registry.call_problems(kind, text, **context) or _not_numbers(kind, text):
                 yield FieldError(name, text, problem=problem)
     yield from _unseen_activations(run, wrong)
     for text in run.budget.measures if "measures" not in wrong else ():
@@ -53,14 +53,6 @@ def _not_numbers(kind: str, text: str) -> list[str]:
         for name, value in call.settings
         if type(defaults[name]) in (int, float) and type(value) not in (int, float, type(None))
     ]
-
-
-def _arrays(kind: str, text: str) -> list[str]:
-    """A measure of arrays, for which a history has no place."""
-    name = registry.parse_call(text).name
-    if kind != "measure" or not registry.look_up(kind, name).facts.get("arrays"):
-        return []
-    return [f"{name}: it gives arrays; expected numbers during training. Take it of checkpoints, with `groklab measure`."]
 
 
 def _unseen_activations(run: Run, wrong: set[str]) -> Iterator[FieldError]:

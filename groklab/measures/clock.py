@@ -100,11 +100,13 @@ def distance_irrelevance(parameters: Parameters, task: MeasuredTask) -> float:
 def circularity(parameters: Parameters, task: MeasuredTask) -> float:
     """Mean over the first four principal components of the embedding of the largest share that one frequency has of it (Zhong et al. 2023).
 
-    1 where each component is a wave. Over fewer components where the embedding has fewer dimensions; both sides together where each
-    place has an embedding of its own.
+    1 where each component is a wave. Over fewer components where the embedding has fewer dimensions, 0 where it is the same for all
+    elements; both sides together where each place has an embedding of its own.
     """
     embedding = torch.cat([*embedding_of(parameters, task).values()], 1)
-    centered = embedding - embedding.mean(0)
-    components = torch.linalg.svd(centered, full_matrices=False).U[:, :4]
+    components, size, _ = torch.linalg.svd(embedding - embedding.mean(0), full_matrices=False)
+    components = components[:, :4][:, size[:4] > 1e-9 * embedding.norm()]
+    if not components.shape[1]:
+        return 0.0
     power = power_spectrum(components)[1:]
     return float((power.amax(0) / power.sum(0)).mean())

@@ -87,7 +87,7 @@ def chosen_frequencies(parameters: Parameters, task: MeasuredTask, rule: str, gi
         raise ValueError(f"frequencies: got {given!r} and the rule {rule!r}; expected one of the two.")
     order = responses_of(parameters, task).group.order
     for k in given:
-        if not 1 <= k <= order // 2:
+        if type(k) is not int or not 1 <= k <= order // 2:
             raise ValueError(f"frequencies: got {k!r}; expected 1 to {order // 2} for {order} elements of the group.")
     return sorted(set(given))
 

@@ -75,8 +75,8 @@ class Responses:
         """Frequency and score of every neuron (the code of Nanda et al. 2023, which does not try the last frequency)."""
         mean = self.hidden.mean((0, 1))
         total = (self.hidden - mean).square().sum((0, 1))
-        # What a constant neuron varies by is its rounding.
-        varies = total > 1e-24 * self.group.order**2 * mean.square()
+        # What a constant neuron varies by is the rounding of float32, a ten-millionth of it.
+        varies = total > 1e-12 * self.group.order**2 * mean.square()
         share = torch.where(varies, self.hidden_power[1:] / torch.where(varies, total, 1), 0.0)
         score, best = share.max(0)
         return NeuronFrequencies(torch.where(varies, best + 1, 0), score)
