@@ -105,11 +105,19 @@ def test_the_frequency_at_half_of_an_even_order_is_one_like_the_others():
 @pytest.mark.parametrize(("operation", "modulus"), SOLVED)
 def test_the_logits_are_the_cosines_that_were_planted(operation, modulus):
     parameters, task = solved(operation, modulus)
-    assert trig_share(parameters, task) == pytest.approx({"keys": 1, "all": 1})
+    assert trig_share(parameters, task) == pytest.approx({"keys": 1, "all": 1, "keys_within_pairs": 1})
     assert trig_share(parameters, task, frequencies=(1,))["keys"] == pytest.approx(1 / 3)
     coefficients = cosine_coefficients(parameters, task)
     planted = [10.0 if k in KEYS else 0.0 for k in coefficients["frequency"]]
     assert coefficients["coefficient"] == pytest.approx(planted, abs=1e-9)
+
+
+def test_a_number_added_to_all_logits_of_a_pair_is_not_seen_within_pairs():
+    parameters, task = solved()
+    parameters["output"][0, :, 3] += 5
+    shares = trig_share(parameters, task)
+    assert shares["keys"] < 0.9
+    assert shares["keys_within_pairs"] == pytest.approx(1)
 
 
 def test_planted_neurons_have_their_frequency_and_idle_ones_none():

@@ -247,14 +247,19 @@ def trig_share(
     """Share of the variance of the logits over all pairs that Σ α_k cos w_k(a ± b − c) explains, α by least squares (Nanda et al. 2023, §4.2).
 
     ``keys`` over the key frequencies, 0.95 for their network, and ``all`` over all frequencies. Logits are those of the group's
-    elements less their means over all pairs, class by class, as in their code; adding a number to all logits of one pair changes it.
+    elements less their means over all pairs, class by class, as in their code. ``keys_within_pairs`` takes away the mean over the
+    classes of each pair too: a number that is added to all logits of a pair, which the softmax does not see, lowers the other two.
     """
     keys = chosen_frequencies(parameters, task, rule, frequencies)
     responses = responses_of(parameters, task)
     logits = responses.logits[..., torch.from_numpy(responses.group.places)]
-    variation = float((logits - logits.mean((0, 1))).square().sum()) or 1.0  # logits that do not vary have nothing to explain
+    logits = logits - logits.mean((0, 1))
     explained = _cosine_components(responses).square()
-    return {"keys": float(explained[[k - 1 for k in keys]].sum()) / variation, "all": float(explained.sum()) / variation}
+    of_keys = float(explained[[k - 1 for k in keys]].sum())
+    # Logits that do not vary have nothing to explain.
+    variation = float(logits.square().sum()) or 1.0
+    within = float((logits - logits.mean(-1, keepdim=True)).square().sum()) or 1.0
+    return {"keys": of_keys / variation, "all": float(explained.sum()) / variation, "keys_within_pairs": of_keys / within}
 
 
 @measure(label="coefficients of cos w(a + b − c)", source="Nanda et al. 2023", check=response_problems, arrays=True)
