@@ -154,11 +154,43 @@ def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = No
     if takes == "runs":
         return entry.function(results_table(chosen, apart=str((entry.settings | settings).get("x", ""))), **settings)
     if len(chosen) != 1:
-        raise ValueError(f"figure {call.name!r}: got {len(chosen)} runs; expected one, whose table it shows.")
+        raise ValueError(f"figure {call.name!r}: got {len(chosen)} runs; expected one, which it shows.")
     import polars
 
-    cells = chosen[0].answers(checkpoint)
-    return entry.function(cells.with_columns(title=polars.lit(title_of(chosen[0]))), **settings)
+    table = _table_for(entry, chosen[0], checkpoint, entry.settings | settings)
+    return entry.function(table.with_columns(title=polars.lit(title_of(chosen[0]))), **settings)
+
+
+def _table_for(entry: registry.Entry, run: StoredRun, checkpoint: int | None, settings: Mapping[str, Any]) -> polars.DataFrame:
+    """What a figure of one run takes: the cells of its table, its elements, arrays of a measure, or its history with measures."""
+    import polars
+
+    match entry.facts["takes"]:
+        case "cells":
+            return run.answers(checkpoint)
+        case "elements":
+            from groklab.analysis.elements import elements_table
+
+            return elements_table(run.folder, run.run, checkpoint, layer=str(settings.get("layer", "output")))
+        case "arrays":
+            from groklab.results.tables import arrays_table
+
+            steps = run.folder.steps_of("checkpoints")
+            step = checkpoint if checkpoint is not None or not steps else steps[-1]
+            found = run.measure(entry.facts["measure"], steps=None if step is None else [step])[-1]
+            return arrays_table(dict(found.values)).with_columns(at_step=polars.lit(found.step))
+        case "measures":
+            if checkpoint is not None:
+                raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {entry.name} shows the whole history.")
+            kept = run.measured
+            if kept.is_empty():
+                return run.history
+            new = [name for name in kept.columns if name not in run.history.columns]
+            return run.history.join(kept.select("step", *new), on="step", how="full", coalesce=True).sort("step")
+        case other:
+            raise ValueError(
+                f"figure {entry.name!r}: it takes {other}, which no stored run has; expected history, runs, cells, elements, arrays or measures."
+            )
 
 
 def results_table(chosen: Sequence[StoredRun], *, apart: str = "") -> polars.DataFrame:

@@ -21,7 +21,8 @@ from matplotlib.text import Text
 
 from groklab import registry
 from groklab.figures import cells as cells_module
-from groklab.figures import curves, style, sweeps, tables
+from groklab.figures import circuits, curves, embeddings, style, sweeps, tables
+from groklab.results.tables import arrays_table
 
 FIGURES = registry.entries("figure")
 
@@ -109,6 +110,49 @@ def runs(
     return pl.DataFrame(rows, infer_schema_length=None).with_columns(**{name: pl.lit(value) for name, value in constants.items()})
 
 
+def elements(n: int = 12, *, width: int = 6, frequency: int = 5, noise: float = 0.02, group: str | None = "cyclic(12)") -> pl.DataFrame:
+    """Elements of a cyclic group on a circle of one frequency, in some dimensions."""
+    random = np.random.default_rng(3)
+    angle = 2 * np.pi * frequency * np.arange(n) / n
+    plane = np.linalg.qr(random.normal(size=(width, 2)))[0]
+    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1) @ plane.T + noise * random.normal(size=(n, width))
+    return pl.DataFrame(
+        {
+            "element": np.arange(n),
+            "name": [str(k) for k in range(n)],
+            "vector": vectors.tolist(),
+            "place": np.arange(n),
+            "group": pl.Series([group] * n, dtype=pl.String),
+            "step": [3770] * n,
+        }
+    )
+
+
+def arrays(n: int = 7, *, heads: int = 2, size: float = 1.0) -> pl.DataFrame:
+    """Spectra, neurons and attention of a small network."""
+    random = np.random.default_rng(5)
+    wave = 1 + np.cos(2 * np.pi * 2 * (np.arange(n)[:, None] + np.arange(n)) / n)
+    made = {
+        "embedding": size * random.random(n // 2 + 1),
+        "output": size * np.eye(n // 2 + 1)[1],
+        "neurons": size * random.random((n // 2 + 1, 5)),
+        "neuron": np.array([3, 1]),
+        "activation": size * np.stack([wave, wave.T]),
+        "share": np.array([0.5, 0.25]),
+        "blocks.0": random.dirichlet(np.ones(4), size=(heads, n, n)).transpose(0, 3, 1, 2),
+    }
+    return arrays_table(made)
+
+
+def measured(last: int = 10_000, **more: float) -> pl.DataFrame:
+    """A history with measures at some of its steps."""
+    table = history(last=last)
+    falling = pl.when(pl.col("step") % 2 == 0).then(50.0 / (1 + pl.col("step") / 1000))
+    return table.with_columns(
+        weight_norm=falling, **{"gini.embedding": falling / 100, "gini.output": falling / 80}, **{k: pl.lit(v) for k, v in more.items()}
+    )
+
+
 TABLES: dict[str, dict[str, Callable[[], pl.DataFrame]]] = {
     "history": {
         "one run": history,
@@ -127,6 +171,24 @@ TABLES: dict[str, dict[str, Callable[[], pl.DataFrame]]] = {
         "three runs": runs,
         "never grokked": lambda: runs(budget=100),
         "only step 0": lambda: runs(budget=0),
+    },
+    "elements": {
+        "one run": elements,
+        "three runs": lambda: elements(noise=0.5),
+        "never grokked": lambda: elements(frequency=1, noise=3.0),
+        "only step 0": lambda: elements(width=2).with_columns(step=pl.lit(0)),
+    },
+    "arrays": {
+        "one run": arrays,
+        "three runs": lambda: arrays(heads=6),
+        "never grokked": lambda: arrays(n=31),
+        "only step 0": lambda: arrays(size=0.0),
+    },
+    "measures": {
+        "one run": measured,
+        "three runs": lambda: measured(restricted_loss=1e-4, excluded_loss=4.5, trig_share=0.9),
+        "never grokked": lambda: measured(undefined=math.nan),
+        "only step 0": lambda: measured(last=0),
     },
 }
 """A figure's kind of table -> the situations that it must be able to draw. A new kind of table gets its row here."""
@@ -472,3 +534,66 @@ def test_many_settings_stay_on_the_paper(count: int) -> None:
         drawn = draw(table)
         box, size = drawn.get_tightbbox(FigureCanvasAgg(drawn).get_renderer()), drawn.get_size_inches()
         assert min(box.x0, box.y0, size[0] - box.x1, size[1] - box.y1) >= 0
+
+
+# — what a network learned —
+
+
+def test_the_number_line_is_the_one_that_was_planted() -> None:
+    told = said(embeddings.number_line(elements(n=31, frequency=12, group=None), method="pca", permutations=99))
+    assert "adding 13" in told  # 13 · 12 = 1 mod 31
+    assert "residue mod 13" in told
+    assert "adding 4: score 0." in said(embeddings.number_line(elements(n=31, group=None), method="pca", k=4, permutations=99))
+    with pytest.raises(ValueError, match="expected a step from 1 to 15"):
+        embeddings.number_line(elements(n=31), k=16, permutations=99)
+    with pytest.raises(ValueError, match="expected tsne, pca, scaling"):
+        embeddings.number_line(elements(n=31), method="umap", permutations=99)
+    with pytest.raises(ValueError, match="draw cosets"):
+        embeddings.number_line(elements().with_columns(place=pl.lit(None, dtype=pl.Int64)))
+
+
+def test_cosets_names_the_subgroup_that_explains_the_clusters() -> None:
+    drawn = embeddings.cosets(elements(frequency=4), method="scaling")  # three points: the cosets of the subgroup of order 4
+    assert "order 4, 3 cosets" in said(drawn)
+    assert "p < 0.0005" in said(drawn)
+    points = drawn.axes[0].collections[0]
+    colors = [tuple(color) for color in points.get_facecolors()]  # pyright: ignore[reportAttributeAccessIssue]
+    assert [colors.index(color) for color in colors] == [0, 1, 2] * 4
+    with pytest.raises(ValueError, match="draw number_line"):
+        embeddings.cosets(elements(group=None))
+
+
+def test_embeddings_color_by_the_circle_that_is_there() -> None:
+    assert "circle of frequency 5" in said(embeddings.embeddings(elements(n=13, frequency=5)))
+    group = elements(n=6).with_columns(place=pl.lit(None, dtype=pl.Int64), group=pl.lit("symmetric(3)"))
+    assert "order of the element (1, 2, 3)" in said(embeddings.embeddings(group))
+
+
+def test_spectra_name_what_stands_out() -> None:
+    table = arrays_table({"output": np.eye(24)[7] + 0.001, "embedding": np.ones(24)})
+    drawn = circuits.spectra(table)
+    assert [text.get_text() for text in drawn.axes[0].texts] == ["7"]
+    assert [text.get_text() for text in drawn.axes[1].texts] == []
+    with pytest.raises(ValueError, match="expected spectra"):
+        circuits.spectra(arrays_table({"share": np.ones(3)}))
+
+
+def test_attention_shows_the_first_element_of_every_head() -> None:
+    patterns = np.random.default_rng(0).random((3, 5, 7, 7))  # begin a ∘ b =
+    drawn = circuits.attention(arrays_table({"blocks.1": patterns}))
+    assert [axes.get_title() for axes in drawn.axes] == [f"layer 1, head {head}" for head in range(3)]
+    assert all(np.array_equal(axes.images[0].get_array(), patterns[head, 1]) for head, axes in enumerate(drawn.axes))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"expected patterns blocks\.0"):
+        circuits.attention(arrays_table({"neuron": np.ones(3)}))
+
+
+def test_measures_have_a_panel_each_and_their_parts_share_one() -> None:
+    drawn = circuits.measures(measured())
+    assert [axes.get_title(loc="left") for axes in drawn.axes] == ["accuracy", "weight norm", "gini"]
+    assert [axes.get_title(loc="left") for axes in circuits.measures(measured(), names=("gini",)).axes] == ["accuracy", "gini"]
+    with pytest.raises(ValueError, match="got 'ginni'; expected one of weight_norm, gini"):
+        circuits.measures(measured(), names=("ginni",))
+    with pytest.raises(ValueError, match="at most 8"):
+        circuits.measures(measured(**{f"m{k}": 1.0 for k in range(7)}))
+    with pytest.raises(ValueError, match="no column of a measure"):
+        circuits.measures(history())

@@ -6,7 +6,8 @@ from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
 from groklab.analysis.projections import classical_scaling, pca, tsne
-from groklab.analysis.structure import circularity, number_line, rows_by_logarithm
+from groklab.analysis.structure import circularity, number_line
+from groklab.data.cyclic import powers_of_root
 
 
 def circles(n, frequencies, *, width, noise=0.0, seed=0, radii=None):
@@ -215,8 +216,7 @@ def test_random_matrices_show_no_line():
 
 def test_the_order_of_multiplication():
     """Rows by element, 1 … 96; on the circle they lie by discrete logarithm."""
-    elements = [str(residue) for residue in range(1, 97)]
-    order = rows_by_logarithm(elements, 97)
+    order = powers_of_root(97) - 1
     assert [(order[j] + 1) * 5 % 97 for j in range(95)] == (order[1:] + 1).tolist()
     by_logarithm = circles(96, [5], width=16, noise=0.01)
     by_element = np.empty_like(by_logarithm)
@@ -229,7 +229,7 @@ def test_the_order_of_multiplication():
 
 
 def test_rows_that_the_order_does_not_name_are_left_out():
-    order = rows_by_logarithm([str(residue) for residue in range(97)], 97)
+    order = powers_of_root(97)
     matrix = np.zeros((97, 8))
     matrix[order], matrix[0] = circles(96, [5], width=8), 1e6
     assert circularity(matrix, order, permutations=99).score == pytest.approx(1)
@@ -258,7 +258,3 @@ def test_bad_input():
         circularity(random(0), variant="components", frequencies=3)
     with pytest.raises(ValueError, match="components: got 17; expected 1 to 16"):
         pca(random(0), 17)
-    with pytest.raises(ValueError, match="elements: got none written 4; expected every residue 1 … 6"):
-        rows_by_logarithm(["1", "2", "3"], 7)
-    with pytest.raises(ValueError, match="modulus: got 15; expected a prime"):
-        rows_by_logarithm([str(residue) for residue in range(15)], 15)

@@ -3,7 +3,7 @@
 The matrix is (N, E), a row for each element; a picture of few dimensions (``analysis.projections``) can be given in its place.
 
 ``order`` says which rows follow each other along the cyclic group: ``order[j]`` is the row of the element that is j times the generator. It
-is 0 … N−1 for addition and subtraction mod N (the default), and ``rows_by_logarithm`` for multiplication and division mod a prime. Rows
+is 0 … N−1 for addition and subtraction mod N (the default), and that of ``data.cyclic.powers_of_root`` for multiplication and division mod a prime. Rows
 that it does not name are left out, as that of 0 where the operation is division.
 
 Chance is judged by permutation: rows are given to elements at random, which keeps the picture and destroys its relation to the group.
@@ -237,27 +237,6 @@ def sums_over_translates(values: Numbers, permutation: Rows, table: Rows) -> Num
     """Σ_x V[π(x), π(x·g)] for every g, with ``table[x, g]`` the number of x·g: every coset sum of a permuted V is a sum of these."""
     permuted = values[permutation[:, None], permutation]
     return np.take_along_axis(permuted, table, axis=1).sum(axis=0)
-
-
-def rows_by_logarithm(elements: Sequence[str], modulus: int) -> Rows:
-    """Rows of the residues 1 … p−1 in the order of their discrete logarithms to the smallest primitive root of a prime p.
-
-    ``elements`` are those of the table, such as 1 … p−1 or 0 … p−1; the row of 0 is not in the order.
-
-    >>> rows_by_logarithm(["0", "1", "2", "3", "4"], 5).tolist()
-    [1, 2, 4, 3]
-    """
-    row = {name: number for number, name in enumerate(elements)}
-    missing = [str(residue) for residue in range(1, modulus) if str(residue) not in row]
-    if missing:
-        raise ValueError(f"elements: got none written {missing[0]}; expected every residue 1 … {modulus - 1}.")
-    for root in range(1, modulus):
-        powers = [1]
-        while len(powers) < modulus and (following := powers[-1] * root % modulus) > 1:
-            powers.append(following)
-        if len(powers) == modulus - 1:
-            return np.array([row[str(power)] for power in powers])
-    raise ValueError(f"modulus: got {modulus}; expected a prime, whose nonzero residues are the powers of one of them.")
 
 
 # — checks —

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from groklab.results.files import make_folder, write_whole
@@ -18,6 +19,18 @@ def history_table(histories: Mapping[str, Sequence[Mapping[str, Any]]], *, group
         {"run": name} | ({"group": groups[name]} if groups else {}) | dict(row) for name, history in histories.items() for row in history
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def arrays_table(arrays: Mapping[str, Any]) -> pl.DataFrame:
+    """Named arrays as one table: ``name``, ``shape`` and ``values``, a row each."""
+    return pl.DataFrame(
+        {
+            "name": list(arrays),
+            "shape": [list(array.shape) for array in arrays.values()],
+            "values": [np.asarray(array, dtype=np.float64).ravel().tolist() for array in arrays.values()],
+        },
+        schema={"name": pl.String, "shape": pl.List(pl.Int64), "values": pl.List(pl.Float64)},
+    )
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
