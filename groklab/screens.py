@@ -95,7 +95,7 @@ def settings_notes(settings: Sequence[Row], quantity: Quantity | None = None) ->
     if any(row[f"{name}_censored"] for row in settings for name in shown):
         notes.append("(2 of 5): so many runs got there; the others take longer than they were trained, and the median counts them so.")
     if any(row[f"{name}_median"] is None and row[f"{name}_censored"] for row in settings for name in shown):
-        notes.append("not within budget: so few runs got there that the median lies beyond what was trained.")
+        notes.append("not reached: so few runs got there that the median lies beyond what was trained.")
     return notes + open_ends_note((row[f"{shown[-1]}_lower"], row[f"{shown[-1]}_upper"]) for row in settings)
 
 
@@ -142,7 +142,7 @@ def reached(row: Row, quantity: Quantity) -> str:
     """A median, and behind it how many runs got there where not all did."""
     median, censored = row[f"{quantity}_median"], row[f"{quantity}_censored"]
     if median is None:
-        told = "not within budget" if censored else "–"
+        told = "not reached" if censored else "–"
     else:
         told = times(median) if quantity == "delay" else number(median)
     there = row[f"{quantity}_reached"]

@@ -89,15 +89,21 @@ def _check_flags(asked: ShowArguments) -> None:
             f"--strata: got {' '.join(asked.strata)} without --compare; expected --compare FIELD A B with it, whose tests have strata. "
             "Use --by for a row each."
         )
-    is_of_settings = bool(asked.by) or asked.statistic is not None
-    for flag, given, also in (("--quantity", asked.quantity, " or --compare"), ("--level", asked.level, "")):
-        if given is not None and not is_of_settings and (asked.compare is None or not also):
-            raise ValueError(
-                f"{flag}: got {given} without --by or --statistic; expected one of them{also} with it. Runs have no intervals."
-            )
-    for flag, given in (("--statistic", asked.statistic), ("--level", asked.level)):
-        if given is not None and asked.compare is not None:
-            raise ValueError(f"{flag}: got {given} with --compare; expected one of them. A log-rank test has a p value and no interval.")
+    if asked.compare is not None:
+        for flag, given in (("--statistic", asked.statistic), ("--level", asked.level)):
+            if given is not None:
+                raise ValueError(
+                    f"{flag}: got {given} with --compare; expected one of them. A log-rank test has a p value and no interval."
+                )
+    elif not asked.by and asked.statistic is None:
+        for flag, given, others in (
+            ("--quantity", asked.quantity, ", --statistic or --compare"),
+            ("--level", asked.level, " or --statistic"),
+        ):
+            if given is not None:
+                raise ValueError(
+                    f"{flag}: got {given} without --by{others}; expected one of them with it: rows of runs do not depend on it."
+                )
     if asked.statistic == "efficiency" and asked.quantity not in (None, "generalized_at"):
         raise ValueError(f"--quantity: got {asked.quantity} with --statistic efficiency; expected none: it is about which runs generalize.")
     if asked.level is not None:
@@ -172,7 +178,7 @@ def _efficiency(asked: ShowArguments, runs: polars.DataFrame, by: list[str], not
         "bracket": lambda row: between(row["above"], row["up_to"], decimal),
         interval_head(level): lambda row: between(row["lower"], row["upper"], decimal),
     }
-    told = ["needed: the train fraction from which on half of the seeds generalize within the budget; bracket: the fractions around it."]
+    told = ["needed: the train fraction from which on half of the seeds generalize in time; bracket: the fractions tried around it."]
     if any(row["smallest"] is not None and None in (row["above"], row["up_to"], row["lower"], row["upper"]) for row in rows):
         told.append("up to, over: it lies below the smallest or above the largest fraction tried, or too few seeds tell.")
     unknown = [row for row in rows if row["smallest"] is None]

@@ -275,11 +275,11 @@ def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
     from groklab.analysis.tables import runs_table
     from groklab.results.store import RunFolder
 
-    ended = [RunFolder(folder / job.run.id) for job in tally.jobs if job.status in ("complete", "diverged")]
+    ended = [job.run for job in tally.jobs if job.status in ("complete", "diverged")]
     if not ended:
         return []
     varying = [name for name, values in made.axes.items() if len(values) > 1 and leaves()[name] != "seeds"]
-    return summarize(runs_table(ended), by=varying).to_dicts()
+    return summarize(runs_table([RunFolder(folder / run.id) for run in ended], ended), by=varying).to_dicts()
 
 
 def _facts(job: Job, folder: Path) -> dict[str, Any]:

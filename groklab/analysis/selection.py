@@ -1,6 +1,8 @@
 """Which runs of a table are meant: conditions on its columns, and what distinguishes the runs that are left.
 
-select(runs_table(stored), ["operation=addition", "train_fraction>=0.3", "generalized_at!=none"])
+    select(runs_table(stored), ["operation=addition", "train_fraction>=0.3", "generalized_at!=none"])
+
+are the runs of addition at 30 % or more that generalized.
 """
 
 from __future__ import annotations

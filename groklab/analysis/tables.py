@@ -70,7 +70,7 @@ def runs_table(stored: Sequence[RunFolder], asked: Sequence[Run] | None = None) 
     """
     as_asked: Sequence[Run | None] = [None] * len(stored) if asked is None else asked
     rows = [_run_row(folder, run) for folder, run in zip(stored, as_asked, strict=True)]
-    return pl.DataFrame(rows, schema=_schema())
+    return pl.DataFrame(rows, schema=_schema(), strict=False)  # what no column can hold, as of an edited run.json, is null
 
 
 MIXED = ("outliers", "batch_size")
