@@ -115,6 +115,15 @@ def test_the_columns_are_the_same_whatever_is_stored(table, tmp_path):
     assert {name for name in MIXED if found.schema[name] == pl.String} == set(MIXED)
 
 
+def test_what_a_column_cannot_hold_does_not_end_the_table(tmp_path):
+    edited, whole = (store(tmp_path, Run.of(seed=seed)) for seed in (1, 2))
+    edited.update(resolved={**edited.description()["resolved"], "learning_rate": "quick", "modulus": 2**70})
+    found = runs_table([edited, whole])
+    assert found["learning_rate"].to_list() == [None, 0.001]
+    assert found["modulus"].to_list() == [None, 97]
+    assert found["seed"].to_list() == [1, 2]
+
+
 def test_results_up_to_the_budget_that_was_asked_for(tmp_path):
     run = Run.of(seed=1, steps=BUDGET, stop="never")
     folder = store(tmp_path, run, memorized=110, generalized=5248)

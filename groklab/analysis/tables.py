@@ -70,7 +70,9 @@ def runs_table(stored: Sequence[RunFolder], asked: Sequence[Run] | None = None) 
     """
     as_asked: Sequence[Run | None] = [None] * len(stored) if asked is None else asked
     rows = [_run_row(folder, run) for folder, run in zip(stored, as_asked, strict=True)]
-    return pl.DataFrame(rows, schema=_schema(), strict=False)  # what no column can hold, as of an edited run.json, is null
+    columns = {name: [row.get(name) for row in rows] for name in _schema()}
+    # What a column cannot hold, as in a run.json that was edited by hand, is null and not the end of the whole table.
+    return pl.DataFrame([pl.Series(name, columns[name], dtype=kind, strict=False) for name, kind in _schema().items()])
 
 
 MIXED = ("outliers", "batch_size")
