@@ -24,14 +24,30 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from groklab.config.run import Run
     from groklab.laboratory import continued, train
-    from groklab.registry import experiment, figure, group, intervention, loss, measure, operation, optimizer, preset, schedule, stop
+    from groklab.registry import (
+        claim,
+        experiment,
+        figure,
+        group,
+        intervention,
+        loss,
+        measure,
+        operation,
+        optimizer,
+        preset,
+        schedule,
+        stop,
+    )
     from groklab.stored import StoredRun, load, stored_runs
+    from groklab.sweeps import StoredSweep, sweep
 
 _HOMES = {
     "groklab.config.run": ("Run",),
     "groklab.laboratory": ("continued", "train"),
     "groklab.stored": ("StoredRun", "load", "stored_runs"),
+    "groklab.sweeps": ("StoredSweep", "sweep"),
     "groklab.registry": (
+        "claim",
         "experiment",
         "figure",
         "group",
@@ -50,6 +66,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Run",
     "StoredRun",
+    "StoredSweep",
+    "claim",
     "continued",
     "experiment",
     "figure",
@@ -64,6 +82,7 @@ __all__ = [
     "schedule",
     "stop",
     "stored_runs",
+    "sweep",
     "train",
 ]
 

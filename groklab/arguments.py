@@ -17,6 +17,8 @@ from groklab.config.run import Model, Run, Seeds, Task, Training, leaves
 from groklab.config.sweep import hints, is_several
 
 Runs = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Filter = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE")]
+Fields = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD")]
 RUN_HELP = "id, unique prefix of one, path, or latest"
 
 
@@ -68,12 +70,26 @@ class ContinueArguments:
 
 @dataclass(frozen=True)
 class ShowArguments:
-    """Print stored runs with their settings and results."""
+    """Print stored runs with their settings and results, or many of them as one table, a row for each run or each setting."""
 
     which: Runs = ()
     """Id, unique prefix of one, path, or latest, which is meant by none; with --table none means all."""
     table: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Many runs as one table, a row each."""
+    """Many runs as one table, a row each; with --by, --statistic or --compare a row for each setting."""
+    filter: Filter = ()
+    """Only runs that satisfy all of these: a column of the table of runs, one of = != < <= > >=, and a value or none."""
+    by: Fields = ()
+    """One row for every combination of the values of these fields; with --statistic alone, of all that differ."""
+    statistic: Literal["summary", "efficiency", "law"] | None = None
+    """Of each setting: medians with intervals (summary, the default of --by), the train fraction that it needs (efficiency), or how steps grow as the data shrink (law)."""
+    compare: Annotated[tuple[str, str, str] | None, tyro.conf.arg(metavar="FIELD A B")] = None
+    """Log-rank test of the runs whose field is A against those where it is B; with --by one for each setting."""
+    strata: Fields = ()
+    """Compare runs within each value of these fields only, for one p value over all of them."""
+    quantity: Literal["memorized_at", "generalized_at", "delay"] | None = None
+    """What laws and comparisons are about, generalized_at by default; of a summary, the only one that is told."""
+    level: float | None = None
+    """Confidence level of intervals, 0.9 by default."""
     output: Path | None = None
     """Write that table to a file, .csv or .parquet."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
@@ -93,6 +109,8 @@ class ListArguments:
     """What to list."""
     diff: tuple[str, str] | None = None
     """Two presets: print the fields in which they differ."""
+    filter: Filter = ()
+    """Of runs, only those that satisfy all of these, such as operation=addition 'train_fraction>=0.3' status!=complete."""
     plugin: tuple[Path, ...] = ()
     """Python files to import first."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab.config.run import Run
+from groklab.spawning import check_script, without_script
 from groklab.tally import REPORTS, Job, Order, Reporter, advance, attempt, settle
 
 DEATHS = 3
@@ -44,6 +45,7 @@ class Crew:
 
     def work(self, count: int) -> None:
         """Train until no run is left."""
+        check_script()
         try:
             self.workers = [self._hired() for _ in range(count)]
             while self.waiting or any(worker.job for worker in self.workers):
@@ -66,7 +68,8 @@ class Crew:
         process = self.context.Process(
             target=_serve, args=(theirs, self.order.folder, self.order.keep_state, self.order.plugins), daemon=False
         )
-        process.start()
+        with without_script():
+            process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         return _Worker(process, ours)
 

@@ -18,10 +18,11 @@ from groklab.config.checks import RunError
 from groklab.config.run import Run, leaves
 from groklab.config.stops import end_of
 from groklab.results.files import StoreError
+from groklab.results.history import in_sequence
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder, packed_answers
 from groklab.results.writer import Writer
-from groklab.stored import StoredRun, drawn, end_and_reached, in_sequence, load, stored_runs
+from groklab.stored import StoredRun, drawn, end_and_reached, load, stored_runs
 
 if TYPE_CHECKING:
     from groklab.training import engine

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.console import Console
 from rich.table import Table as Screen
 from rich.text import Text
 
 from groklab import registry
 from groklab.analysis.grokking import told
+from groklab.analysis.selection import select
 from groklab.analysis.tables import runs_table
 from groklab.arguments import ListArguments, RemoveArguments, ShowArguments, TableArguments, is_terminal
 from groklab.config.checks import RunError
@@ -24,23 +23,11 @@ from groklab.display import percent
 from groklab.results.files import StoreError
 from groklab.results.finding import empty_folders, find
 from groklab.results.store import RunFolder
-from groklab.results.tables import write_table
+from groklab.screens import console, print_json, print_runs
+from groklab.showing import check_table_flags, show_table
 from groklab.stored import StoredRun, load, stored_runs
 
-if TYPE_CHECKING:
-    import polars
-
 _SINGULAR = {"losses": "loss", "measures": "measure"}
-
-
-def _console() -> Console:
-    """A console that keeps whole lines when its output is piped."""
-    is_screen = sys.stdout.isatty()
-    return Console(highlight=False, soft_wrap=not is_screen, width=None if is_screen else 200)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))  # noqa: T201
 
 
 # — show —
@@ -49,14 +36,15 @@ def _print_json(value: Any) -> None:
 def show(asked: ShowArguments) -> int:
     """Stored runs with settings and results, one after the other or as one table."""
     if asked.table or asked.output is not None:
-        return _show_table(asked)
+        return show_table(asked)
+    check_table_flags(asked)
     chosen = [load(text, runs=asked.where.runs) for text in asked.which or ("latest",)]
     if asked.where.json:
         found = [{**run.to_dict(), **_stored_facts(run)} for run in chosen]
-        _print_json(found[0] if len(found) == 1 else {"runs": found})
+        print_json(found[0] if len(found) == 1 else {"runs": found})
         return 0
     for run in chosen:
-        _console().print(_sheet(run))
+        console().print(_sheet(run))
     return 0
 
 
@@ -107,53 +95,6 @@ def _few(steps: Sequence[int]) -> str:
     return f"{len(steps)}, at steps " + ", ".join(shown if len(shown) <= 6 else [*shown[:3], "…", *shown[-2:]])
 
 
-def _show_table(asked: ShowArguments) -> int:
-    stored = [find(asked.where.runs, text) for text in asked.which] or stored_runs(asked.where.runs)
-    table = runs_table(stored)
-    if asked.output is not None:
-        write_table(table, asked.output)
-    if asked.where.json:
-        _print_json({"runs": table.to_dicts()})
-    elif asked.output is not None:
-        print(asked.output)  # noqa: T201
-    else:
-        _print_runs(table)
-    return 0
-
-
-def _print_runs(table: polars.DataFrame) -> None:
-    if table.is_empty():
-        print("no runs are stored here yet; `groklab train` makes one.")  # noqa: T201
-        return
-    screen = Screen(box=None, padding=(0, 1))
-    heads = {
-        "id": "left",
-        "status": "left",
-        "steps": "right",
-        "memorized": "right",
-        "generalized": "right",
-        "delay": "right",
-        "validation": "right",
-    }
-    for head, justify in heads.items():
-        screen.add_column(head, justify=justify, no_wrap=True)  # pyright: ignore[reportArgumentType]
-    for row in table.iter_rows(named=True):
-        screen.add_row(
-            row["id"],
-            row["status"],
-            _step(row["steps"]),
-            _step(row["memorized_at"]),
-            _step(row["generalized_at"]),
-            "–" if row["delay"] is None else f"{row['delay']:.1f}×",
-            percent(row["validation_accuracy"]),
-        )
-    _console().print(screen)
-
-
-def _step(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
 # — list —
 
 
@@ -161,16 +102,18 @@ def list_kind(asked: ListArguments) -> int:
     """The entries of one registry, or the stored runs."""
     if asked.diff is not None:
         return _presets_diff(asked)
+    if asked.filter and asked.kind != "runs":
+        raise ValueError(f"--filter: got it with {asked.kind}; expected runs. Use `groklab list runs --filter FIELD=VALUE`.")
     if asked.kind == "runs":
-        table = runs_table(stored_runs(asked.where.runs))
+        table = select(runs_table(stored_runs(asked.where.runs)), asked.filter)
         if asked.where.json:
-            _print_json({"runs": table.to_dicts()})
+            print_json({"runs": table.to_dicts()})
         else:
-            _print_runs(table)
+            print_runs(table, *([f"no run satisfies {' and '.join(asked.filter)}."] if asked.filter else []))
         return 0
     entries = registry.entries(_SINGULAR.get(asked.kind, asked.kind.removesuffix("s")))
     if asked.where.json:
-        _print_json({asked.kind: [_told(entry) for entry in entries.values()]})
+        print_json({asked.kind: [_told(entry) for entry in entries.values()]})
         return 0
     if not entries:
         print(f"no {asked.kind} are registered yet.")  # noqa: T201
@@ -183,7 +126,7 @@ def list_kind(asked: ListArguments) -> int:
         for extra in _extras(entry):
             what.append(f"\n{extra}", style="dim")
         screen.add_row(entry.name, what)
-    _console().print(screen)
+    console().print(screen)
     return 0
 
 
@@ -219,14 +162,14 @@ def _presets_diff(asked: ListArguments) -> int:
     first, second = (preset_named(name).resolved() for name in asked.diff)
     different = {name: (first[name], second[name]) for name in leaves() if first[name] != second[name]}
     if asked.where.json:
-        _print_json({"presets": list(asked.diff), "differences": {name: list(pair) for name, pair in different.items()}})
+        print_json({"presets": list(asked.diff), "differences": {name: list(pair) for name, pair in different.items()}})
         return 0
     screen = Screen(box=None, padding=(0, 3, 0, 0))
     for head in ("field", *asked.diff):
         screen.add_column(head)
     for name, pair in different.items():
         screen.add_row(name, *map(_written, pair))
-    _console().print(screen if different else "They do not differ.")
+    console().print(screen if different else "They do not differ.")
     return 0
 
 
@@ -256,7 +199,7 @@ def table(asked: TableArguments) -> int:
         listed = [
             {"x": names[x], "y": names[y], "z": names[z] if z >= 0 else None} for x, y, z in zip(cells.x, cells.y, cells.z, strict=True)
         ]
-        _print_json(
+        print_json(
             {"operation": cells.operation, "elements": list(cells.elements), "cells": listed, "count": len(listed), "properties": facts}
         )
         return 0
@@ -283,7 +226,7 @@ def _print_grid(cells: Any, names: Sequence[str]) -> None:
     """The upper left corner that fits a screen, rows x and columns y."""
     xs, ys = list(dict.fromkeys(cells.x.tolist())), list(dict.fromkeys(cells.y.tolist()))
     width = max(3, *(len(name) + 1 for name in names))
-    across = max(1, min(len(ys), (min(_console().width, 120) - width - 2) // width))
+    across = max(1, min(len(ys), (min(console().width, 120) - width - 2) // width))
     down = min(len(xs), 24)
     answers: Mapping[tuple[int, int], int] = {
         (x, y): z for x, y, z in zip(cells.x.tolist(), cells.y.tolist(), cells.z.tolist(), strict=True)
@@ -342,7 +285,7 @@ def remove(asked: RemoveArguments) -> int:
         except StoreError as error:
             refused.append(str(error))
     if asked.where.json:
-        _print_json({"removed": removed, "refused": refused})
+        print_json({"removed": removed, "refused": refused})
     else:
         print("\n".join(f"removed {name}" for name in removed) or "nothing was removed.")  # noqa: T201
     if refused:

@@ -219,6 +219,12 @@ def entries(kind: str) -> dict[str, Entry]:
     return dict(sorted(_entries[kind].items()))
 
 
+def from_scripts() -> list[Entry]:
+    """Entries of a user's own script or module, which is neither a plugin nor a part of groklab: only processes that import it know them."""
+    found = [entry for names in _entries.values() for entry in names.values() if entry.plugin is None]
+    return [entry for entry in found if entry.function.__module__.split(".")[0] != "groklab"]
+
+
 def nearest(name: str, known: list[str]) -> str:
     """``Did you mean …?`` for an unknown name, or the list of all where nothing is near."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -13,6 +13,7 @@ from groklab.analysis.tables import MIXED
 from groklab.config.run import Run
 from groklab.config.stops import end_of
 from groklab.results.finding import find, folders
+from groklab.results.history import in_sequence
 from groklab.results.store import RunFolder
 
 if TYPE_CHECKING:
@@ -252,10 +253,5 @@ def title_of(run: StoredRun) -> str:
 
 def end_and_reached(folder: RunFolder, run: Run) -> tuple[int | None, int]:
     """Where a run ends in what is stored of it, if it does, and how far that reaches."""
-    rows, reached = folder.history(), folder.reached()
+    rows, reached = folder.evaluations()
     return end_of(run, in_sequence(rows), reached) if rows else None, reached
-
-
-def in_sequence(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Evaluations of the fixed sequence, without the ends of budgets that lie beside it."""
-    return [row for row in rows if not row.get("extra")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import sys
 import time
@@ -19,9 +18,10 @@ from rich.text import Text
 
 from groklab.arguments import ReplicateArguments, SweepArguments
 from groklab.config.run import Run, leaves
-from groklab.config.sweep import Sweep, is_several, sweep_of, written
+from groklab.config.sweep import Sweep, sweep_of
 from groklab.display import duration, percent
 from groklab.laboratory import stored_as_asked
+from groklab.screens import print_screen, settings_notes, settings_screen
 from groklab.tally import Job, Tally
 
 _LINES = 2.0
@@ -263,7 +263,7 @@ def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool)
         if job.status in ("diverged", "failed"):
             print(f"{job.status}: {job.run.id}: {job.message}", file=sys.stderr)  # noqa: T201
     if settings:
-        Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(_settings_table(settings))
+        print_screen(settings_screen(settings), settings_notes(settings))
     print(f"trained {trained:,} runs, {stored:,} were stored; results: {asked.where.runs}")  # noqa: T201
     if was_stopped:
         print("stopped; every run's state is saved. The same command goes on from there.")  # noqa: T201
@@ -275,39 +275,11 @@ def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
     from groklab.analysis.tables import runs_table
     from groklab.results.store import RunFolder
 
-    ended = [RunFolder(folder / job.run.id) for job in tally.jobs if job.status in ("complete", "diverged")]
+    ended = [job.run for job in tally.jobs if job.status in ("complete", "diverged")]
     if not ended:
         return []
     varying = [name for name, values in made.axes.items() if len(values) > 1 and leaves()[name] != "seeds"]
-    return summarize(runs_table(ended), by=varying).to_dicts()
-
-
-def _settings_table(settings: Sequence[dict[str, Any]]) -> Table:
-    """The same for people: the median step, and behind it how many of the runs got there where not all did."""
-    names = list(settings[0])[: list(settings[0]).index("runs")]
-    screen = Table(box=None, padding=(0, 2))
-    for head in [*names, "runs", "memorized at", "generalized at", "90 % interval", "best validation"]:
-        screen.add_column(head, justify="left" if head in names else "right", no_wrap=True)
-    for row in settings:
-        values = [written(ast.literal_eval(row[name]) if is_several(name) else row[name]) for name in names]
-        reached = [_reached(row, quantity) for quantity in ("memorized_at", "generalized_at")]
-        screen.add_row(*values, str(row["runs"]), *reached, _interval(row), percent(row["best_validation_accuracy"]))
-    return screen
-
-
-def _reached(row: dict[str, Any], quantity: str) -> str:
-    median, censored = row[f"{quantity}_median"], row[f"{quantity}_censored"]
-    told = "not within budget" if median is None else f"{median:,.0f}"
-    return f"{told} ({row[f'{quantity}_reached']} of {row['runs']})" if censored else told
-
-
-def _interval(row: dict[str, Any]) -> str:
-    low, high = row["generalized_at_lower"], row["generalized_at_upper"]
-    if low is None and high is None:
-        return "–"
-    if high is None:
-        return f"over {low:,.0f}"
-    return f"up to {high:,.0f}" if low is None else f"{low:,.0f} to {high:,.0f}"
+    return summarize(runs_table([RunFolder(folder / run.id) for run in ended], ended), by=varying).to_dicts()
 
 
 def _facts(job: Job, folder: Path) -> dict[str, Any]:

@@ -135,6 +135,31 @@ def test_a_measure_without_a_value_is_null(tmp_path):
     assert folder.rows() == [row | {"mine": None, "other": None}]
 
 
+ROW = '{"step": %d, "train_loss": 1.0, "validation_loss": 1.0, "train_accuracy": 0.0, "validation_accuracy": 0.0}\n'
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [ROW % 0, (ROW % 1).strip() + ", " + ROW % 2],  # two evaluations in a line
+        [ROW % 0, "[" + (ROW % 1).strip() + "]\n"],
+        [ROW % 0, '{"step": 1, "train_loss": [\n', ROW % 2, "]}\n"],
+        [ROW % 0, (ROW % 1).replace("1.0", "NaN", 1)],
+        [ROW % 0, (ROW % 1).replace("1.0", "true", 1)],
+        [ROW % 0, (ROW % 1).replace("1.0", "null", 1)],
+        [ROW % 0, (ROW % 1).replace('"step": 1', '"step": 1.0')],
+        [ROW % 0, "\n", ROW % 1],
+    ],
+)
+def test_a_line_that_is_no_evaluation_is_named_however_the_lines_are_read(tmp_path, lines):
+    (tmp_path / "history.jsonl").write_text("".join(lines))
+    with pytest.raises(DamagedError, match="line 2 is not an evaluation"):
+        RunFolder(tmp_path).rows()
+    (tmp_path / "history.jsonl").write_text(ROW % 0 + ROW % 5 + ROW % 5)
+    with pytest.raises(DamagedError, match="line 3 does not follow the line before it"):
+        RunFolder(tmp_path).rows()
+
+
 # — arrays —
 
 

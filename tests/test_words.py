@@ -48,6 +48,29 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     assert Path("table.svg").exists()
 
 
+@pytest.mark.medium
+def test_what_the_page_on_sweeps_shows_works(tmp_path, monkeypatch, capsys):
+    """Its commands on smaller networks, one after the other in one folder; its code as it is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
+    text = (ROOT / "docs" / "sweeps.md").read_text()
+    small = "--modulus 7 --width 16 --heads 2 --layers 1 --steps 20 --workers 1"
+    commands = [line for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
+    assert len(commands) >= 10
+    for command in commands:
+        words = shlex.split(f"{command} {small}" if command.startswith("groklab sweep") else command)
+        assert words[0] == "groklab"
+        assert cli.main(words[1:]) == 0, command
+        out, err = capsys.readouterr()
+        assert out, command
+        assert "Traceback" not in err
+    assert (tmp_path / "runs.csv").read_text().startswith("id,status,steps")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(compile(code, "sweeps.md", "exec"), {})
+    assert "<sweep of 18 runs in runs: 18 trained" in capsys.readouterr().out
+    assert Path("first.png").stat().st_size > 10_000
+
+
 def test_the_files_that_the_readme_names_exist():
     for name in re.findall(r"\]\(((?!http)[^)]+)\)", README) + re.findall(r"`(groklab/[a-z_/.]+)`", README):
         assert (ROOT / name).exists(), name

@@ -7,6 +7,7 @@ slow at one tends to be slow at the next: what is independent is seeds, not cell
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from groklab.analysis.statistics import WATCHED, with_results
+from groklab.analysis.statistics import WATCHED, rows_by_setting, with_results
 from groklab.analysis.survival import LEVEL, ROUNDING, Interval, Numbers, check_share, order_ranks, percentiles
 
 Method = Literal["bootstrap", "exact"]
@@ -134,6 +135,56 @@ def data_efficiency(
         ),
         seeds=len(grid.seeds),
     )
+
+
+def efficiencies(
+    table: pl.DataFrame,
+    by: Sequence[str] = (),
+    *,
+    share: float = 0.5,
+    within: int | None = None,
+    level: float = LEVEL,
+    method: Method = "bootstrap",
+) -> pl.DataFrame:
+    """How much data each setting needs, a row each: ``data_efficiency`` of its runs.
+
+    ``runs``, ``seeds`` and ``fractions`` are how many there are, ``smallest`` and ``largest`` the ends of the fractions that were tried.
+    ``fraction`` is what is needed, ``above`` and ``up_to`` its bracket, ``lower`` and ``upper`` its confidence interval (null: open).
+    Where there is no number, ``why`` says why: it lies outside the fractions that were tried, or cannot be computed.
+    """
+    if "train_fraction" in by:
+        raise ValueError("efficiencies: got by train_fraction; expected other columns, as efficiency is over the fractions of a setting.")
+    missing = [name for name in ("train_fraction", "seed", *by) if name not in table.columns]
+    if missing:
+        raise ValueError(f"efficiencies: got a table without {', '.join(missing)}; expected one row per run with these columns.")
+    check_share("share", share)
+    check_share("level", level)
+    rows: list[dict[str, Any]] = []
+    for key, which in rows_by_setting(table, by).items():
+        row: dict[str, Any] = {**dict(zip(by, key, strict=True)), "runs": len(which)}
+        try:
+            found = data_efficiency(table[which], share=share, within=within, level=level, method=method)
+        except ValueError as error:
+            rows.append(row | {"why": str(error)})
+            continue
+        tried = found.shares["train_fraction"].to_list()
+        row |= {"runs": found.shares["seeds"].sum(), "seeds": found.seeds, "fractions": len(tried)}
+        row |= {"smallest": tried[0], "largest": tried[-1], "fraction": found.fraction}
+        row |= {"above": found.bracket.above, "up_to": found.bracket.up_to}
+        rows.append(row | {"lower": found.interval.lower, "upper": found.interval.upper, "why": _why_outside(found, share)})
+    schema: dict[str, Any] = {name: table.schema[name] for name in by} | dict.fromkeys(("runs", "seeds", "fractions"), pl.Int64)
+    schema |= dict.fromkeys(("smallest", "largest", "fraction", "above", "up_to", "lower", "upper"), pl.Float64)
+    return pl.DataFrame(rows, schema={**schema, "why": pl.String})
+
+
+def _why_outside(found: Efficiency, share: float) -> str | None:
+    """In words that the needed fraction lies outside all that were tried; None where it does not."""
+    tried = found.shares["train_fraction"]
+    if found.bracket.up_to is None:
+        return f"less than {share:.0%} of seeds generalize at the largest fraction tried, {tried[-1]:g}".replace("%", " %")
+    if found.bracket.above is None:
+        return f"{share:.0%} of seeds or more generalize at the smallest fraction tried, {tried[0]:g}".replace("%", " %")
+    return None
 
 
 def efficiency_difference(

@@ -27,8 +27,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from groklab.analysis.comparisons import Alternative, Method, stratified_log_rank
-from groklab.analysis.fits import Fit, Law, fit_law
-from groklab.analysis.survival import LEVEL, Numbers, Sample, median, product_limit, quantile_interval
+from groklab.analysis.fits import Fit, Law, fit_law, fit_laws
+from groklab.analysis.survival import LEVEL, Numbers, Sample, check_share, median, product_limit, quantile_interval
 
 Quantity = Literal["memorized_at", "generalized_at", "delay"]
 
@@ -101,13 +101,13 @@ def summarize(table: pl.DataFrame, by: Sequence[str] = (), *, level: float = LEV
     """
     _need(table, *ACCURACIES, *by)
     known = with_results(table)
-    outcomes, settings = _Outcomes.of(known), _settings(known, by)
+    outcomes, settings = _Outcomes.of(known), rows_by_setting(known, by)
     diverged = (
         (known["status"] == "diverged").fill_null(value=False).to_numpy() if "status" in known.columns else np.zeros(known.height, bool)
     )
     accuracies = {name: known[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in ACCURACIES}
     rows: list[dict[str, Any]] = []
-    for key, asked in _settings(table, by).items():
+    for key, asked in rows_by_setting(table, by).items():
         which = settings.get(key, np.zeros(0, dtype=np.int64))
         row = {**dict(zip(by, key, strict=True)), "runs": len(which), "left_out": len(asked) - len(which)}
         row["diverged"] = int(diverged[which].sum())
@@ -180,9 +180,9 @@ def compare(
         if not side.any():
             present = ", ".join(repr(there) for there in known[field].unique(maintain_order=True).to_list()[:10])
             raise ValueError(f"compare: got {field}={value!r}, which no run with results has; expected one of {present}.")
-    within = list(_settings(known, strata).values())
+    within = list(rows_by_setting(known, strata).values())
     rows: list[dict[str, Any]] = []
-    for key, setting in _settings(known, by).items():
+    for key, setting in rows_by_setting(known, by).items():
         cells = (np.intersect1d(setting, stratum) for stratum in within)
         samples = ([outcomes.rows(cell[side[cell]]).sample(quantity) for side in sides] for cell in cells)
         pairs = [(one, other) for one, other in samples if one is not None and other is not None]
@@ -205,14 +205,63 @@ def compare(
 def fit_steps(table: pl.DataFrame, law: Law = "exponential", *, quantity: Quantity = "generalized_at", level: float = LEVEL) -> Fit:
     """The law of steps against ``train_fraction`` that the runs of a table follow; see ``fits.fit_law``."""
     _need(table, "train_fraction")
-    known = with_results(table).filter(pl.col(WATCHED) > 0)
+    fractions, sample = _steps_by_fraction(with_results(table), quantity)
+    return fit_law(fractions, sample, law, level=level)
+
+
+def laws(
+    table: pl.DataFrame, by: Sequence[str] = (), *, quantity: Quantity = "generalized_at", level: float = LEVEL, percent: float = 1.0
+) -> pl.DataFrame:
+    """How steps grow as the data shrink, a row per setting: the exponential law and the power law over its train fractions.
+
+    ``runs`` and ``reached`` are those with results, and of them those that got there; ``fractions`` how many train fractions they have.
+    ``L_rate`` with ``L_rate_lower`` and ``L_rate_upper`` is B of the law L, exponential or power (``fits.Fit``). ``factor`` with its
+    interval is by what the exponential law multiplies the median steps for ``percent`` of the table less, exp(B · percent / 100).
+    ``aic_difference`` is AIC of the power law − AIC of the exponential; positive: the exponential describes better, below about 4, hardly.
+    Where a law cannot be fitted its columns are null, and ``why`` says why.
+    """
+    _need(table, "train_fraction", *by)
+    if "train_fraction" in by:
+        raise ValueError("laws: got by train_fraction; expected other columns, as a law is over the train fractions of a setting.")
+    if quantity not in QUANTITIES:
+        raise ValueError(f"laws: got quantity {quantity!r}; expected one of {', '.join(QUANTITIES)}.")
+    check_share("level", level)
+    known = with_results(table)
+    rows: list[dict[str, Any]] = []
+    for key, which in rows_by_setting(known, by).items():
+        of_setting = known[which]
+        row: dict[str, Any] = {**dict(zip(by, key, strict=True)), "runs": len(which), "fractions": of_setting["train_fraction"].n_unique()}
+        try:
+            fractions, sample = _steps_by_fraction(of_setting, quantity)
+            row |= {"runs": len(sample), "reached": int(sample.reached.sum())}
+            both = fit_laws(fractions, sample, level=level)
+        except ValueError as error:
+            rows.append(row | {"why": str(error)})
+            continue
+        for fit in both:
+            row |= {f"{fit.law}_rate": fit.rate, f"{fit.law}_rate_lower": fit.rate_interval.lower}
+            row |= {f"{fit.law}_rate_upper": fit.rate_interval.upper}
+        interval = both.exponential.factor_interval(less=percent / 100)
+        row |= {"factor": both.exponential.factor(less=percent / 100), "factor_lower": interval.lower, "factor_upper": interval.upper}
+        rows.append(row | {"aic_difference": both.aic_difference})
+    schema: dict[str, Any] = {name: table.schema[name] for name in by} | dict.fromkeys(("runs", "reached", "fractions"), pl.Int64)
+    for name in ("exponential_rate", "power_rate", "factor"):
+        schema |= {f"{name}{end}": pl.Float64 for end in ("", "_lower", "_upper")}
+    return pl.DataFrame(rows, schema={**schema, "aic_difference": pl.Float64, "why": pl.String})
+
+
+def _steps_by_fraction(known: pl.DataFrame, quantity: Quantity) -> tuple[Numbers, Sample]:
+    """The train fraction of every run that says something about a quantity, and what it says; ValueError where none does."""
+    known = known.filter(pl.col(WATCHED) > 0)
     if quantity == "delay":
         known = known.filter(pl.col("memorized_at") > 0)
-    sample = sample_of(known, quantity)
-    return fit_law(known["train_fraction"].to_numpy(), sample, law, level=level)
+    sample = _Outcomes.of(known).sample(quantity)
+    if sample is None:
+        raise ValueError(f"{quantity}: got no run with results; expected at least one.")
+    return known["train_fraction"].to_numpy(), sample
 
 
-def _settings(table: pl.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], Rows]:
+def rows_by_setting(table: pl.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], Rows]:
     """The rows of each setting, settings in the order in which they first occur; of an empty ``by`` all rows are one."""
     if not by:
         return {(): np.arange(table.height)}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import types
+import typing
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from groklab.analysis.grokking import summary
+from groklab.analysis.grokking import Summary, summary
 from groklab.config.run import Run
+from groklab.config.stops import end_of
+from groklab.config.sweep import hints as field_hints
 from groklab.data.splits import Split, split_of
 from groklab.data.tables import Table, table_of
 from groklab.results.files import DamagedError, StoreError
+from groklab.results.history import in_sequence, within
 from groklab.results.store import RunFolder, unpacked_answers
 
 
@@ -54,26 +61,63 @@ def bare_cells(table: Table, split: Split) -> pl.DataFrame:
     )
 
 
-def runs_table(stored: Sequence[RunFolder]) -> pl.DataFrame:
-    """Many stored runs: a row each with id, status, results and every field; damaged ones have only their id and status."""
-    rows = [_run_row(folder) for folder in stored]
-    numbers: dict[str, type[pl.DataType]] = dict.fromkeys(("steps", "memorized_at", "generalized_at"), pl.Int64)
-    numbers |= dict.fromkeys(("delay", "train_accuracy", "validation_accuracy"), pl.Float64)
-    empty = {"id": pl.String, "status": pl.String, **numbers}
-    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=numbers) if rows else pl.DataFrame(schema=empty)
+def runs_table(stored: Sequence[RunFolder], asked: Sequence[Run] | None = None) -> pl.DataFrame:
+    """Many stored runs: a row each with id, status, results and every field; damaged ones have only their id and status.
+
+    Fields that were left open have the values that they stood for (AdamW's weight decay of 1, a modulus of 97 …); those that are lists are
+    text, as is what may be a word or a number (outliers, batch_size). ``asked`` are the runs as they were asked for, with
+    the budgets up to which their results are reported; otherwise all that is stored counts.
+    """
+    as_asked: Sequence[Run | None] = [None] * len(stored) if asked is None else asked
+    rows = [_run_row(folder, run) for folder, run in zip(stored, as_asked, strict=True)]
+    columns = {name: [row.get(name) for row in rows] for name in _schema()}
+    # What a column cannot hold, as in a run.json that was edited by hand, is null and not the end of the whole table.
+    return pl.DataFrame([pl.Series(name, columns[name], dtype=kind, strict=False) for name, kind in _schema().items()])
 
 
-def _run_row(folder: RunFolder) -> dict[str, Any]:
+MIXED = ("outliers", "batch_size")
+"""Fields whose values have several types: a column of text holds them all."""
+
+
+@lru_cache(maxsize=1)
+def _schema() -> dict[str, pl.DataType]:
+    """Columns of the table of runs: results first, then the fields of a run in their order."""
+    schema: dict[str, Any] = {"id": pl.String, "status": pl.String}
+    hints = typing.get_type_hints(Summary)
+    schema |= {result.name: pl.Int64 if int in _parts(hints[result.name]) else pl.Float64 for result in dataclasses.fields(Summary)}
+    for run_field, hint in field_hints().items():
+        kind = next(part for part in _parts(hint) if part is not type(None))
+        schema.setdefault(run_field, pl.String if run_field in MIXED else _COLUMN_OF.get(kind, pl.String))
+    return schema
+
+
+_COLUMN_OF: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+
+
+def _run_row(folder: RunFolder, asked: Run | None) -> dict[str, Any]:
     try:
-        run, rows, steps = folder.settings(), folder.history(), folder.reached()
+        description, stored, (rows, steps), status = folder.reading()
     except DamagedError:
         return {"id": folder.id, "status": "damaged"}
     except StoreError:
         return {"id": folder.id, "status": folder.status()}
-    result = summary(rows, steps=steps, threshold=run.budget.threshold).to_dict()
-    fields = {name: str(value) if isinstance(value, (tuple, str)) or name in MIXED else value for name, value in run.flat().items()}
-    return {"id": folder.id, "status": folder.status(), **result, **{k: v for k, v in fields.items() if k not in result}}
-
-
-#: Fields whose values have several types: a column of text holds them all.
-MIXED = ("outliers", "batch_size")
+    run = stored if asked is None else asked
+    if asked is not None and rows:
+        ended = end_of(asked, in_sequence(rows), steps)
+        if ended is not None:
+            if status in ("interrupted", "diverged") or (status == "running" and ended < steps):
+                status = "complete"  # as far as it was asked for
+            steps = ended
+    result = summary(within(rows, steps), steps=steps, threshold=run.budget.threshold).to_dict()
+    fields: dict[str, Any] = {**result, **{name: value for name, value in run.flat().items() if name not in result}}
+    resolved = description["resolved"]
+    for name, kind in _schema().items():
+        if name not in fields:
+            continue
+        value = resolved.get(name) if fields[name] is None or name == "file" else fields[name]
+        fields[name] = str(value) if kind == pl.String and value is not None else value
+    return {"id": folder.id, "status": status, **fields}

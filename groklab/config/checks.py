@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 
@@ -86,7 +87,7 @@ def field_problems(part: Any) -> list[FieldError]:
 
 def type_problems(part: Any) -> list[FieldError]:
     """Fields of a dataclass, and of those that it holds, whose type is wrong."""
-    hints = typing.get_type_hints(type(part))
+    hints = _hints(type(part))
     problems: list[FieldError] = []
     for leaf in dataclasses.fields(part):
         value = getattr(part, leaf.name)
@@ -95,6 +96,12 @@ def type_problems(part: Any) -> list[FieldError]:
         elif not matches(value, hints[leaf.name]):
             problems.append(FieldError(leaf.name, value, described(hints[leaf.name])))
     return problems
+
+
+@lru_cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Annotations of a dataclass, evaluated once: that takes longer than all checks of its fields."""
+    return typing.get_type_hints(kind)
 
 
 def matches(value: Any, hint: Any) -> bool:

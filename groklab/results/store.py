@@ -18,7 +18,6 @@ import math
 import os
 import re
 import shutil
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from groklab import registry
-from groklab.config.checks import matches, type_problems
+from groklab.config.checks import type_problems
 from groklab.config.run import Run, leaves
 from groklab.results.files import (
     DamagedError,
@@ -35,13 +34,13 @@ from groklab.results.files import (
     damaged,
     make_folder,
     read_arrays,
-    read_facts,
     read_json,
     unwritable,
     write_arrays,
     write_json,
     write_whole,
 )
+from groklab.results.history import Evaluations, checksum, read_evaluations, within
 from groklab.results.lock import owner_of
 
 FORMAT = 1
@@ -50,16 +49,17 @@ FORMAT = 1
 STATUSES = ("running", "interrupted", "complete", "diverged", "damaged")
 
 _PARTS = {"run": dict, "status": str, "resolved": dict, "parameters": dict, "plugins": list, "segments": list}
-_COLUMNS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 
 
-class _Saved(NamedTuple):
-    """Where the training state stands, and how many evaluations had been made by then."""
+class Reading(NamedTuple):
+    """What one look at a run's folder finds, each file read once: for whoever reads thousands of them."""
 
-    step: int
-    evaluations: int
-    history: str
-    """Checksum of their lines."""
+    description: dict[str, Any]
+    """What run.json holds."""
+    run: Run
+    """As ``RunFolder.settings`` gives it."""
+    evaluations: Evaluations
+    status: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ class RunFolder:
 
     def settings(self) -> Run:
         """The run as ``run`` gives it, but without its plugins, so that its fields can be read and its names not looked up."""
-        content = self.description()
+        return self._settings_in(self.description())
+
+    def _settings_in(self, content: Mapping[str, Any]) -> Run:
         try:
             run = Run.from_dict(content["run"])
         except (ValueError, TypeError) as error:
@@ -121,61 +123,37 @@ class RunFolder:
         What only a newer groklab can read is unreadable.
         """
         try:
-            status = str(self.description()["status"])
+            return self._status_in(self.description())
         except DamagedError:
             return "damaged"
         except StoreError:
             return "unreadable"
+
+    def _status_in(self, content: Mapping[str, Any]) -> str:
+        status = str(content["status"])
         return "interrupted" if status == "running" and owner_of(self.path) is None else status
 
+    def reading(self) -> Reading:
+        """Description, settings, evaluations and status at once; DamagedError or StoreError as for each of them alone."""
+        content = self.description()
+        run, evaluations = self._settings_in(content), self.evaluations()
+        return Reading(content, run, evaluations, self._status_in(content))
+
+    def evaluations(self) -> Evaluations:
+        """All evaluations and how far they reach; a half-written last line is left out, anything else that is wrong is named."""
+        return read_evaluations(self.path)
+
     def rows(self) -> list[dict[str, Any]]:
-        """All evaluations in the order of their steps; a half-written last line is left out, anything else that is wrong is named."""
-        path = self.path / "history.jsonl"
-        saved = self._saved()  # before the history, which another process may be writing: it is never behind the state
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            content = b""
-        rows: list[dict[str, Any]] = []
-        lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise damaged(path, f"line {number} is not an evaluation") from error
-            if not _is_evaluation(row):
-                raise damaged(path, f"line {number} is not an evaluation")
-            if rows and row["step"] <= rows[-1]["step"]:
-                raise damaged(path, f"line {number} does not follow the line before it")
-            rows.append(row)
-        if saved is not None and _checksum(lines[: saved.evaluations]) != saved.history:
-            raise damaged(path, f"its evaluations up to step {saved.step:,} are not the {saved.evaluations} that were written")
-        return rows
+        """All evaluations in the order of their steps."""
+        return self.evaluations().rows
 
     def reached(self) -> int:
         """Updates that are stored: the step of the last evaluation, or of the training state where that is further."""
-        saved, rows = self._saved(), self.rows()
-        return max(rows[-1]["step"] if rows else 0, 0 if saved is None else saved.step)
-
-    def _saved(self) -> _Saved | None:
-        """What the training state says of itself; None where there is none, or none that can be read."""
-        try:
-            facts = read_facts(self.path / "state.safetensors")
-            return _Saved(int(facts["step"]), int(facts["evaluations"]), facts["history"])
-        except (FileNotFoundError, StoreError, KeyError, ValueError):
-            return None
+        return self.evaluations().reached
 
     def history(self, steps: int | None = None) -> list[dict[str, Any]]:
-        """Evaluations up to a step: those of the fixed sequence, and the last one of all.
-
-        The end of a smaller budget lies outside the sequence; once training has gone on it is left out, so that a history does
-        not depend on the pieces in which it was computed.
-        """
-        rows = [row for row in self.rows() if steps is None or row["step"] <= steps]
-        kept = [row for row in rows[:-1] if not row.get("extra")] + rows[-1:]
-        if steps is not None and kept and kept[-1].get("extra") and kept[-1]["step"] != steps:
-            kept.pop()
-        return kept
+        """Evaluations up to a step, those of the fixed sequence and the last one; see ``history.within``."""
+        return within(self.rows(), steps)
 
     def steps_of(self, kind: str) -> list[int]:
         """Steps of the stored ``checkpoints`` or ``answers``, rising."""
@@ -278,7 +256,7 @@ class RunFolder:
                 os.fsync(file.fileno())
         evaluations = sum(row["step"] <= step for row in self.rows())
         lines = path.read_bytes().splitlines(keepends=True)[:evaluations] if path.exists() else []
-        facts = {"step": str(step), "evaluations": str(evaluations), "history": _checksum(lines)}
+        facts = {"step": str(step), "evaluations": str(evaluations), "history": checksum(lines)}
         write_arrays(self.path / "state.safetensors", arrays, facts)
 
     def remove_state(self) -> None:
@@ -301,17 +279,6 @@ class RunFolder:
             shutil.rmtree(self.path)
         except OSError as error:
             raise unwritable(self.path, error) from error
-
-
-def _is_evaluation(row: Any) -> bool:
-    """Whether a line of the history is a step with its losses and accuracies."""
-    if not isinstance(row, dict) or not matches(row.get("step"), int):
-        return False
-    return all(matches(row.get(name), float) for name in _COLUMNS)
-
-
-def _checksum(lines: Sequence[bytes]) -> str:
-    return f"crc32:{zlib.crc32(b''.join(lines)):08x}"
 
 
 def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,119 @@
+"""history.jsonl: one line per evaluation, read as a whole and never trusted.
+
+A thousand histories of a hundred lines are read whenever runs are listed, so that what is asked of every line is asked cheaply.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groklab.results.files import StoreError, damaged, read_facts
+
+Row = dict[str, Any]
+
+_COLUMNS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+
+
+class Saved(NamedTuple):
+    """Where the training state stands, and how many evaluations had been made by then."""
+
+    step: int
+    evaluations: int
+    history: str
+    """Checksum of their lines."""
+
+
+class Evaluations(NamedTuple):
+    """What is stored of a run's history."""
+
+    rows: list[Row]
+    """All evaluations in the order of their steps."""
+    reached: int
+    """Updates that are stored: the step of the last evaluation, or of the training state where that is further."""
+
+
+def read_evaluations(folder: Path) -> Evaluations:
+    """The evaluations in a run's folder; a half-written last line is left out, anything else that is wrong is named."""
+    path = folder / "history.jsonl"
+    saved = saved_in(folder)  # before the history, which another process may be writing: it is never behind the state
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+    rows = _parsed(path, lines)
+    before = -math.inf
+    for number, row in enumerate(rows, 1):
+        if not _is_evaluation(row):
+            raise damaged(path, f"line {number} is not an evaluation")
+        if row["step"] <= before:
+            raise damaged(path, f"line {number} does not follow the line before it")
+        before = row["step"]
+    if saved is not None and checksum(lines[: saved.evaluations]) != saved.history:
+        raise damaged(path, f"its evaluations up to step {saved.step:,} are not the {saved.evaluations} that were written")
+    return Evaluations(rows, max(rows[-1]["step"] if rows else 0, 0 if saved is None else saved.step))
+
+
+def saved_in(folder: Path) -> Saved | None:
+    """What the training state says of itself; None where there is none, or none that can be read."""
+    try:
+        facts = read_facts(folder / "state.safetensors")
+        return Saved(int(facts["step"]), int(facts["evaluations"]), facts["history"])
+    except (FileNotFoundError, StoreError, KeyError, ValueError):
+        return None
+
+
+def checksum(lines: Sequence[bytes]) -> str:
+    """Of lines as they lie on the disk."""
+    return f"crc32:{zlib.crc32(b''.join(lines)):08x}"
+
+
+def within(rows: Sequence[Row], steps: int | None = None) -> list[Row]:
+    """Evaluations up to a step: those of the fixed sequence, and the last one of all.
+
+    The end of a smaller budget lies outside the sequence; once training has gone on it is left out, so that a history does
+    not depend on the pieces in which it was computed.
+    """
+    rows = [row for row in rows if steps is None or row["step"] <= steps]
+    kept = [*in_sequence(rows[:-1]), *rows[-1:]]
+    if steps is not None and kept and kept[-1].get("extra") and kept[-1]["step"] != steps:
+        kept.pop()
+    return kept
+
+
+def in_sequence(rows: Sequence[Row]) -> list[Row]:
+    """Evaluations of the fixed sequence, without the ends of budgets that lie beside it."""
+    return [row for row in rows if not row.get("extra")]
+
+
+def _parsed(path: Path, lines: Sequence[bytes]) -> list[Any]:
+    """A value for every line, by one call of the parser for all of them: half the time of one call for each."""
+    try:
+        rows = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(rows) == len(lines):
+            return rows
+    except (ValueError, RecursionError):
+        pass
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise damaged(path, f"line {number} is not an evaluation") from error
+    return rows
+
+
+def _is_evaluation(row: Any) -> bool:
+    """Whether a line is a step with its losses and accuracies, all of them finite."""
+    if type(row) is not dict or type(row.get("step")) is not int:
+        return False
+    for name in _COLUMNS:
+        value = row.get(name)
+        if (type(value) is not float and type(value) is not int) or not -math.inf < value < math.inf:
+            return False
+    return True
