@@ -16,7 +16,7 @@ from groklab import registry
 from groklab.config.experiments import Settings, by_seed, settings_of
 from groklab.config.run import Run, leaves
 from groklab.laboratory import stored_as_asked
-from groklab.stored import result_row
+from groklab.results.store import RunFolder
 
 if TYPE_CHECKING:
     import polars
@@ -79,20 +79,18 @@ def _trained(asked: ReplicateArguments, runs: Sequence[Run], should_stop: Callab
 
 
 def results_of(settings: Settings, *, runs: str | Path = "runs") -> polars.DataFrame:
-    """The stored runs of an experiment as a table: the setting in ``group``, results within each run's budget, and the fields that say something.
+    """The stored runs of an experiment as a table: its setting by name, results within each run's budget, and the fields that say something.
 
     These are the fields in which the runs differ from each other or from the default recipe. Runs that are not there yet are left out.
     """
     import polars
 
-    rows: list[dict[str, Any]] = []
-    told = _told_fields(settings)
-    for label, members in settings.items():
-        for run in members:
-            found = stored_as_asked(run, runs=runs)
-            if found is not None:
-                rows.append({"group": label, **result_row(found, {name: value for name, value in run.resolved().items() if name in told})})
-    return polars.DataFrame(rows, infer_schema_length=None)
+    from groklab.analysis.tables import runs_table
+
+    there = [(label, run) for label, members in settings.items() for run in members if stored_as_asked(run, runs=runs) is not None]
+    table = runs_table([RunFolder(Path(runs) / run.id) for _, run in there], [run for _, run in there])
+    left_out = set(leaves()) - _told_fields(settings) - {"steps"}
+    return table.select(polars.Series("setting", [label for label, _ in there], dtype=polars.String), polars.exclude(*left_out))
 
 
 def _told_fields(settings: Settings) -> set[str]:
@@ -113,7 +111,7 @@ def _written(name: str, settings: Settings, runs: Path, output: Path) -> dict[st
     if table.is_empty():
         return found
     place = axis_of(name)
-    summary = summarize(table, by=["group", place]).sort("group", place, maintain_order=True)
+    summary = summarize(table, by=["setting", place]).sort("setting", place, maintain_order=True)
     files = {suffix: output / f"{name}{suffix}" for suffix in (".png", ".csv", ".parquet")}
     write_table(table, files[".parquet"])
     write_table(summary, files[".csv"])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from groklab import registry
 from groklab.analysis.grokking import Summary, summary
-from groklab.analysis.tables import MIXED
+from groklab.analysis.selection import differing, distinguishing
+from groklab.analysis.tables import runs_table
 from groklab.config.run import Run
 from groklab.config.stops import end_of
 from groklab.results.finding import find, folders
@@ -198,19 +199,12 @@ def results_table(chosen: Sequence[StoredRun], *, apart: str = "") -> polars.Dat
     """Results of runs within their budgets, a row each; those that differ in more than seeds and the field ``apart`` are in groups."""
     import polars
 
-    settings = [run.values for run in chosen]
-    different = [name for name in settings[0] if name != apart and any(s[name] != settings[0][name] for s in settings)]
-    rows = [result_row(run, {**run.values, "seed": run.run.seeds.seed}) for run in chosen]
-    if different:
-        rows = [{"group": label_of(values, settings, different), **row} for row, values in zip(rows, settings, strict=True)]
-    return polars.DataFrame(rows, infer_schema_length=None)
-
-
-def result_row(run: StoredRun, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """One row of such a table: id, status, results, and fields as a column can hold them."""
-    told = {name: str(value) if isinstance(value, (tuple, list)) or name in MIXED else value for name, value in fields.items()}
-    result = run.summary.to_dict()
-    return {"id": run.id, "status": run.status, **result, **{name: value for name, value in told.items() if name not in result}}
+    table = runs_table([run.folder for run in chosen], [run.run for run in chosen])
+    different = differing(table, within=[apart]) if apart else distinguishing(table)
+    if not different:
+        return table
+    settings = table.select(different).to_dicts()
+    return table.with_columns(setting=polars.Series([label_of(values, settings, different) for values in settings]))
 
 
 def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:

@@ -479,7 +479,7 @@ def test_a_table_may_have_one_cell_or_nothing_but_training_cells() -> None:
 
 def named(**settings: float) -> pl.DataFrame:
     """Several settings, each so many times as slow."""
-    return pl.concat([runs(slow=slow, group=name.replace("_", " ")) for name, slow in settings.items()])
+    return pl.concat([runs(slow=slow, setting=name.replace("_", " ")) for name, slow in settings.items()])
 
 
 def test_steps_against_draws_censored_runs_apart_and_medians_with_gaps() -> None:

@@ -121,7 +121,7 @@ def test_a_plugins_experiment_within_its_budgets(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     table = pl.read_parquet(tmp_path / "out" / "my_widths.parquet")
     assert table.select("width", "steps").rows() == [(8, 30), (16, 20)], "the longer training is reported up to what was asked"
-    assert set(table.columns) >= {"group", "seed", "memorized_at", "generalized_at", "modulus"}
+    assert set(table.columns) >= {"setting", "seed", "memorized_at", "generalized_at", "modulus"}
     assert "norm" not in table.columns, "what is as always is left out"
     (tmp_path / "out" / "my_widths.png").unlink()
     summary = pl.read_csv(tmp_path / "out" / "my_widths.csv")

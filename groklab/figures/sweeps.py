@@ -1,6 +1,6 @@
 """Many runs against one field: steps until they memorize and generalize, their accuracies, their losses.
 
-A row of the table is a run (``analysis.tables.runs_table``), its setting named by the column ``group`` if there are several. A run that did
+A row of the table is a run (``analysis.tables.runs_table``), its setting named by the column ``setting`` if there are several. A run that did
 not get there is never left out and never drawn as if it had: it is an open triangle at the step up to which it was watched, and
 medians are those of the product-limit estimator, missing where fewer than half of the runs got there.
 """
@@ -320,12 +320,12 @@ def _settings(name: str, table: pl.DataFrame, x: str, *, at_most: int) -> list[S
         raise ValueError(
             f"figure {name!r}: got x={x!r}, a field of {known.schema[x]} values; expected one of numbers, such as train_fraction."
         )
-    if "group" not in known.columns:
+    if "setting" not in known.columns:
         return [Setting("", known)]
-    parts = known.partition_by("group", maintain_order=True)
+    parts = known.partition_by("setting", maintain_order=True)
     if len(parts) > at_most:
         raise ValueError(f"figure {name!r}: got {len(parts)} settings; expected at most {at_most}. Draw fewer at once.")
-    return [Setting(str(part["group"][0]), part) for part in parts]
+    return [Setting(str(part["setting"][0]), part) for part in parts]
 
 
 def _title(table: pl.DataFrame, settings: Sequence[Setting]) -> str:
