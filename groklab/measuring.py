@@ -88,7 +88,7 @@ def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int) -> Iterator[
         else:
             from groklab.measures.task import take_one
 
-            surroundings = surroundings or _surroundings(run, step)
+            surroundings = surroundings or checkpoint_of(run, step)
             values = take_one(call, *surroundings)
             if any(isinstance(value, np.ndarray) for value in values.values()):
                 arrays = {name: np.asarray(value) for name, value in values.items()}
@@ -99,7 +99,8 @@ def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int) -> Iterator[
                 yield Measurement(run.id, call, step, kept.numbers()[step], kept.file)
 
 
-def _surroundings(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
+def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
+    """What measures and forward passes take: the parameters of a stored checkpoint, (1, P), and the task around them."""
     from groklab.measures.task import MeasuredTask
     from groklab.training.batches import initial_of, network
     from groklab.training.engine import prepare_process

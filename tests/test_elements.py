@@ -92,10 +92,10 @@ def test_every_figure_of_a_run_is_drawn_from_the_command_line(trained, tmp_path)
 
 def test_maps_are_of_the_pairs_in_their_order(trained):
     from groklab.measures.activations import activations_of, all_pairs
-    from groklab.measuring import _surroundings
+    from groklab.measuring import checkpoint_of
 
     run = trained(operation="addition", modulus=5, begin_token=True)
-    parameters, task = _surroundings(run, 20)
+    parameters, task = checkpoint_of(run, 20)
     seen = activations_of(parameters, task, ["blocks.0.attn.hook_pattern", "blocks.0.mlp.hook_post"], all_pairs(task))
     patterns = measure(["attention_patterns"], run, steps=[20])[0].values["blocks.0"]
     assert patterns.shape == (2, 5, 5, 5)

@@ -71,6 +71,24 @@ def test_what_the_page_on_sweeps_shows_works(tmp_path, monkeypatch, capsys):
     assert Path("first.png").stat().st_size > 10_000
 
 
+@pytest.mark.medium
+def test_the_page_on_understanding_runs(tmp_path, monkeypatch, capsys):
+    """Its commands on a smaller network, one after the other in one folder; its code as it is."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "understanding.md").read_text()
+    small = "--modulus 13 --width 16 --heads 2 --layers 1 --steps 40 --checkpoints-per-decade 2 --no-figures"
+    for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL):
+        for command in block.splitlines():
+            words = shlex.split(f"{command} {small}" if command.startswith("groklab train") else command)
+            assert cli.main(words[1:]) == 0, command
+            assert capsys.readouterr().out, command
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(compile(code, "understanding.md", "exec"), {})
+    assert "'blocks.0.attn.hook_pattern': (169, 2, 4, 4)" in capsys.readouterr().out
+    for name in re.findall(r"\]\((pictures/[^)]+)\)", text):
+        assert (ROOT / "docs" / name).exists(), name
+
+
 def test_the_files_that_the_readme_names_exist():
     for name in re.findall(r"\]\(((?!http)[^)]+)\)", README) + re.findall(r"`(groklab/[a-z_/.]+)`", README):
         assert (ROOT / name).exists(), name
