@@ -327,11 +327,12 @@ def _figure(words: list[str]) -> int:
 
     _load_plugins(words)
     asked = parse(FigureArguments, "figure", words)
-    look_up("figure", parse_call(asked.name).name)
+    entry = look_up("figure", parse_call(asked.name).name)
     chosen = [_lab().load(text, runs=asked.where.runs) for text in asked.which]
     if not chosen:
         raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
-    output = asked.output or chosen[0].folder.path / "figures" / f"{asked.name.split('(')[0]}.png"
+    suffix = ".gif" if entry.facts.get("animated") else ".png"
+    output = asked.output or chosen[0].folder.path / "figures" / f"{entry.name}{suffix}"
     _draw(asked.name, chosen, output, asked.checkpoint)
     if asked.where.json:
         _print_json({"figure": asked.name, "runs": [run.id for run in chosen], "output": str(output)})
@@ -341,10 +342,16 @@ def _figure(words: list[str]) -> int:
 
 
 def _draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int | None) -> None:
-    from groklab.figures.style import save
-    from groklab.stored import drawn
+    from groklab.figures.style import save, save_film
+    from groklab.registry import look_up, parse_call
+    from groklab.stored import drawn, filmed
 
-    save(drawn(name, chosen, checkpoint=checkpoint), output)
+    if not look_up("figure", parse_call(name).name).facts.get("animated"):
+        save(drawn(name, chosen, checkpoint=checkpoint), output)
+    elif len(chosen) != 1 or checkpoint is not None:
+        raise ValueError(f"figure {name!r}: got {len(chosen)} runs and checkpoint {checkpoint}; expected one run and all its checkpoints.")
+    else:
+        save_film(filmed(name, chosen[0]), output)
 
 
 def _remove(words: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +147,10 @@ def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = No
     call = registry.parse_call(name)
     entry, settings = registry.look_up("figure", call.name), dict(call.settings)
     takes = entry.facts["takes"]
+    if entry.facts.get("animated"):
+        raise ValueError(
+            f"figure {call.name!r}: it is a film; expected a figure of one picture. `groklab figure {call.name} RUN --output F.gif` writes it."
+        )
     if takes in ("history", "runs") and checkpoint is not None:
         raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {call.name} shows the whole history.")
     if takes == "history":
@@ -193,6 +197,21 @@ def _table_for(entry: registry.Entry, run: StoredRun, checkpoint: int | None, se
             raise ValueError(
                 f"figure {entry.name!r}: it takes {other}, which no stored run has; expected history, runs, cells, elements, arrays or measures."
             )
+
+
+def filmed(name: str, run: StoredRun) -> Iterator[Figure]:
+    """The frames of a registered film of a run, one for each of its checkpoints."""
+    import polars
+
+    from groklab.analysis.elements import elements_table
+
+    entry = registry.look_up("figure", registry.parse_call(name).name)
+    steps = [step for step in run.folder.steps_of("answers") if step <= run.steps]
+    if not steps:
+        raise ValueError(f"figure {entry.name!r}: {run.id} has no stored answers; expected at least those of one checkpoint.")
+    history = run.history.with_columns(title=polars.lit(title_of(run)))
+    cells = [run.answers(step) for step in steps]
+    return entry.function(history, cells=cells, elements=[elements_table(run.folder, run.run, step) for step in steps])
 
 
 def results_table(chosen: Sequence[StoredRun], *, apart: str = "") -> polars.DataFrame:

@@ -7,12 +7,13 @@ their colors from the muted scheme of Paul Tol (2021), which contains neither.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import textwrap
 import threading
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,36 @@ def save(figure: Figure, path: str | Path) -> Path:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(f"While saving a figure as {target}: cannot write there ({reason}). Choose another file or folder.") from error
+    finally:
+        if beside.exists():
+            beside.unlink()
+    return target
+
+
+def save_film(frames: Iterable[Figure], path: str | Path, *, seconds: float = 0.4, last: float = 3.0) -> Path:
+    """Write figures as an animated GIF (100 dots an inch) that repeats, the last frame shown longer; there whole or not at all."""
+    from PIL import Image
+
+    target = Path(path)
+    if target.suffix.lower() != ".gif":
+        raise ValueError(f"While saving a film: got {str(path)!r}; expected a name that ends in .gif.")
+    pictures: list[Image.Image] = []
+    for frame in frames:
+        buffer = io.BytesIO()
+        with publication():
+            frame.savefig(buffer, format="png", dpi=DOTS_PER_INCH // 2, metadata=FORMATS[".png"])
+        pictures.append(Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE))
+    if not pictures:
+        raise ValueError("While saving a film: got no frames; expected at least one.")
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    durations = [int(1000 * seconds)] * (len(pictures) - 1) + [int(1000 * last)]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pictures[0].save(beside, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=True)
+        os.replace(beside, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(f"While saving a film as {target}: cannot write there ({reason}). Choose another file or folder.") from error
     finally:
         if beside.exists():
             beside.unlink()
