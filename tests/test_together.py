@@ -271,11 +271,11 @@ COMMAND = "import sys, groklab.laboratory as l; l.STATE_INTERVAL = 0.1; l.SAVING
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_process_that_trains_a_batch_killed_twice(tmp_path, alone, workers):
+@pytest.mark.parametrize(("workers", "size"), [("1", "3"), ("2", "2")])
+def test_processes_that_train_batches_killed_twice(tmp_path, alone, workers, size):
     runs = [tiny(seed, steps=3000, checkpoints_per_decade=0) for seed in range(3)]
     flags = [word for name, value in TINY.items() for word in (f"--{name}", str(value))]
-    flags += ["--seed", "0", "1", "2", "--steps", "3000", "--runs-per-batch", "3", "--workers", workers, "--runs", str(tmp_path)]
+    flags += ["--seed", "0", "1", "2", "--steps", "3000", "--runs-per-batch", size, "--workers", workers, "--runs", str(tmp_path)]
     words = [sys.executable, "-c", COMMAND, "sweep", *flags]
     for lines in (20, 45):
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
