@@ -287,7 +287,8 @@ def test_processes_that_train_batches_killed_twice(tmp_path, alone, workers, siz
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        while {RunFolder(tmp_path / run.id).status() for run in runs} != {"interrupted"}:  # the last of the group is still dying
+        # The last of the group may still be dying, and on a slow machine a run may have been complete before.
+        while not {RunFolder(tmp_path / run.id).status() for run in runs} <= {"interrupted", "complete"}:
             assert time.monotonic() < end, "it did not happen in time"
             time.sleep(0.01)
     assert subprocess.run(words, capture_output=True, timeout=300).returncode == 0
