@@ -233,9 +233,11 @@ class SweepArguments:
     zip: tuple[str, ...] = ()
     """Fields whose values are taken side by side, first with first, instead of crossed."""
     workers: int | None = None
-    """Processes, one thread each; one per core by default, 1 trains in this process."""
+    """Processes, one thread each; by default one per core, on GPUs one per GPU; 1 trains in this process."""
     ray: str | None = None
     """Address of a Ray cluster that trains the runs, or auto for the one that is running."""
+    runs_per_batch: int | Literal["auto"] = "auto"
+    """Runs of one shape that a process trains side by side; auto: one on a CPU, on a GPU as many as its memory holds."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Tell how many runs there are, how many are stored, what disk and time the others may take, and train nothing."""
     preset: str | None = None
@@ -263,9 +265,11 @@ class ReplicateArguments:
     train: bool = True
     """Train what is missing; without, the figures show what is stored."""
     workers: int | None = None
-    """Processes, one thread each; one per core by default, 1 trains in this process."""
+    """Processes, one thread each; by default one per core, on GPUs one per GPU; 1 trains in this process."""
     ray: str | None = None
     """Address of a Ray cluster that trains the runs, or auto for the one that is running."""
+    runs_per_batch: int | Literal["auto"] = "auto"
+    """Runs of one shape that a process trains side by side; auto: one on a CPU, on a GPU as many as its memory holds."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Tell how many runs there are, how many are stored, what disk and time the others may take, and train nothing."""
     output: Path | None = None

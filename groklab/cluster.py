@@ -1,7 +1,8 @@
 """Runs trained on a Ray cluster, which sees to machines, resources and retries.
 
-Every machine must have groklab installed and see the same results folder under the same path. A run is one task of one core (and
-one GPU where it asks for CUDA); a task whose process or machine dies is begun again elsewhere and goes on from the last state.
+Every machine must have groklab installed and see the same results folder under the same path. A batch of runs, by default of one
+run, is one task of one core; where runs ask for CUDA a task has one GPU, and by default an even share of them. A task whose
+process or machine dies is begun again elsewhere and goes on from the last states.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any
 
 from groklab.config.run import Run
 from groklab.crew import DEATHS
-from groklab.tally import BUSY_PAUSE, REPORTS, Job, Order, Reporter, advance, attempt, settle, told_of
+from groklab.laboratory import RunsPerBatch
+from groklab.packing import Waiting
+from groklab.tally import BUSY_PAUSE, REPORTS, Job, Order, advance, attempt, settle, told_of
 
 LOOKS = 1.0
 """Seconds between two looks of a task whether to stop."""
@@ -29,6 +32,7 @@ class Board:
 
     def __init__(self) -> None:
         self.places: dict[str, tuple[int, dict[str, Any] | None]] = {}
+        self.ends: dict[str, tuple[str, str]] = {}
         self.over = False
 
     def at(self, run: str, step: int, row: dict[str, Any] | None) -> None:
@@ -40,6 +44,15 @@ class Board:
         told, self.places = self.places, {}
         return told
 
+    def end(self, run: str, what: str, message: str = "") -> None:
+        """What has become of a run."""
+        self.ends[run] = (what, message)
+
+    def all_ends(self) -> dict[str, tuple[str, str]]:
+        """What has become of runs, told once."""
+        told, self.ends = self.ends, {}
+        return told
+
     def stop(self) -> None:
         """Ask all tasks to save and end."""
         self.over = True
@@ -49,16 +62,19 @@ class Board:
         return self.over
 
 
-def train_task(tree: dict[str, Any], folder: str, keep_state: bool, plugins: Sequence[str], board: Any) -> tuple[str, str]:
-    """What a task does: one run; what became of it, and a message."""
+def train_task(
+    trees: Sequence[dict[str, Any]], folder: str, keep_state: bool, runs_per_batch: RunsPerBatch, plugins: Sequence[str], board: Any
+) -> dict[int, tuple[str, str]]:
+    """What a task does: one batch of runs; what became of each, by position, and a message."""
     import ray
 
     from groklab import registry
 
     for plugin in plugins:
         registry.load_plugin(plugin)
-    run, looked = Run.from_dict(tree), time.monotonic()
-    name = run.id
+    runs, looked = [Run.from_dict(tree) for tree in trees], time.monotonic()
+    names = [run.id for run in runs]
+    ends: dict[int, tuple[str, str]] = {}
 
     def should_stop() -> bool:
         nonlocal looked
@@ -67,11 +83,21 @@ def train_task(tree: dict[str, Any], folder: str, keep_state: bool, plugins: Seq
         looked = time.monotonic()
         return bool(ray.get(board.is_over.remote()))
 
-    reporter = Reporter(lambda step, row: board.at.remote(name, step, row))
-    try:
-        return attempt(run, folder, keep_state, reporter.hear, should_stop)
-    except KeyboardInterrupt:
-        return "stopped", ""
+    def say(what: str, position: int, *content: Any) -> None:
+        if what == "at":
+            board.at.remote(names[position], *content)
+            return
+        ends[position] = (what, content[0] if what == "failed" else "")
+        if what in _FINAL:
+            board.end.remote(names[position], *ends[position])
+
+    with contextlib.suppress(KeyboardInterrupt):
+        attempt(runs, folder, keep_state, runs_per_batch, say, should_stop)
+    return ends
+
+
+_FINAL = ("ended", "failed")
+"""What becomes of a run that is not asked for again."""
 
 
 class Cluster:
@@ -89,57 +115,81 @@ class Cluster:
             session.enter_context(contextlib.redirect_stdout(sys.stderr))
             board = ray.remote(num_cpus=0)(Board).remote()
             task = ray.remote(max_retries=DEATHS - 1)(train_task)
-            pending: dict[Any, Job] = {}
-            waiting = [job for job in self.order.tally.jobs if job.status == "waiting"]
+            pending: dict[Any, list[Job]] = {}
+            gpus = max(1, int(ray.cluster_resources().get("GPU", 0)))
+            jobs = [job for job in self.order.tally.jobs if job.status == "waiting"]
+            waiting = Waiting(jobs, self.order.runs_per_batch, device_of=_device_of, processes_on=lambda device: gpus)
             while waiting or pending:
                 if self.order.stop():
                     self._end(ray, board, pending)
                     raise KeyboardInterrupt
-                now = time.monotonic()
-                for job in [job for job in waiting if job.not_before <= now]:
-                    waiting.remove(job)
-                    gpus = 1 if job.run.budget.device.startswith("cuda") else 0
-                    arguments = (_portable(job.run), str(self.folder), self.order.keep_state, self.order.plugins, board)
-                    pending[task.options(num_cpus=1, num_gpus=gpus, name=f"groklab {job.run.id}").remote(*arguments)] = job
-                waiting += self._take(ray, pending, timeout=REPORTS)
+                while batch := waiting.take(None, time.monotonic()):
+                    pending[self._begun(task, batch, board)] = batch
+                waiting.put(self._take(ray, pending, timeout=REPORTS))
                 self._look(ray, board)
                 self.order.tell(self.order.tally)
 
-    def _take(self, ray: Any, pending: dict[Any, Job], timeout: float) -> list[Job]:
-        """The tasks that have ended; those of their runs that must be asked for again."""
+    def _begun(self, task: Any, batch: Sequence[Job], board: Any) -> Any:
+        """A task that trains a batch, or will."""
+        first, order = batch[0].run, self.order
+        name = f"groklab {first.id}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
+        options = {"num_cpus": 1, "num_gpus": 1 if _device_of(first) == "cuda" else 0, "name": name}
+        trees = [_portable(job.run) for job in batch]
+        return task.options(**options).remote(trees, str(self.folder), order.keep_state, order.runs_per_batch, order.plugins, board)
+
+    def _take(self, ray: Any, pending: dict[Any, list[Job]], timeout: float) -> list[Job]:
+        """Settle the tasks that have ended; those of their runs that must be asked for again."""
         if not pending:
             time.sleep(min(timeout, BUSY_PAUSE))
             return []
         again: list[Job] = []
         ended, _ = ray.wait(list(pending), num_returns=len(pending), timeout=timeout)
         for reference in ended:
-            job = pending.pop(reference)
+            batch = pending.pop(reference)
             try:
-                what, message = ray.get(reference)
+                ends: dict[int, tuple[str, str]] = ray.get(reference)
             except ray.exceptions.RayError as error:
-                what, message = "failed", f"its task failed {DEATHS} times on the cluster: {told_of(error).splitlines()[0]}"
-            settle(self.order.tally, job, self.folder, what, message)
-            if job.status == "waiting":
-                again.append(job)
+                ends = self._ends_of_failed(batch, told_of(error).splitlines()[0])
+            for position, job in enumerate(batch):
+                if job.status in ("waiting", "running"):
+                    settle(self.order.tally, job, self.folder, *ends.get(position, ("busy", "")))
+            again += [job for job in batch if job.status == "waiting"]
         return again
 
-    def _look(self, ray: Any, board: Any) -> None:
-        by_name = {job.run.id: job for job in self.order.tally.jobs if job.status in ("waiting", "running")}
-        for name, (step, row) in ray.get(board.all.remote()).items():
-            if name in by_name:
-                by_name[name].status = "running"
-                advance(self.order.tally, by_name[name], step, row)
+    def _ends_of_failed(self, batch: Sequence[Job], reason: str) -> dict[int, tuple[str, str]]:
+        """Runs whose task failed for good: one has failed; several, of which one may be the cause, are tried again in halves."""
+        if len(batch) == 1:
+            return {0: ("failed", f"its task failed {DEATHS} times on the cluster: {reason}")}
+        for job in batch:
+            job.most_together = (len(batch) + 1) // 2
+        return {}
 
-    def _end(self, ray: Any, board: Any, pending: dict[Any, Job], patience: float = 60.0) -> None:
+    def _look(self, ray: Any, board: Any) -> None:
+        open_jobs = {job.run.id: job for job in self.order.tally.jobs if job.status in ("waiting", "running")}
+        places, ends = ray.get([board.all.remote(), board.all_ends.remote()])
+        for name, (step, row) in places.items():
+            if name in open_jobs:
+                advance(self.order.tally, open_jobs[name], step, row)
+        for name, (what, message) in ends.items():
+            if name in open_jobs:
+                settle(self.order.tally, open_jobs[name], self.folder, what, message)
+
+    def _end(self, ray: Any, board: Any, pending: dict[Any, list[Job]], patience: float = 60.0) -> None:
         """Have all tasks save what they have and end; those that have not begun are not begun."""
         ray.get(board.stop.remote())
-        running = [reference for reference, job in pending.items() if job.status == "running"]
-        for reference, job in pending.items():
-            if job.status != "running":
+        running = [reference for reference, batch in pending.items() if any(job.status == "running" for job in batch)]
+        for reference in pending:
+            if reference not in running:
                 ray.cancel(reference)
         ray.wait(running, num_returns=len(running), timeout=patience) if running else None
-        for job in pending.values():
-            job.status = "waiting"
+        for batch in pending.values():
+            for job in batch:
+                job.status = "waiting" if job.status == "running" else job.status
+
+
+def _device_of(run: Run) -> str:
+    """The device that a run's task is given; what ``auto`` would be on another machine is not known here."""
+    return "cuda" if run.budget.device.startswith("cuda") else "cpu"
 
 
 def _portable(run: Run) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Local processes that train runs side by side, one thread each.
 
-Every process takes one run after another and trains it through the laboratory, into the same results folder; locks see to it that
-no run is trained twice, by these processes or by others. A process that dies has its run continued by another from the last
-state; one whose parent has died saves what it has and ends.
+Every process takes one batch of runs after another and trains it through the laboratory, into the same results folder; locks see
+to it that no run is trained twice, by these processes or by others. A process that dies has its runs continued by another from
+the last states; one whose parent has died saves what it has and ends.
 """
 
 from __future__ import annotations
@@ -11,44 +11,47 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from groklab.config.run import Run
+from groklab.laboratory import RunsPerBatch
+from groklab.packing import Waiting
 from groklab.spawning import check_script, without_script
-from groklab.tally import REPORTS, Job, Order, Reporter, advance, attempt, settle
+from groklab.tally import REPORTS, Job, Order, attempt, hear
 
 DEATHS = 3
-"""Processes that may die while they train the same run before it counts as failed."""
+"""Processes that may die while they train the same run, the last one it alone, before it counts as failed."""
 
 
 @dataclass
 class _Worker:
     process: Any
     connection: Connection
-    job: Job | None = None
+    place: str
+    """The device that it trains on."""
+    jobs: dict[int, Job] = field(default_factory=lambda: dict[int, Job]())
+    """Its batch: what has not ended yet, by position."""
 
 
 class Crew:
     """Local processes, and who of them trains what."""
 
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self.waiting = deque(job for job in order.tally.jobs if job.status == "waiting")
+    def __init__(self, order: Order, waiting: Waiting) -> None:
+        self.order, self.waiting = order, waiting
         self.workers: list[_Worker] = []
         # A fresh interpreter: one that is forked from a process in which torch has run may hang.
         self.context = multiprocessing.get_context("spawn")
 
-    def work(self, count: int) -> None:
-        """Train until no run is left."""
+    def work(self, places: Sequence[str]) -> None:
+        """Train with a process for every place until no run is left."""
         check_script()
         try:
-            self.workers = [self._hired() for _ in range(count)]
-            while self.waiting or any(worker.job for worker in self.workers):
+            self.workers = [self._hired(place) for place in places]
+            while self.waiting or any(worker.jobs for worker in self.workers):
                 if self.order.stop():
                     raise KeyboardInterrupt
                 self._hand_out()
@@ -63,25 +66,22 @@ class Crew:
             raise
         self._dismiss(patience=10.0)
 
-    def _hired(self) -> _Worker:
+    def _hired(self, place: str) -> _Worker:
         ours, theirs = self.context.Pipe()
-        process = self.context.Process(
-            target=_serve, args=(theirs, self.order.folder, self.order.keep_state, self.order.plugins), daemon=False
-        )
+        order = self.order
+        given = (theirs, place, order.folder, order.keep_state, order.runs_per_batch, order.plugins)
+        process = self.context.Process(target=_serve, args=given, daemon=False)
         with without_script():
             process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
-        return _Worker(process, ours)
+        return _Worker(process, ours, place)
 
     def _hand_out(self) -> None:
-        now = time.monotonic()
         for worker in self.workers:
-            ready = next((job for job in self.waiting if job.not_before <= now), None)
-            if worker.job is None and ready is not None:
-                self.waiting.remove(ready)
-                ready.status, worker.job = "running", ready
+            if not worker.jobs and (jobs := self.waiting.take(worker.place, time.monotonic())):
+                worker.jobs = dict(enumerate(jobs))
                 with contextlib.suppress(OSError):  # a dead worker is noticed when it is listened to
-                    worker.connection.send(ready.run.to_dict())
+                    worker.connection.send([job.run.to_dict() for job in jobs])
 
     def _listen(self, worker: _Worker) -> None:
         """Everything that a worker has to say; its death, once it has said all."""
@@ -94,35 +94,37 @@ class Crew:
         if not worker.process.is_alive() and not worker.connection.poll():
             self._bury(worker)
 
-    def _hear(self, worker: _Worker, what: str, *content: Any) -> None:
-        job = worker.job
-        if job is None:
-            return
-        if what == "at":
-            advance(self.order.tally, job, *content)
-            return
-        worker.job = None
-        settle(self.order.tally, job, self.order.folder, what, *content)
-        if job.status == "waiting":
-            self.waiting.append(job)
+    def _hear(self, worker: _Worker, what: str, position: int, *content: Any) -> None:
+        job = worker.jobs[position]
+        hear(self.order.tally, job, self.order.folder, what, *content)
+        if what != "at":
+            del worker.jobs[position]
+        if what == "busy":
+            self.waiting.put([job])
 
     def _bury(self, worker: _Worker) -> None:
-        """A worker has died: its run goes to another, unless it is the run that kills them."""
+        """A worker has died: its runs go to another, unless it is one run that kills them.
+
+        Which of several that is shows when they are trained in smaller batches: after a second death each time in halves.
+        """
         self.workers.remove(worker)
         worker.connection.close()
         worker.process.join()
-        job = worker.job
-        if job is not None:
+        jobs = list(worker.jobs.values())
+        for job in jobs:
             job.deaths += 1
-            if job.deaths < DEATHS:
-                job.status = "waiting"
-                self.waiting.appendleft(job)
-            else:
-                status = worker.process.exitcode
-                how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
-                job.status, job.message = "failed", f"{DEATHS} processes died while they trained it, the last one by {how}"
+            job.status = "waiting"
+            if len(jobs) > 1 and job.deaths > 1:
+                job.most_together = (len(jobs) + 1) // 2
+        if len(jobs) == 1 and jobs[0].deaths >= DEATHS:
+            status = worker.process.exitcode
+            how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
+            jobs[0].status = "failed"
+            jobs[0].message = f"{jobs[0].deaths} processes died while they trained it, the last one by {how}"
+            jobs = []
+        self.waiting.put(jobs, first=True)
         if self.waiting:
-            self.workers.append(self._hired())
+            self.workers.append(self._hired(worker.place))
 
     def _dismiss(self, patience: float) -> None:
         """Have all processes save what they have and end; those that do not in time are ended."""
@@ -141,17 +143,23 @@ class Crew:
                 worker.process.kill()
             worker.process.join()
             worker.connection.close()
-            if worker.job is not None:
-                worker.job.status = "waiting"
+            for job in worker.jobs.values():
+                job.status = "waiting"
 
 
-def _serve(connection: Connection, folder: Path, keep_state: bool, plugins: Sequence[str]) -> None:
-    """What a process does: train the runs that come through the pipe, until None comes or the other end is gone."""
+def _serve(
+    connection: Connection, place: str, folder: Path, keep_state: bool, runs_per_batch: RunsPerBatch, plugins: Sequence[str]
+) -> None:
+    """What a process does: train the batches that come through the pipe, until None comes or the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells what to do
     from groklab import registry
 
     for plugin in plugins:
         registry.load_plugin(plugin)
+    if place.startswith("cuda:"):
+        import torch
+
+        torch.cuda.set_device(place)  # the GPU that runs of device cuda are trained on
     looked = 0.0
     is_over = False
 
@@ -177,8 +185,7 @@ def _serve(connection: Connection, folder: Path, keep_state: bool, plugins: Sequ
             return
         if asked is None:
             return
-        reporter = Reporter(lambda step, row: say("at", step, row))
         try:
-            say(*attempt(Run.from_dict(asked), folder, keep_state, reporter.hear, should_stop))
+            attempt([Run.from_dict(tree) for tree in asked], folder, keep_state, runs_per_batch, say, should_stop)
         except KeyboardInterrupt:
             return

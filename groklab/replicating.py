@@ -33,7 +33,7 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
     for run in runs:
         run.check()
     if asked.dry_run:
-        from groklab.sweeping import dry_run
+        from groklab.forecast import dry_run
 
         return dry_run(asked, runs)
     tally, was_stopped = _trained(asked, runs, should_stop) if asked.train else (None, False)
@@ -70,6 +70,7 @@ def _trained(asked: ReplicateArguments, runs: Sequence[Run], should_stop: Callab
                 folder=asked.where.runs,
                 workers=asked.workers,
                 ray=asked.ray,
+                runs_per_batch=asked.runs_per_batch,
                 plugins=asked.plugin,
                 on_progress=screen,
                 should_stop=should_stop,

@@ -264,6 +264,18 @@ def title_of(run: StoredRun) -> str:
     return f"{table_of(run.run.task).symbol} — {share}, {values['optimizer']}{decay}"
 
 
+def results_as_asked(folder: RunFolder, asked: Run) -> StoredRun | None:
+    """The stored results, if they reach as far as asked."""
+    if not folder.exists:
+        return None
+    status = folder.description()["status"]
+    ended, reached = end_and_reached(folder, asked)
+    if status == "diverged" or (status == "complete" and ended is not None):
+        return StoredRun(folder, asked)
+    # Where a process is at the end just now, or was killed there, the last checkpoint may still be missing.
+    return StoredRun(folder, asked) if ended is not None and ended < reached else None
+
+
 def end_and_reached(folder: RunFolder, run: Run) -> tuple[int | None, int]:
     """Where a run ends in what is stored of it, if it does, and how far that reaches."""
     rows, reached = folder.evaluations()

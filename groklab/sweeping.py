@@ -1,11 +1,11 @@
-"""`groklab sweep`: what many runs look like in a terminal, before, while and after they are trained."""
+"""`groklab sweep`: what many runs look like in a terminal, while and after they are trained."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,10 +16,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from groklab.arguments import ReplicateArguments, SweepArguments
+from groklab.arguments import SweepArguments
 from groklab.config.run import Run, leaves
 from groklab.config.sweep import Sweep, sweep_of
 from groklab.display import duration, percent
+from groklab.forecast import dry_run
 from groklab.laboratory import stored_as_asked
 from groklab.screens import print_screen, settings_notes, settings_screen
 from groklab.tally import Job, Tally
@@ -28,8 +29,6 @@ _LINES = 2.0
 """Seconds between two lines where the output is no terminal."""
 _SHOWN = 8
 """Running runs that the panel names."""
-_CALIBRATED = 12
-"""Shapes of runs whose speed a dry run measures."""
 
 
 def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) -> int:
@@ -48,6 +47,7 @@ def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) ->
                 folder=asked.where.runs,
                 workers=asked.workers,
                 ray=asked.ray,
+                runs_per_batch=asked.runs_per_batch,
                 keep_state=asked.keep_state,
                 plugins=asked.plugin,
                 on_progress=screen,
@@ -70,86 +70,6 @@ def _sweep_of(asked: SweepArguments, start: Run) -> Sweep:
     if "checkpoints_per_decade" not in fields:
         fields["checkpoints_per_decade"] = [0]
     return sweep_of(start, zip=[name.replace("-", "_") for name in asked.zip], **fields)
-
-
-# — before —
-
-
-def dry_run(asked: SweepArguments | ReplicateArguments, runs: Sequence[Run]) -> int:
-    """What a sweep would train, and what it would cost at most."""
-    import os
-
-    missing = [run for run in runs if stored_as_asked(run, runs=asked.where.runs) is None]
-    workers = min(len(missing), asked.workers or os.cpu_count() or 1)
-    seconds, measured = _cost(missing)
-    found: dict[str, Any] = {
-        "runs": len(runs),
-        "stored": len(runs) - len(missing),
-        "missing": len(missing),
-        "workers": workers,
-        "disk_bytes": sum(map(_disk_bytes, missing)),
-        "seconds_at_most": seconds / workers if workers else 0.0,
-        "calibrated_shapes": measured,
-    }
-    if asked.where.json:
-        print(json.dumps(found))  # noqa: T201
-        return 0
-    told = [f"{found['runs']:,} runs, {found['stored']:,} of them stored, {found['missing']:,} to train"]
-    if missing:
-        told += [
-            f"{workers} process{'es' * (workers > 1)} of one thread, a run at a time each",
-            f"disk: about {found['disk_bytes'] / 1e6:,.1f} MB",
-            f"time: at most {duration(found['seconds_at_most'])}, if no run ends before its budget ({_shapes(measured)} measured here)",
-        ]
-    print("\n".join(told))  # noqa: T201
-    return 0
-
-
-def _shapes(count: int) -> str:
-    return "the speed of one shape of run" if count == 1 else f"the speeds of {count} shapes of runs"
-
-
-def _cost(runs: Sequence[Run]) -> tuple[float, int]:
-    """Seconds of one process for all updates and evaluations of these runs, from a few updates of some of their shapes."""
-    from groklab.config.steps import steps_up_to
-    from groklab.training.batches import Batch, shape_of
-    from groklab.training.engine import device_of, prepare_process
-
-    prepare_process()
-    by_shape: dict[Any, list[Run]] = {}
-    for run in runs:
-        by_shape.setdefault(shape_of(run), []).append(run)
-    total, speeds = 0.0, []
-    for number, alike in enumerate(by_shape.values()):
-        run = alike[0]
-        evaluations = len(steps_up_to(run.budget.steps, run.budget.evaluations_per_decade))
-        if number < _CALIBRATED:
-            batch = Batch([run], device=device_of(run))
-            speeds.append((_timed(batch.update), _timed(batch.answers)))
-        update, look = speeds[-1] if number < _CALIBRATED else tuple(sum(part) / len(speeds) for part in zip(*speeds, strict=True))
-        total += len(alike) * (update * run.budget.steps + look * evaluations)
-    return total, len(speeds)
-
-
-def _timed(call: Callable[[], object], seconds: float = 0.2) -> float:
-    """Seconds a call, without the first one."""
-    call()
-    began, calls = time.perf_counter(), 0
-    while calls < 3 or (time.perf_counter() - began < seconds and calls < 200):
-        call()
-        calls += 1
-    return (time.perf_counter() - began) / calls
-
-
-def _disk_bytes(run: Run) -> int:
-    """What the results of a run take: checkpoints with answers, and the history."""
-    from groklab.config.steps import steps_up_to
-    from groklab.training.batches import DTYPES, network
-
-    table, _, layout = network(run)
-    checkpoints = len({*steps_up_to(run.budget.steps, run.budget.checkpoints_per_decade), run.budget.steps})
-    rows = len(steps_up_to(run.budget.steps, run.budget.evaluations_per_decade))
-    return checkpoints * (DTYPES[run.training.precision].itemsize * layout.size + 4 * len(table.x)) + 350 * rows + 4096
 
 
 # — while —

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from groklab import registry
 from groklab.config.run import Run, leaves
@@ -88,6 +88,7 @@ def sweep(
     runs: str | Path = "runs",
     workers: int | None = None,
     ray: str | None = None,
+    runs_per_batch: int | Literal["auto"] = "auto",
     zip: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     keep_state: bool = False,
@@ -102,7 +103,7 @@ def sweep(
     A list, tuple or range holds alternatives of a field, all crossed with each other; ``zip`` names fields whose values are taken side by
     side (``config.sweep.sweep_of``). ``start`` is the run from which the fields depart. Without one, only the ends of
     checkpoints are kept unless ``checkpoints_per_decade`` is given. ``plugins`` are files with functions of your own. See ``workers.train_all`` for ``workers``, ``ray``,
-    ``keep_state``, ``on_progress`` and ``should_stop``. A run that diverges or fails does not end the others; of failed ones a
+    ``runs_per_batch``, ``keep_state``, ``on_progress`` and ``should_stop``. A run that diverges or fails does not end the others; of failed ones a
     warning tells.
     """
     from groklab.workers import train_all
@@ -117,6 +118,7 @@ def sweep(
         folder=runs,
         workers=workers,
         ray=ray,
+        runs_per_batch=runs_per_batch,
         keep_state=keep_state,
         plugins=plugins,
         on_progress=on_progress,

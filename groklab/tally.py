@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from groklab.config.run import Run
-from groklab.laboratory import Progress, stored_as_asked, train
+from groklab.laboratory import Interrupted, Outcome, Progress, RunsPerBatch, stored_as_asked, train_together
 from groklab.results.lock import InProgressError
 from groklab.stored import StoredRun
 
 REPORTS = 0.25
 """Seconds between two reports on a run."""
+REPORTS_A_SECOND = 100
+"""Reports on all runs of a batch together, at most; those of large batches are told less often."""
 BUSY_PAUSE = 1.0
 """Seconds until a run that another process was training is asked for again."""
 
@@ -35,6 +39,9 @@ class Job:
     message: str = ""
     """Why it diverged or failed."""
     deaths: int = 0
+    """Processes that died while they trained it."""
+    most_together: float = math.inf
+    """How many runs may be trained together with it, itself included; fewer once processes have died with several."""
     not_before: float = 0.0
 
 
@@ -76,6 +83,7 @@ class Order:
     folder: Path
     """Of the results."""
     keep_state: bool
+    runs_per_batch: RunsPerBatch
     plugins: Sequence[str]
     """Files to import first, found from any working directory."""
     tell: Callable[[Tally], None]
@@ -83,16 +91,51 @@ class Order:
 
 
 def attempt(
-    run: Run, folder: str | Path, keep_state: bool, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
-) -> tuple[str, str]:
-    """Train one run: ended, busy in another process, or failed with a message; KeyboardInterrupt where it is to stop."""
-    try:
-        train(run, runs=folder, wait=False, keep_state=keep_state, on_progress=on_progress, should_stop=should_stop)
-    except InProgressError:
-        return "busy", ""
-    except Exception as error:  # of one run; the others go on
-        return "failed", told_of(error)
-    return "ended", ""
+    runs: Sequence[Run],
+    folder: str | Path,
+    keep_state: bool,
+    runs_per_batch: RunsPerBatch,
+    say: Callable[..., object],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Train runs together, and say what ``hear`` takes note of, with a run's position behind the first word.
+
+    KeyboardInterrupt where they are to stop, after their states are saved.
+    """
+    pause = max(REPORTS, len(runs) / REPORTS_A_SECOND)
+    reporters = [Reporter(partial(say, "at", position), pause) for position in range(len(runs))]
+
+    def end(position: int, outcome: Outcome) -> None:
+        if isinstance(outcome, StoredRun):
+            say("ended", position)
+        elif isinstance(outcome, InProgressError):
+            say("busy", position)
+        elif isinstance(outcome, KeyboardInterrupt):
+            say("stopped", position, *([outcome.step] if isinstance(outcome, Interrupted) else []))
+        else:
+            say("failed", position, told_of(outcome))
+
+    outcomes = train_together(
+        runs,
+        runs=folder,
+        runs_per_batch=runs_per_batch,
+        on_progress=lambda position, progress: reporters[position].hear(progress),
+        on_end=end,
+        should_stop=should_stop,
+        keep_state=keep_state,
+    )
+    if any(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes):
+        raise KeyboardInterrupt
+
+
+def hear(tally: Tally, job: Job, folder: Path, what: str, *content: Any) -> None:
+    """Take note of what is said of a run: how far it is, that it has ended or failed, was busy elsewhere, or was stopped."""
+    if what == "at":
+        advance(tally, job, *content)
+    elif what == "stopped":
+        job.status, job.step = "waiting", *(content or (job.step,))
+    else:
+        settle(tally, job, folder, what, *content)
 
 
 def finish(job: Job, found: StoredRun) -> None:
@@ -105,7 +148,8 @@ def finish(job: Job, found: StoredRun) -> None:
 
 
 def advance(tally: Tally, job: Job, step: int, row: dict[str, Any] | None) -> None:
-    """Take note of how far a run is."""
+    """A run is trained, and so far."""
+    job.status = "running"
     if job.step:
         tally.steps_made += max(step - job.step, 0)
     job.step, job.row = step, row or job.row
@@ -135,8 +179,8 @@ def told_of(error: BaseException) -> str:
 class Reporter:
     """Passes on the progress of a run a few times a second."""
 
-    def __init__(self, report: Callable[[int, dict[str, Any] | None], object]) -> None:
-        self.report = report
+    def __init__(self, report: Callable[[int, dict[str, Any] | None], object], pause: float = REPORTS) -> None:
+        self.report, self.pause = report, pause
         self.row: dict[str, Any] | None = None
         self.last = 0.0
 
@@ -144,6 +188,6 @@ class Reporter:
         """Pass it on if it is time."""
         self.row = progress.row or self.row
         now = time.monotonic()
-        if now - self.last >= REPORTS:
+        if now - self.last >= self.pause:
             self.last = now
             self.report(progress.step, self.row)

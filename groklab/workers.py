@@ -1,20 +1,20 @@
-"""Where runs are trained: in this process, or in local processes of one thread each, one per core."""
+"""Where runs are trained: in this process, in local processes (one thread each, one per core or per GPU), or on a cluster."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.crew import Crew
-from groklab.laboratory import Interrupted, check, say_nothing, stored_as_asked
+from groklab.laboratory import RunsPerBatch, check, check_runs_per_batch, say_nothing, stored_as_asked
+from groklab.packing import Waiting, places, processes_on
 from groklab.results.files import StoreError
-from groklab.tally import REPORTS, Job, Order, Reporter, Tally, advance, attempt, finish, settle
+from groklab.tally import REPORTS, Job, Order, Tally, attempt, finish, hear
 
 
 def train_all(
@@ -23,6 +23,7 @@ def train_all(
     folder: str | Path = "runs",
     workers: int | None = None,
     ray: str | None = None,
+    runs_per_batch: RunsPerBatch = "auto",
     keep_state: bool = False,
     plugins: Sequence[str | Path] = (),
     on_progress: Callable[[Tally], None] | None = None,
@@ -30,33 +31,45 @@ def train_all(
 ) -> Tally:
     """Train what is missing of many runs; all are checked before the first begins.
 
-    ``workers`` is the number of processes, by default one per core; 1 trains in this process. ``ray`` is the address of a Ray
-    cluster that trains instead, or ``auto`` for the one that is running. ``plugins`` are files that the
-    processes import first. ``should_stop`` is asked several times a second; a true answer has every process save its state, and
+    ``workers`` is the number of processes (for each device, where runs ask for several), by default one per core of a CPU and one
+    per GPU; 1 trains in this process. ``ray`` is the address of a Ray cluster that trains instead, or ``auto`` for the one that is
+    running. ``runs_per_batch`` runs of one shape are trained side by side by one process; ``auto`` is one on the CPU and, on a
+    GPU, as many as its memory holds. ``plugins`` are files that the processes import first. ``should_stop`` is asked several times a second; a true answer has every process save its state, and
     raises KeyboardInterrupt. Runs that diverge or fail are in the tally, and the others go on.
     """
     asked = list(runs)
-    _check_all(asked)
-    tally = Tally([_job(run, Path(folder)) for run in asked])
-    tell, stop = on_progress or say_nothing, should_stop or (lambda: False)
-    order = Order(tally, Path(folder), keep_state, [str(Path(plugin).resolve()) for plugin in plugins], tell, stop)
-    missing = tally.count("waiting")
     if workers is not None and workers < 1:
         raise ValueError(f"workers: got {workers}; expected a number of processes from 1 on.")
     if workers is not None and ray is not None:
         raise ValueError("workers and ray: got both; expected one of them. A cluster decides for itself how many processes it has.")
-    count = min(missing, workers or os.cpu_count() or 1)
+    check_runs_per_batch(runs_per_batch)
+    _check_all(asked)
+    tally = Tally([_job(run, Path(folder)) for run in asked])
+    tell, stop = on_progress or say_nothing, should_stop or (lambda: False)
+    imported = [str(Path(plugin).resolve()) for plugin in plugins]
+    order = Order(tally, Path(folder), keep_state, runs_per_batch, imported, tell, stop)
     tell(tally)
-    if ray is not None and missing:
+    if ray is not None and tally.count("waiting"):
         from groklab.cluster import Cluster
 
         Cluster(order).work(ray)
-    elif count == 1:
-        _train_here(order)
-    elif count > 1:
-        Crew(order).work(count)
+    elif tally.count("waiting"):
+        waiting = waiting_runs(tally.jobs, runs_per_batch, workers)
+        found = places(waiting.batches_on(), workers=workers)
+        if workers == 1 or len(found) == 1:
+            _train_here(order, waiting)
+        else:
+            Crew(order, waiting).work(found)
     tell(tally)
     return tally
+
+
+def waiting_runs(jobs: Sequence[Job], runs_per_batch: RunsPerBatch, workers: int | None) -> Waiting:
+    """The runs that are missing, as the processes of this machine take them."""
+    from groklab.training.engine import device_of
+
+    missing = [job for job in jobs if job.status == "waiting"]
+    return Waiting(missing, runs_per_batch, device_of=device_of, processes_on=partial(processes_on, workers=workers))
 
 
 def _check_all(runs: Sequence[Run]) -> None:
@@ -89,28 +102,23 @@ def _job(run: Run, folder: Path) -> Job:
     return job
 
 
-def _train_here(order: Order) -> None:
-    """One run after another in this process."""
-    tally = order.tally
-    queue = deque(job for job in tally.jobs if job.status == "waiting")
-    while queue:
-        job = queue.popleft()
-        while time.monotonic() < job.not_before:
+def _train_here(order: Order, waiting: Waiting) -> None:
+    """One batch after another in this process."""
+    tally, told = order.tally, 0.0
+    while waiting:
+        jobs = waiting.take(None, time.monotonic())
+        if not jobs:
             if order.stop():
                 raise KeyboardInterrupt
-            time.sleep(min(REPORTS, 0.05))
+            time.sleep(0.05)
+            continue
 
-        def report(step: int, row: dict[str, Any] | None, job: Job = job) -> None:
-            advance(tally, job, step, row)
-            order.tell(tally)
+        def say(what: str, position: int, *content: Any, jobs: Sequence[Job] = jobs) -> None:
+            nonlocal told
+            hear(tally, jobs[position], order.folder, what, *content)
+            if what != "at" or time.monotonic() - told >= REPORTS:
+                told = time.monotonic()
+                order.tell(tally)
 
-        job.status = "running"
-        try:
-            what, message = attempt(job.run, order.folder, order.keep_state, Reporter(report).hear, order.stop)
-        except Interrupted as interruption:
-            job.status, job.step = "waiting", interruption.step
-            raise KeyboardInterrupt from None
-        settle(tally, job, order.folder, what, message)
-        if what == "busy":
-            queue.append(job)
-        order.tell(tally)
+        attempt([job.run for job in jobs], order.folder, order.keep_state, order.runs_per_batch, say, order.stop)
+        waiting.put(job for job in jobs if job.status == "waiting")

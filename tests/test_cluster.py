@@ -101,6 +101,7 @@ def cluster():
 def test_a_cluster(tmp_path, cluster):
     """One test, because a machine holds one cluster and the others run beside each other."""
     a_worker_is_killed(tmp_path / "killed", cluster)
+    a_batch_is_killed(tmp_path / "batch", cluster)
     ctrl_c(tmp_path / "stopped", cluster)
 
 
@@ -126,6 +127,23 @@ def a_worker_is_killed(folder, cluster):
     assert histories(folder / "runs") == histories(folder / "undisturbed")
     again = finished(sweep(folder / "runs", *flags, "--ray", cluster))
     assert (again["trained"], again["stored"]) == (0, 4)
+
+
+def a_batch_is_killed(folder, cluster):
+    """A task of three runs: all of them go on, and each history is that of an undisturbed run."""
+    flags = ["--steps", "6000", "--seed", "0", "1", "2"]
+    process = sweep(folder / "runs", *flags, "--ray", cluster, "--runs-per-batch", "3")
+
+    def in_the_middle():
+        lines = [len(path.read_bytes().splitlines()) for path in folder.glob("runs/*/history.jsonl")]
+        return next(iter(tasks().values()), None) if len(lines) == 3 and min(lines) > 5 else None
+
+    os.kill(until(in_the_middle, process), signal.SIGKILL)
+    assert [run["status"] for run in finished(process)["runs"]] == ["complete"] * 3
+    segments = [len(json.loads(path.read_text())["segments"]) for path in folder.glob("runs/*/run.json")]
+    assert segments == [2, 2, 2]
+    finished(sweep(folder / "undisturbed", *flags, "--workers", "1"))
+    assert histories(folder / "runs") == histories(folder / "undisturbed")
 
 
 def ctrl_c(folder, cluster):

@@ -51,6 +51,10 @@ class Lock:
         raise InProgressError(f"{self.path.parent.name} is being taken over by several processes at once; try again.")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Own the folder no longer; nothing where it was released before."""
         self._ended.set()
         if self._beating is not None:
             self._beating.join()

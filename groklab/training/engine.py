@@ -11,7 +11,7 @@ import ctypes
 import gc
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -61,6 +61,8 @@ class Advanced:
     run: int
     step: int
     state: Callable[[], State]
+    drop: Callable[[], None]
+    """Ask for nothing more of this run; the others go on."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def train(
     pasts: Sequence[Past] | None = None,
     runs_per_batch: int | Literal["auto"] = "auto",
     together: bool | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Train runs, each from where it stands, and yield what happens.
 
     Runs whose shapes agree advance side by side, up to ``runs_per_batch`` (auto: one on the CPU, on a GPU as many as its memory
@@ -164,17 +166,17 @@ def _batches(runs: Sequence[Run], pasts: Sequence[Past], runs_per_batch: int | L
         step = 0 if past.state is None else past.state.step
         families.setdefault((shape_of(run), step), []).append(position)
     for members in families.values():
-        most = _runs_at_once(runs[members[0]], len(members)) if runs_per_batch == "auto" else runs_per_batch
+        most = runs_at_once(runs[members[0]], len(members)) if runs_per_batch == "auto" else runs_per_batch
         for start in range(0, len(members), most):
             yield members[start : start + most]
 
 
-def _runs_at_once(run: Run, count: int) -> int:
-    """How many of ``count`` runs of one shape advance side by side where nobody says."""
+def runs_at_once(run: Run, count: int) -> int:
+    """How many of ``count`` runs of one shape advance side by side where nobody says; on a GPU what its free memory holds now."""
     device = device_of(run)
     if device == "cpu" or run.budget.path == "reference":
         return 1
-    return memory.runs_that_fit(run, memory.free_bytes(device)) if device.startswith("cuda") else count
+    return min(count, memory.runs_that_fit(run, memory.free_bytes(device))) if device.startswith("cuda") else count
 
 
 def _advance(watches: Sequence[_Watch], states: Sequence[State | None], device: str, of: int) -> Iterator[Event]:
@@ -296,7 +298,11 @@ class _Watch:
 
     def advanced(self, step: int) -> Advanced:
         self.told = step
-        return Advanced(self.position, step, self.state)
+        return Advanced(self.position, step, self.state, self.drop)
+
+    def drop(self) -> None:
+        """Keep the place in the batch, and be told of no more."""
+        self.has_ended = True
 
     def diverged(self, step: int, of: int) -> Ended:
         self.has_ended = True
