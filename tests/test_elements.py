@@ -9,7 +9,7 @@ from groklab.config.run import Run
 from groklab.laboratory import train
 from groklab.measuring import measure
 from groklab.results.files import StoreError
-from groklab.stored import drawn
+from groklab.stored import drawn, filmed
 
 TINY = dict(width=8, heads=2, layers=1, train_fraction=0.6, steps=20, stop="never", checkpoints_per_decade=1)
 
@@ -85,7 +85,13 @@ def test_every_figure_of_a_run_is_drawn_from_the_command_line(trained, tmp_path)
         assert cli.main(["figure", name, run.id, "--runs", str(tmp_path / "runs"), "--output", str(picture)]) == 0, name
         assert picture.stat().st_size > 5_000
         picture.unlink()
+    assert cli.main(["figure", "film", run.id, "--runs", str(tmp_path / "runs")]) == 0
+    assert (run.folder.path / "figures" / "film.gif").stat().st_size > 5_000
+    assert cli.main(["figure", "film", run.id, run.id, "--runs", str(tmp_path / "runs")]) == 2
+    with pytest.raises(ValueError, match="it is a film"):
+        drawn("film", [run])
     other = trained(operation="group_product", group="symmetric(3)")
+    assert list(filmed("film", other))
     assert drawn("cosets", [other]).axes
     assert drawn("attention", [run], checkpoint=0).axes
 

@@ -21,10 +21,10 @@ from matplotlib.text import Text
 
 from groklab import registry
 from groklab.figures import cells as cells_module
-from groklab.figures import circuits, curves, embeddings, style, sweeps, tables
+from groklab.figures import circuits, curves, embeddings, film, style, sweeps, tables
 from groklab.results.tables import arrays_table
 
-FIGURES = registry.entries("figure")
+FIGURES = {name: entry for name, entry in registry.entries("figure").items() if not entry.facts.get("animated")}
 
 
 def history(
@@ -597,3 +597,33 @@ def test_measures_have_a_panel_each_and_their_parts_share_one() -> None:
         circuits.measures(measured(**{f"m{k}": 1.0 for k in range(7)}))
     with pytest.raises(ValueError, match="no column of a measure"):
         circuits.measures(history())
+
+
+# — film —
+
+
+def test_a_film_has_a_frame_for_every_checkpoint_and_one_point_of_view(tmp_path: Path) -> None:
+    seen = [cells(right=share).with_columns(step=pl.lit(step)) for share, step in ((0.0, 0), (0.5, 100), (1.0, 3770))]
+    places = [elements(n=7, frequency=2, noise=noise) for noise in (3.0, 1.0, 0.01)]
+    frames = list(film.film(history(title="x / y"), cells=seen, elements=places))
+    assert [frame.axes[0].get_title(loc="left").split(":")[0] for frame in frames] == ["step 0", "step 100", "step 3,770"]
+    assert "100.0 % of the hidden cells right" in said(frames[-1])
+    assert "circle of frequency 2" in said(frames[0])
+    last = frames[-1].axes[1].collections[0].get_offsets()
+    radii = np.linalg.norm(np.asarray(last), axis=1)
+    assert radii.std() < 0.1 * radii.mean(), "the planted circle, seen from above"
+    assert [len(frame.axes[2].lines[0].get_xdata()) for frame in frames][0] == 1  # pyright: ignore[reportArgumentType]
+    written = style.save_film(frames, tmp_path / "a.gif")
+    again = style.save_film(frames, tmp_path / "b.gif")
+    assert written.read_bytes() == again.read_bytes()
+    from PIL import Image
+
+    with Image.open(written) as picture:
+        assert getattr(picture, "n_frames") == 3  # noqa: B009
+    with pytest.raises(ValueError, match=r"ends in \.gif"):
+        style.save_film(frames, tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match="got no frames"):
+        style.save_film([], tmp_path / "c.gif")
+    with pytest.raises(ValueError, match="one of each for every checkpoint"):
+        list(film.film(history(), cells=seen, elements=places[:2]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "b.gif"]

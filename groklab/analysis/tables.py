@@ -75,7 +75,7 @@ def runs_table(stored: Sequence[RunFolder], asked: Sequence[Run] | None = None) 
     return pl.DataFrame([pl.Series(name, columns[name], dtype=kind, strict=False) for name, kind in _schema().items()])
 
 
-_MIXED = ("outliers", "batch_size")
+MIXED = ("outliers", "batch_size")
 """Fields whose values have several types: a column of text holds them all."""
 
 
@@ -87,7 +87,7 @@ def _schema() -> dict[str, pl.DataType]:
     schema |= {result.name: pl.Int64 if int in _parts(hints[result.name]) else pl.Float64 for result in dataclasses.fields(Summary)}
     for run_field, hint in field_hints().items():
         kind = next(part for part in _parts(hint) if part is not type(None))
-        schema.setdefault(run_field, pl.String if run_field in _MIXED else _COLUMN_OF.get(kind, pl.String))
+        schema.setdefault(run_field, pl.String if run_field in MIXED else _COLUMN_OF.get(kind, pl.String))
     return schema
 
 
