@@ -211,7 +211,7 @@ def filmed(name: str, run: StoredRun) -> Iterator[Figure]:
         raise ValueError(f"figure {entry.name!r}: {run.id} has no stored answers; expected at least those of one checkpoint.")
     history = run.history.with_columns(title=polars.lit(title_of(run)))
     cells = [run.answers(step) for step in steps]
-    return entry.function(history, cells=cells, elements=[elements_table(run.folder, run.run, step) for step in steps])
+    return entry.function(history, cells, [elements_table(run.folder, run.run, step) for step in steps])
 
 
 def results_table(chosen: Sequence[StoredRun], *, apart: str = "") -> polars.DataFrame:

@@ -605,14 +605,14 @@ def test_measures_have_a_panel_each_and_their_parts_share_one() -> None:
 def test_a_film_has_a_frame_for_every_checkpoint_and_one_point_of_view(tmp_path: Path) -> None:
     seen = [cells(right=share).with_columns(step=pl.lit(step)) for share, step in ((0.0, 0), (0.5, 100), (1.0, 3770))]
     places = [elements(n=7, frequency=2, noise=noise) for noise in (3.0, 1.0, 0.01)]
-    frames = list(film.film(history(title="x / y"), cells=seen, elements=places))
+    frames = list(film.film(history(title="x / y"), seen, places))
     assert [frame.axes[0].get_title(loc="left").split(":")[0] for frame in frames] == ["step 0", "step 100", "step 3,770"]
     assert "100.0 % of the hidden cells right" in said(frames[-1])
     assert "circle of frequency 2" in said(frames[0])
     last = frames[-1].axes[1].collections[0].get_offsets()
     radii = np.linalg.norm(np.asarray(last), axis=1)
     assert radii.std() < 0.1 * radii.mean(), "the planted circle, seen from above"
-    assert [len(frame.axes[2].lines[0].get_xdata()) for frame in frames][0] == 1  # pyright: ignore[reportArgumentType]
+    assert len(frames[0].axes[2].lines[0].get_xdata()) == 1  # pyright: ignore[reportArgumentType]
     written = style.save_film(frames, tmp_path / "a.gif")
     again = style.save_film(frames, tmp_path / "b.gif")
     assert written.read_bytes() == again.read_bytes()
@@ -625,5 +625,5 @@ def test_a_film_has_a_frame_for_every_checkpoint_and_one_point_of_view(tmp_path:
     with pytest.raises(ValueError, match="got no frames"):
         style.save_film([], tmp_path / "c.gif")
     with pytest.raises(ValueError, match="one of each for every checkpoint"):
-        list(film.film(history(), cells=seen, elements=places[:2]))
+        list(film.film(history(), seen, places[:2]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "b.gif"]

@@ -24,7 +24,7 @@ _RIGHT, _WRONG, _TRAIN_RIGHT, _TRAIN_WRONG, _UNKNOWN = style.VALIDATION, "#F2B84
 
 
 @figure(needs=_NEEDS, takes="film", animated=True, source="Power et al. 2022, Figures 1 and 3")
-def film(history: pl.DataFrame, *, cells: Sequence[pl.DataFrame], elements: Sequence[pl.DataFrame]) -> Iterator[Figure]:
+def film(history: pl.DataFrame, cells: Sequence[pl.DataFrame], elements: Sequence[pl.DataFrame]) -> Iterator[Figure]:
     """The table filling in and the output layer taking shape, a frame for every checkpoint, with the accuracies up to it.
 
     ``cells`` and ``elements`` are tables as ``operation_table`` and ``embeddings`` take them, one of each for every checkpoint. All
