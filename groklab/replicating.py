@@ -16,12 +16,12 @@ from groklab import registry
 from groklab.config.experiments import Settings, by_seed, settings_of
 from groklab.config.run import Run, leaves
 from groklab.laboratory import stored_as_asked
-from groklab.results.store import RunFolder
 
 if TYPE_CHECKING:
     import polars
 
     from groklab.arguments import ReplicateArguments
+    from groklab.stored import StoredRun
     from groklab.tally import Tally
 
 
@@ -79,19 +79,42 @@ def _trained(asked: ReplicateArguments, runs: Sequence[Run], should_stop: Callab
             return screen.tally, True
 
 
-def results_of(settings: Settings, *, runs: str | Path = "runs") -> polars.DataFrame:
+def results_of(
+    settings: Settings, *, runs: str | Path = "runs", results: Sequence[str] = (), measures: Sequence[str] = ()
+) -> polars.DataFrame:
     """The stored runs of an experiment as a table: its setting by name, results within each run's budget, and the fields that say something.
 
-    These are the fields in which the runs differ from each other or from the default recipe. Runs that are not there yet are left out.
+    These are the fields in which the runs differ from each other or from the default recipe. ``results`` are more columns of the last
+    evaluation, ``measures`` are taken of the last checkpoint. Runs that are not there yet are left out.
     """
     import polars
 
     from groklab.analysis.tables import runs_table
 
-    there = [(label, run) for label, members in settings.items() for run in members if stored_as_asked(run, runs=runs) is not None]
-    table = runs_table([RunFolder(Path(runs) / run.id) for _, run in there], [run for _, run in there])
+    asked = [(label, run, stored_as_asked(run, runs=runs)) for label, members in settings.items() for run in members]
+    there = [(label, run, found) for label, run, found in asked if found is not None]
+    table = runs_table([found.folder for _, _, found in there], [run for _, run, _ in there])
     left_out = set(leaves()) - _told_fields(settings) - {"steps"}
-    return table.select(polars.Series("setting", [label for label, _ in there], dtype=polars.String), polars.exclude(*left_out))
+    more = {name: [(found.rows or [{}])[-1].get(name) for _, _, found in there] for name in results}
+    for measure in measures:
+        name = registry.parse_call(measure).name
+        more[name] = [_at_the_end(found, measure) for _, _, found in there]
+    if "outliers" not in left_out:  # a column of text, for it may be a share; numbers are told in their order
+        table = table.with_columns(polars.col("outliers").cast(polars.Float64, strict=False))
+    return table.select(
+        polars.Series("setting", [label for label, _, _ in there], dtype=polars.String),
+        polars.exclude(*left_out),
+        *(polars.Series(name, values, dtype=polars.Float64) for name, values in more.items()),
+    )
+
+
+def _at_the_end(found: StoredRun, measure: str) -> float | None:
+    """A measure of one number, of a run's last checkpoint; None where the run diverged before it had one."""
+    steps = found.folder.steps_of("checkpoints")
+    if not steps or found.status == "diverged":
+        return None
+    values = found.measure(measure, steps=[steps[-1]])[0].values
+    return next((float(value) for value in values.values() if value is not None), None)
 
 
 def _told_fields(settings: Settings) -> set[str]:
@@ -107,7 +130,8 @@ def _written(name: str, settings: Settings, runs: Path, output: Path) -> dict[st
     from groklab.results.tables import write_table
 
     asked = sum(len(members) for members in settings.values())
-    table = results_of(settings, runs=runs)
+    facts = registry.look_up("experiment", name).facts
+    table = results_of(settings, runs=runs, results=facts.get("results", ()), measures=facts.get("measures", ()))
     found: dict[str, Any] = {"experiment": name, "runs": asked, "stored": table.height, "settings": [], "files": []}
     if table.is_empty():
         return found
@@ -128,7 +152,8 @@ def _written(name: str, settings: Settings, runs: Path, output: Path) -> dict[st
 def axis_of(name: str) -> str:
     """The field that an experiment's figure has on its axis."""
     call = registry.parse_call(registry.look_up("experiment", name).facts["figure"])
-    return str((registry.look_up("figure", call.name).settings | dict(call.settings))["x"])
+    entry = registry.look_up("figure", call.name)
+    return str((entry.settings | dict(call.settings)).get("x", entry.facts.get("x", "train_fraction")))
 
 
 def draw(name: str, table: polars.DataFrame, path: Path) -> None:

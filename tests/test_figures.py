@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from groklab import registry
+from groklab.figures import appendix, circuits, curves, embeddings, film, style, sweeps, tables
 from groklab.figures import cells as cells_module
-from groklab.figures import circuits, curves, embeddings, film, style, sweeps, tables
 from groklab.results.tables import arrays_table
 
 FIGURES = {name: entry for name, entry in registry.entries("figure").items() if not entry.facts.get("animated")}
@@ -105,6 +105,10 @@ def runs(
                     "validation_accuracy": 1.0 if there else fraction / 4,
                     "train_loss": 1e-4,
                     "validation_loss": 1e-3 if there else 6.0,
+                    "outliers": 100.0 * number,
+                    "train_accuracy_clean": 1.0 if number else None,
+                    "train_accuracy_corrupted": 0.9 if number else None,
+                    "sharpness": 10.0 * math.exp(-3 * fraction) * (1 + 0.1 * seed),
                 }
             )
     return pl.DataFrame(rows, infer_schema_length=None).with_columns(**{name: pl.lit(value) for name, value in constants.items()})
@@ -627,3 +631,34 @@ def test_a_film_has_a_frame_for_every_checkpoint_and_one_point_of_view(tmp_path:
     with pytest.raises(ValueError, match="one of each for every checkpoint"):
         list(film.film(history(), seen, places[:2]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "b.gif"]
+
+
+# — the appendix —
+
+
+def test_outliers_are_told_apart_and_none_of_them_means_all_are_clean() -> None:
+    axes = appendix.outliers(runs()).axes[0]
+    lines = {line.get_color(): line.get_xydata() for line in axes.lines if line.get_marker() in ("", "None")}
+    assert [len(lines[color]) for color in (style.VALIDATION, style.TRAIN, style.GROUPS[4])] == [4, 4, 3]  # pyright: ignore[reportArgumentType]
+    assert style.GROUPS[2] not in lines, "what no run tells is not drawn"
+    assert appendix.outliers(runs().with_columns(outliers=pl.lit("0"))).axes
+    with pytest.raises(ValueError, match="no run with a number of outliers"):
+        appendix.outliers(runs().with_columns(outliers=pl.lit(None, dtype=pl.Float64)))
+
+
+def test_sharpness_tells_the_rank_correlation_with_its_interval() -> None:
+    random = np.random.default_rng(1)
+    sharp = random.lognormal(size=40)
+    table = pl.DataFrame(
+        {"sharpness": sharp, "validation_accuracy": np.exp(-sharp) + random.normal(0, 0.02, 40), "setting": ["a", "b"] * 20}
+    )
+    rho, low, high = appendix.rank_correlation(sharp, table["validation_accuracy"].to_numpy())  # pyright: ignore[reportGeneralTypeIssues]
+    from scipy.stats import spearmanr
+
+    assert rho == pytest.approx(spearmanr(sharp, table["validation_accuracy"])[0])
+    assert -1 <= low < rho < high < -0.8
+    told = said(appendix.sharpness(table))
+    assert f"40 runs; rank correlation {rho:+.2f} (90 %: {low:+.2f} to {high:+.2f})" in told
+    assert "a" in texts(appendix.sharpness(table))
+    assert appendix.rank_correlation(np.ones(9), np.arange(9.0)) is None
+    assert "too few" in said(appendix.sharpness(table.head(4)))

@@ -154,6 +154,26 @@ def width_sweep(scale: Scale) -> Settings:
     return {"x / y": _runs(**fixed, width=widths, seeds=seeds, steps=steps)}
 
 
+@experiment(
+    figure="outliers",
+    source="Power et al. 2022, appendix",
+    results=("train_accuracy_clean", "train_accuracy_corrupted", "corrupted_cells_answered_truly"),
+)
+def outliers(scale: Scale) -> Settings:
+    """Accuracies at the end of training on division mod 97, half of the table shown, with wrong answers among them (Power et al. 2022, appendix).
+
+    ``groklab replicate outliers --scale laptop``. No early stop: what becomes of the wrong answers shows later than generalization. The
+    paper is said to find that up to a point the network memorizes them and still generalizes. Cost: laptop at most 0.8 core hours
+    (seven numbers of outliers, three seeds, 10⁴ steps), paper at most 20 (ten numbers, five seeds, 10⁵ steps).
+    """
+    if scale == "smoke":
+        return {"x + y": _runs(operation="addition", modulus=7, train_fraction=0.8, outliers=(0, 4), steps=60, stop="never", **_TINY)}
+    counts, seeds, steps = (0, 50, 100, 200, 500, 1000, 2000), 3, 10_000
+    if scale == "paper":
+        counts, seeds, steps = (0, 10, 20, 50, 100, 200, 500, 1000, 2000, 3000), 5, 100_000
+    return {"x / y": _runs(operation="division", train_fraction=0.5, outliers=counts, seeds=seeds, steps=steps, stop="never")}
+
+
 def settings_of(name: str, scale: str) -> Settings:
     """The settings of a registered experiment at one scale; ValueError for an unknown name or scale, or where it asks for no run."""
     entry = look_up("experiment", name)
