@@ -125,11 +125,10 @@ def cosets(table: pl.DataFrame, *, layer: str = "output", method: str = "tsne", 
     best = found.best
     labels = best.labels()
     with style.publication():
-        p = f"p {'<' if best.p_corrected <= 1 / (1 + permutations) else '='} {max(best.p_corrected, 1 / permutations):.2g}"
         told = [
             f"{_what(table, layer)}, {_METHOD_NAMES[_known(method)]}",
             f"colors: cosets {best.side} of {best.subgroup.name}, {best.subgroup.type}, order {best.subgroup.order}, {best.subgroup.index} cosets",
-            f"{100 * best.share:.0f} % of the variance between them, {100 * best.expected:.0f} % by chance; {p} among all subgroups",
+            f"{100 * best.share:.0f} % of the variance between them, {100 * best.expected:.0f} % by chance; p = {best.p_corrected:.2g} among all subgroups",
         ]
         side = _WIDTH - 2 * _EDGE
         drawing, bottom = _sheet(table, told, side * 0.8, _WIDTH)
