@@ -60,7 +60,7 @@ def refused(tmp_path, monkeypatch, capsys):
         ("--steps -5", "steps: got -5; expected a number from 1"),
         ("--steps 1e5", "1e5"),
         ("--stop nevr", "stop: unknown stop 'nevr'. Did you mean 'never'?"),
-        ("--measures weight_nrm", "measures: unknown measure 'weight_nrm'. Did you mean 'weight_norm'?"),
+        ("--measures weight_nrm", "measures: unknown measure 'weight_nrm'. Did you mean 'weight_norm'"),
         ("--measures weight_norm weight_norm", "measures: got 'weight_norm'; expected each measure once"),
         ("--optimizer adamm", "optimizer: unknown optimizer 'adamm'. Did you mean"),
         ("--optimizer adamw(epsilon=1)", "optimizer: adamw: unknown setting 'epsilon'. Did you mean 'eps'?"),
