@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from groklab import cli, registry, replicating
+from groklab.analysis.statistics import summarize
 from groklab.config import experiments
 from groklab.config.run import Run
 from groklab.laboratory import check, train
@@ -176,3 +177,28 @@ def test_stored_runs_are_drawn_against_a_field(tmp_path):
         == 0
     )
     assert picture.stat().st_size > 5_000
+
+
+KEPT = sorted((Path(__file__).parent.parent / "docs" / "results" / "laptop").glob("*.parquet"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_the_kept_results_are_of_their_experiment_and_give_figure_and_summary_again(path, tmp_path):
+    table = pl.read_parquet(path)
+    asked = {run.id: run for run in experiments.by_seed([experiments.settings_of(path.stem, "laptop")])}
+    assert set(table["id"]) <= set(asked)
+    assert all(row["steps"] <= asked[row["id"]].budget.steps for row in table.iter_rows(named=True))
+    replicating.draw(path.stem, table, tmp_path / "again.png")
+    assert path.with_suffix(".png").exists()
+    place = replicating.axis_of(path.stem)
+    summary = summarize(table, by=["setting", place])
+    kept = pl.read_csv(path.with_suffix(".csv"), infer_schema_length=None)
+    assert kept["runs"].sum() == summary["runs"].sum() == table.height
+    medians = {(row["setting"], row[place]): row["generalized_at_median"] for row in summary.iter_rows(named=True)}
+    assert {(row["setting"], row[place]): row["generalized_at_median"] for row in kept.iter_rows(named=True)} == medians
+
+
+def test_what_is_kept_is_small():
+    folder = Path(__file__).parent.parent / "docs" / "results"
+    assert KEPT
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 5_000_000
