@@ -80,7 +80,7 @@ class Subgroup:
         group = self.group
         if self.order == 1:
             return ()
-        orders = _orders(group)
+        orders = element_orders(group)
         chosen = [max(self.elements, key=lambda element: int(orders[element]))]
         inside = _join(group, np.array([group.identity]), [], chosen[0])
         while inside.sum() < self.order:
@@ -161,7 +161,7 @@ def subgroup_classes(group: FiniteGroup) -> tuple[tuple[Subgroup, ...], ...]:
     """
     conjugation = _conjugation(group)
     canonical = _canonical_generators(group)
-    blocks = np.array([x for x in np.unique(canonical).tolist() if _is_prime_power(int(_orders(group)[x]))], dtype=np.int64)
+    blocks = np.array([x for x in np.unique(canonical).tolist() if _is_prime_power(int(element_orders(group)[x]))], dtype=np.int64)
     # conjugate[g, i]: the building block, by its canonical generator, that block i becomes under g.
     conjugate = canonical[conjugation[:, blocks]]
     trivial = (group.identity,)
@@ -250,8 +250,8 @@ def _conjugates(group: FiniteGroup, members: Indices, generators: Iterable[int])
 
 
 @lru_cache(maxsize=8)
-def _orders(group: FiniteGroup) -> Indices:
-    """The order of every element."""
+def element_orders(group: FiniteGroup) -> Indices:
+    """The order of every element of a group, (N,)."""
     number = np.arange(group.order)
     power, orders = number, np.ones(group.order, dtype=np.int64)
     while (running := power != group.identity).any():
@@ -262,7 +262,7 @@ def _orders(group: FiniteGroup) -> Indices:
 
 def _canonical_generators(group: FiniteGroup) -> Indices:
     """For every element the smallest number among the generators of the cyclic subgroup that it generates."""
-    number, orders = np.arange(group.order), _orders(group)
+    number, orders = np.arange(group.order), element_orders(group)
     power, canonical = number, number
     for exponent in range(2, int(orders.max())):
         power = group.table[power, number]
@@ -306,7 +306,7 @@ def _shortened(numbers: Iterable[int]) -> str:
 
 def _type_of(subgroup: Subgroup) -> str:
     members, table, n = np.array(subgroup.elements), subgroup.group.table, subgroup.order
-    products, orders = table[np.ix_(members, members)], _orders(subgroup.group)
+    products, orders = table[np.ix_(members, members)], element_orders(subgroup.group)
     counts: dict[int, int] = dict(zip(*(column.tolist() for column in np.unique(orders[members], return_counts=True)), strict=True))
     if np.array_equal(products, products.T):
         factors = _invariant_factors(n, counts)
@@ -329,7 +329,7 @@ def _type_of(subgroup: Subgroup) -> str:
 def _is_dihedral(subgroup: Subgroup, n: int) -> bool:
     """Whether an involution outside a cyclic subgroup of half the order inverts its generator."""
     group, members = subgroup.group, np.array(subgroup.elements)
-    orders = _orders(group)
+    orders = element_orders(group)
     rotation = int(members[orders[members] == n][0])
     rotations = _join(group, np.array([group.identity]), [], rotation)
     flips = members[(orders[members] == 2) & ~rotations[members]]
