@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from groklab.completing import Completion, complete
     from groklab.config.run import Run
     from groklab.laboratory import continued, train
     from groklab.registry import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from groklab.sweeps import StoredSweep, sweep
 
 _HOMES = {
+    "groklab.completing": ("Completion", "complete"),
     "groklab.config.run": ("Run",),
     "groklab.laboratory": ("continued", "train"),
     "groklab.stored": ("StoredRun", "load", "stored_runs"),
@@ -64,10 +66,12 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Completion",
     "Run",
     "StoredRun",
     "StoredSweep",
     "claim",
+    "complete",
     "continued",
     "experiment",
     "figure",

@@ -279,6 +279,49 @@ class ReplicateArguments:
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
 
+@dataclass(frozen=True)
+class CompleteArguments:
+    """Fill in the blanks of a table: train networks on the known cells, write what they answer on the others, tell what the table is.
+
+    A blank is an empty z, or a pair of names that no row holds. A tenth of the known cells is held out of each network. Where the
+    networks only memorize the others nothing is written, and the exit status is 1. It can be stopped at any moment; the same
+    command goes on.
+    """
+
+    table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE.csv")]
+    """CSV file with columns x, y, z; any names are elements."""
+    output: Path | None = None
+    """File to write, .csv or .parquet; TABLE-completed.csv beside the table by default."""
+    seeds: int = 5
+    """Networks, each with its own initial weights and its own held-out cells."""
+    required_accuracy: float = 0.9
+    """Share of the held-out cells that must be right, with 95 % confidence, for the blanks to be filled."""
+    force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write the file even where nothing was found, and over one that is there."""
+    preset: tuple[str, ...] = ("gromov", "quick_transformer")
+    """Recipes, tried one after the other until one finds the rule; the flags below depart from each."""
+    workers: int | None = None
+    """Processes, one thread each; one per core by default, 1 trains in this process."""
+    ray: str | None = None
+    """Address of a Ray cluster that trains the networks, or auto for the one that is running."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register optimizers, presets … of your own."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+def complete_arguments() -> type[CompleteArguments]:
+    """`CompleteArguments` with the fields of a run's model, training and budget, each left open unless given."""
+    told, kept = field_words(), ("model", "training", "budget")
+    fields: list[tuple[str, Any, Any]] = [
+        (name, Annotated[hint | None, tyro.conf.arg(help=told[name])], field(default=None))  # pyright: ignore[reportInvalidTypeForm]
+        for name, hint in hints().items()
+        if leaves()[name] in kept
+    ]
+    made = make_dataclass("CompleteArguments", fields, bases=(CompleteArguments,), frozen=True, kw_only=True)
+    made.__doc__ = CompleteArguments.__doc__
+    return made
+
+
 def sweep_arguments() -> type[SweepArguments]:
     """`SweepArguments` with every field of a run, each taking several values."""
     told = field_words()
@@ -307,6 +350,7 @@ ARGUMENTS: dict[str, type] = {
     "train": TrainArguments,
     "sweep": SweepArguments,
     "replicate": ReplicateArguments,
+    "complete": CompleteArguments,
     "continue": ContinueArguments,
     "show": ShowArguments,
     "list": ListArguments,

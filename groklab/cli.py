@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from groklab.config.run import Run
     from groklab.stored import StoredRun
 
 VERBS = {
     "train": "train a network on a table until it has generalized, and draw its curves",
     "sweep": "train many runs side by side, every field crossed with every other",
     "replicate": "train the runs of published figures and draw them",
+    "complete": "fill in the blanks of a table of your own, and tell what it is",
     "continue": "train stored runs further",
     "show": "print stored runs and their results",
     "list": "print runs, operations, groups, optimizers, measures, figures, presets …",
@@ -113,9 +113,10 @@ def _load_plugins(words: Sequence[str]) -> None:
 
 def _train(words: list[str]) -> int:
     from groklab.arguments import TrainArguments, parse
+    from groklab.starting import starting_run
 
     _load_plugins(words)
-    asked = parse(TrainArguments, "train", words, TrainArguments(run=_starting_run(words)))
+    asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
     _check_suffix(asked.picture)
     trainer = partial(_lab().train, asked.run.implied(), runs=asked.where.runs, keep_state=asked.keep_state)
     result = _trained(trainer, asked)
@@ -129,11 +130,12 @@ def _train(words: list[str]) -> int:
 def _sweep(words: list[str]) -> int:
     from groklab import sweeping
     from groklab.arguments import parse, sweep_arguments
+    from groklab.starting import starting_run
 
     _load_plugins(words)
     asked = parse(sweep_arguments(), "sweep", words)
     with _stop_requests() as should_stop:
-        return sweeping.sweep(asked, _starting_run(words), should_stop)
+        return sweeping.sweep(asked, starting_run(words), should_stop)
 
 
 def _replicate(words: list[str]) -> int:
@@ -146,48 +148,20 @@ def _replicate(words: list[str]) -> int:
         return replicating.replicate(asked, should_stop)
 
 
+def _complete(words: list[str]) -> int:
+    from groklab import completing
+    from groklab.arguments import complete_arguments, parse
+
+    _load_plugins(words)
+    asked = parse(complete_arguments(), "complete", words)
+    with _stop_requests() as should_stop:
+        return completing.complete_verb(asked, should_stop)
+
+
 def _check_suffix(picture: Path | None) -> None:
     """A picture that could not be written is found before hours of training, not after."""
     if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"--picture: got {str(picture)!r}; expected a file that ends in .png, .svg or .pdf.")
-
-
-def _starting_run(words: Sequence[str]) -> Run:
-    """The run from which the flags depart: a preset's, a stored run's, or the default."""
-    from groklab.arguments import value_of
-    from groklab.config.presets import preset_named
-    from groklab.config.run import Run
-
-    presets, configs = value_of("--preset", words)[-1:], value_of("--config", words)[-1:]
-    if presets and configs:
-        raise ValueError("--preset and --config: got both; expected one of them. Leave one out.")
-    if presets:
-        return preset_named(presets[0])
-    return _run_in(Path(configs[0])) if configs else Run()
-
-
-def _run_in(path: Path) -> Run:
-    """The run that a run.json describes: one of a results folder, or just the tree of a run."""
-    from groklab.config.checks import RunError, type_problems
-    from groklab.config.run import Run
-    from groklab.results.store import RunFolder
-
-    file = path / "run.json" if path.is_dir() else path
-    try:
-        content = json.loads(file.read_text())
-    except OSError as error:
-        raise ValueError(f"--config: got {str(path)!r}; expected a run.json ({error.strerror}).") from None
-    except ValueError as error:
-        raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it is not JSON ({error}).") from None
-    if isinstance(content, dict) and "format" in content:
-        return RunFolder(file.parent).run() if file.name == "run.json" else Run.from_dict(content["run"])
-    if not isinstance(content, dict):
-        raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it holds no run.")
-    run = Run.from_dict(content)
-    wrong = type_problems(run)
-    if wrong:
-        raise RunError(wrong)
-    return run
 
 
 def _continue(words: list[str]) -> int:
@@ -384,6 +358,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "sweep": _sweep,
     "replicate": _replicate,
+    "complete": _complete,
     "continue": _continue,
     "show": _show,
     "list": _list,

@@ -89,6 +89,24 @@ def test_the_page_on_understanding_runs(tmp_path, monkeypatch, capsys):
         assert (ROOT / "docs" / name).exists(), name
 
 
+@pytest.mark.medium
+def test_what_the_page_on_completing_shows_works(tmp_path, monkeypatch, capsys):
+    """Its commands and its code, as they are, one after the other in one folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
+    text = (ROOT / "docs" / "completing.md").read_text()
+    for language, block in re.findall(r"```(bash|python)\n(.*?)```", text, flags=re.DOTALL):
+        if language == "python":
+            exec(compile(block, "completing.md", "exec"), {})
+            continue
+        for command in block.splitlines():
+            assert cli.main(shlex.split(command)[1:]) == 0, command
+    out = capsys.readouterr().out
+    assert "isomorphic to dihedral(8)" in out
+    assert "found 0.9" in out
+    assert Path("riddle-completed.csv").exists()
+
+
 def test_the_files_that_the_readme_names_exist():
     for name in re.findall(r"\]\(((?!http)[^)]+)\)", README) + re.findall(r"`(groklab/[a-z_/.]+)`", README):
         assert (ROOT / name).exists(), name

@@ -151,6 +151,21 @@ def muon() -> Run:
     return Run.of(optimizer="muon", learning_rate=0.02, weight_decay=0.01)
 
 
+@preset(source="groklab, LOG.md, 2026-11-23")
+def quick_transformer() -> Run:
+    """One layer of width 64 with Muon, decay 1: of all recipes tried on addition mod 31 the transformer that generalizes soonest."""
+    return Run.of(
+        operation="addition",
+        modulus=31,
+        train_fraction=0.6,
+        layers=1,
+        width=64,
+        optimizer="muon(other_learning_rate=0.003)",
+        weight_decay=1.0,
+        steps=6_000,
+    )
+
+
 def preset_named(name: str) -> Run:
     """The run of a preset; ValueError with the nearest names for an unknown one."""
     return look_up("preset", name).function()

@@ -10,16 +10,74 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from groklab.data.groups import FiniteGroup, Indices, group_named
+from groklab.data.properties import has_inverses, neutral_element
 from groklab.data.representations import conjugacy_classes
 from groklab.data.subgroups import Subgroup, element_orders
+from groklab.data.tables import Table, properties
 
 NAMED_LIMIT = 200
 """Order of the largest group that is compared with named ones; abelian and dihedral groups are named at any order."""
+
+
+TRIPLES_LIMIT = 128
+"""Elements of the largest table whose share of associative triples is counted."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a table with all its cells known is. None: it does not apply, since x, y and z are not of one set, or is not known."""
+
+    commutative: bool | None
+    commutative_share: float | None
+    """Of the pairs x ≠ y, how many have x·y = y·x."""
+    associative: bool | None
+    associative_share: float | None
+    """Of all triples, how many have (x·y)·z = x·(y·z); None for large tables."""
+    latin_square: bool | None
+    """Whether every answer stands once in every row and column."""
+    neutral_element: str | None
+    inverses: bool | None
+    """Whether there is a neutral element and every element has an inverse."""
+    group: bool | None
+    isomorphic_to: str | None
+    """The name of a group; None where it is none, or has no name here."""
+    isomorphism: dict[str, str] | None
+    """Every element's counterpart in the group of that name."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it by name."""
+        return asdict(self)
+
+
+def structure_of(table: Table) -> Structure:
+    """What a table is, its unknown cells apart; the isomorphism is searched up to the order ``NAMED_LIMIT``."""
+    known = properties(table)
+    pairs = (table.mirror >= 0) & (table.x != table.y) & table.known & table.known[table.mirror]
+    commuting = float((table.z[pairs] == table.z[table.mirror[pairs]]).mean()) if pairs.any() else None
+    if table.cells != table.n**2 or not table.known.all():
+        return Structure(known["commutative"], commuting, None, None, known["latin_square"], None, None, None, None, None)
+    product = table.z.reshape(table.n, table.n).astype(np.int64)
+    neutral, share = neutral_element(product), None
+    if table.n <= TRIPLES_LIMIT:
+        share = float((product[product] == product[:, product]).mean())
+    name, images = None, None
+    if known["group"]:
+        group = FiniteGroup("the table", table.elements, product)
+        name = identify(group)
+        if name is not None and table.n <= NAMED_LIMIT:
+            named = group_named(name)
+            found = isomorphism(group, named)
+            images = None if found is None else {x: named.elements[image] for x, image in zip(table.elements, found, strict=True)}
+    return Structure(
+        known["commutative"], commuting, known["associative"], share, known["latin_square"],
+        None if neutral is None else table.elements[neutral], has_inverses(product), known["group"], name, images,
+    )  # fmt: skip
 
 
 def identify(group: FiniteGroup) -> str | None:

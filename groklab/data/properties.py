@@ -52,3 +52,19 @@ def is_associative(product: npt.NDArray[np.integer]) -> bool | None:
             fresh = made[~reached[made]]
             reached[fresh] = True
     return True
+
+
+def neutral_element(product: npt.NDArray[np.integer]) -> int | None:
+    """The number of the element e with e·x = x·e = x for all x; None where there is none."""
+    number = np.arange(len(product))
+    found = np.flatnonzero((product == number).all(axis=1) & (product == number[:, None]).all(axis=0))
+    return int(found[0]) if found.size else None
+
+
+def has_inverses(product: npt.NDArray[np.integer]) -> bool:
+    """Whether there is a neutral element e, and for every x a y with x·y = y·x = e."""
+    neutral = neutral_element(product)
+    if neutral is None:
+        return False
+    makes_neutral = product == neutral
+    return bool((makes_neutral & makes_neutral.T).any(axis=1).all())

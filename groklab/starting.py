@@ -1,0 +1,43 @@
+"""The run from which the flags of a command depart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from groklab.arguments import value_of
+from groklab.config.checks import RunError, type_problems
+from groklab.config.presets import preset_named
+from groklab.config.run import Run
+from groklab.results.store import RunFolder
+
+
+def starting_run(words: Sequence[str]) -> Run:
+    """The run from which the flags depart: a preset's, a stored run's, or the default."""
+    presets, configs = value_of("--preset", words)[-1:], value_of("--config", words)[-1:]
+    if presets and configs:
+        raise ValueError("--preset and --config: got both; expected one of them. Leave one out.")
+    if presets:
+        return preset_named(presets[0])
+    return run_in(Path(configs[0])) if configs else Run()
+
+
+def run_in(path: Path) -> Run:
+    """The run that a run.json describes: one of a results folder, or just the tree of a run."""
+    file = path / "run.json" if path.is_dir() else path
+    try:
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise ValueError(f"--config: got {str(path)!r}; expected a run.json ({error.strerror}).") from None
+    except ValueError as error:
+        raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it is not JSON ({error}).") from None
+    if isinstance(content, dict) and "format" in content:
+        return RunFolder(file.parent).run() if file.name == "run.json" else Run.from_dict(content["run"])
+    if not isinstance(content, dict):
+        raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it holds no run.")
+    run = Run.from_dict(content)
+    wrong = type_problems(run)
+    if wrong:
+        raise RunError(wrong)
+    return run
