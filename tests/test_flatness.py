@@ -175,6 +175,7 @@ def test_sharpness_needs_a_loss_above_minus_one_and_passes_on_what_is_not_finite
     assert math.isnan(box_sharpness(quadratic(np.eye(2), x, math.nan), x, np.random.default_rng(0)))
 
 
+@pytest.mark.medium
 def test_sharpness_of_a_network_is_above_any_point_of_its_box():
     parameters, task = trained(NETWORKS["transformer"], steps=200)
     objective = Objective(parameters, task)
@@ -231,6 +232,7 @@ def test_the_trace_of_a_diagonal_matrix_is_exact_and_of_others_within_its_error(
     assert np.mean([one.standard_error**2 * 40 for one in found]) == pytest.approx(off, rel=0.1)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["transformer", "quadratic MLP"])
 def test_eigenvalue_and_trace_of_a_network_are_those_of_its_full_hessian(name):
     run = NETWORKS[name]

@@ -30,7 +30,7 @@ def loss_line(parameters: Parameters, task: MeasuredTask, *, count: int = 21, ra
 
     ``alpha`` (A,), ``count`` points from −radius to radius; ``train`` and ``validation`` (A,), mean losses in nats at
     w + alpha · direction, where a filter's share of the direction is as long as the filter (`filter_normalized`). Logits in the run's
-    precision, as in every evaluation. The paper's network on 9,312 cells takes about 0.4 s a point on one core.
+    precision, as in every evaluation. The paper's network on 9,312 cells takes about 0.2 s a point on one core.
     """
     refuse("loss_line", _problems({"count": count, "radius": radius}))
     alpha = points(count, radius)
@@ -44,7 +44,7 @@ def loss_surface(parameters: Parameters, task: MeasuredTask, *, count: int = 7, 
 
     ``alpha`` and ``beta`` (A,), ``count`` points from −radius to radius; ``train`` and ``validation`` (A, A), mean losses in nats at
     w + alpha · first + beta · second, alpha along the first axis. The first direction is that of `loss_line`. Logits in the run's
-    precision. The paper's network on 9,312 cells takes about 0.4 s a point on one core; a picture to publish wants ``count=51``.
+    precision. The paper's network on 9,312 cells takes about 0.2 s a point on one core; a picture to publish wants ``count=51``.
     """
     refuse("loss_surface", _problems({"count": count, "radius": radius}))
     alpha = points(count, radius)
