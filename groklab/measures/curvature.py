@@ -61,7 +61,7 @@ def hessian_eigenvalue(parameters: Parameters, task: MeasuredTask, *, iterations
 
     ``largest``, and ``residual``, the norm of Hv − largest · v for the unit vector v found. It ends once the residual is below
     ``tolerance`` times ``largest``, or after ``iterations`` products; the eigenvalue's own error is then of the order of the square of
-    that share. A product takes the paper's network about 1.6 s on one core with 4,656 training cells, 4 s with the 10,080 of S₅
+    that share. A product takes the paper's network about 1.6 s on one core with 4,656 training cells, 5 s with the 10,080 of S₅
     at 70 %; five to twelve were needed by default.
     """
     refuse("hessian_eigenvalue", _eigenvalue_problems({"iterations": iterations, "tolerance": tolerance}))
