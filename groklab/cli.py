@@ -1,6 +1,6 @@
 """The command line: ``groklab train``, ``sweep``, ``continue``, ``show``, ``list``, ``table``, ``figure`` and so on.
 
-The parsers are built from the dataclasses of `arguments.py`, the verb's own when it is called and no other, so that
+The parsers are built from the dataclasses of `arguments/`, the verb's own when it is called and no other, so that
 ``groklab --help`` answers at once. Errors go to standard error: exit status 2 for wrong input, 1 for a failure while working,
 130 after Ctrl-C.
 """
@@ -102,7 +102,7 @@ def _print_json(value: Any) -> None:
 
 def _load_plugins(words: Sequence[str]) -> None:
     from groklab import registry
-    from groklab.arguments import value_of
+    from groklab.arguments.parsing import value_of
 
     for file in value_of("--plugin", words):
         registry.load_plugin(file)
@@ -112,7 +112,8 @@ def _load_plugins(words: Sequence[str]) -> None:
 
 
 def _train(words: list[str]) -> int:
-    from groklab.arguments import TrainArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.training import TrainArguments
     from groklab.starting import starting_run
 
     _load_plugins(words)
@@ -129,7 +130,8 @@ def _train(words: list[str]) -> int:
 
 def _sweep(words: list[str]) -> int:
     from groklab import sweeping
-    from groklab.arguments import parse, sweep_arguments
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.training import sweep_arguments
     from groklab.starting import starting_run
 
     _load_plugins(words)
@@ -140,7 +142,8 @@ def _sweep(words: list[str]) -> int:
 
 def _replicate(words: list[str]) -> int:
     from groklab import replicating
-    from groklab.arguments import ReplicateArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.training import ReplicateArguments
 
     _load_plugins(words)
     asked = parse(ReplicateArguments, "replicate", words)
@@ -150,7 +153,8 @@ def _replicate(words: list[str]) -> int:
 
 def _complete(words: list[str]) -> int:
     from groklab import completing
-    from groklab.arguments import complete_arguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.training import complete_arguments
 
     _load_plugins(words)
     asked = parse(complete_arguments(), "complete", words)
@@ -165,7 +169,8 @@ def _check_suffix(picture: Path | None) -> None:
 
 
 def _continue(words: list[str]) -> int:
-    from groklab.arguments import ContinueArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.training import ContinueArguments
 
     asked = parse(ContinueArguments, "continue", words)
     if not asked.which:
@@ -266,14 +271,16 @@ def _report(results: list[tuple[StoredRun, bool]], asked: Any) -> int:
 
 def _show(words: list[str]) -> int:
     from groklab import reading
-    from groklab.arguments import ShowArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.reading import ShowArguments
 
     return reading.show(parse(ShowArguments, "show", words))
 
 
 def _list(words: list[str]) -> int:
     from groklab import reading
-    from groklab.arguments import ListArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.reading import ListArguments
 
     _load_plugins(words)
     return reading.list_kind(parse(ListArguments, "list", words))
@@ -281,7 +288,8 @@ def _list(words: list[str]) -> int:
 
 def _table(words: list[str]) -> int:
     from groklab import reading
-    from groklab.arguments import TableArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.reading import TableArguments
 
     _load_plugins(words)
     return reading.table(parse(TableArguments, "table", words))
@@ -289,14 +297,16 @@ def _table(words: list[str]) -> int:
 
 def _measure(words: list[str]) -> int:
     from groklab import measuring
-    from groklab.arguments import MeasureArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.reading import MeasureArguments
 
     _load_plugins(words)
     return measuring.measure_verb(parse(MeasureArguments, "measure", words))
 
 
 def _figure(words: list[str]) -> int:
-    from groklab.arguments import FigureArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.reading import FigureArguments
     from groklab.registry import look_up, parse_call
 
     _load_plugins(words)
@@ -330,7 +340,8 @@ def _draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int 
 
 def _remove(words: list[str]) -> int:
     from groklab import reading
-    from groklab.arguments import RemoveArguments, parse
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.reading import RemoveArguments
 
     return reading.remove(parse(RemoveArguments, "remove", words))
 
@@ -340,14 +351,16 @@ def _remove(words: list[str]) -> int:
 
 def _export(words: list[str]) -> int:
     from groklab import exchanging
-    from groklab.arguments import ExportArguments, parse
+    from groklab.arguments.exchange import ExportArguments
+    from groklab.arguments.parsing import parse
 
     return exchanging.export(parse(ExportArguments, "export", words))
 
 
 def _import(words: list[str]) -> int:
     from groklab import exchanging
-    from groklab.arguments import ImportArguments, parse
+    from groklab.arguments.exchange import ImportArguments
+    from groklab.arguments.parsing import parse
 
     _load_plugins(words)
     asked = parse(ImportArguments, "import", words)

@@ -29,7 +29,7 @@ from groklab.analysis.completions import (
     suspicions,
     votes,
 )
-from groklab.arguments import CompleteArguments
+from groklab.arguments.training import CompleteArguments
 from groklab.calibration import confidence_of
 from groklab.config.checks import FieldError, RunError, type_problems
 from groklab.config.presets import preset_named

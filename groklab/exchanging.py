@@ -17,7 +17,7 @@ import torch
 from safetensors.numpy import save
 
 from groklab import __version__, registry
-from groklab.arguments import ExportArguments, ImportArguments
+from groklab.arguments.exchange import ExportArguments, ImportArguments
 from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.data.tables import table_of

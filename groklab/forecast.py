@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from groklab.arguments import ReplicateArguments, SweepArguments
+from groklab.arguments.training import ReplicateArguments, SweepArguments
 from groklab.config.run import Run
 from groklab.display import duration
 from groklab.laboratory import check_runs_per_batch, stored_as_asked

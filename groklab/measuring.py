@@ -18,7 +18,7 @@ from groklab.results.measures import Measured
 from groklab.stored import StoredRun, load
 
 if TYPE_CHECKING:
-    from groklab.arguments import MeasureArguments
+    from groklab.arguments.reading import MeasureArguments
     from groklab.measures.task import MeasuredTask
     from groklab.model.parameters import Parameters
 

@@ -14,7 +14,8 @@ from groklab import registry
 from groklab.analysis.grokking import told
 from groklab.analysis.selection import select
 from groklab.analysis.tables import runs_table
-from groklab.arguments import ListArguments, RemoveArguments, ShowArguments, TableArguments, is_terminal
+from groklab.arguments.parsing import is_terminal
+from groklab.arguments.reading import ListArguments, RemoveArguments, ShowArguments, TableArguments
 from groklab.config.checks import RunError
 from groklab.config.consistency import task_problems
 from groklab.config.presets import preset_named

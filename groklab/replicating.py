@@ -20,7 +20,7 @@ from groklab.laboratory import stored_as_asked
 if TYPE_CHECKING:
     import polars
 
-    from groklab.arguments import ReplicateArguments
+    from groklab.arguments.training import ReplicateArguments
     from groklab.stored import StoredRun
     from groklab.tally import Tally
 

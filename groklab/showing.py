@@ -11,7 +11,7 @@ from rich.table import Table as Screen
 from groklab.analysis.selection import check_columns, differing, distinguishing, select, value_in, written_in
 from groklab.analysis.survival import LEVEL, check_share
 from groklab.analysis.tables import runs_table
-from groklab.arguments import ShowArguments
+from groklab.arguments.reading import ShowArguments
 from groklab.results.finding import find
 from groklab.results.tables import write_table
 from groklab.screens import (

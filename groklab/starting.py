@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from groklab.arguments import value_of
+from groklab.arguments.parsing import value_of
 from groklab.config.checks import RunError, type_problems
 from groklab.config.presets import preset_named
 from groklab.config.run import Run

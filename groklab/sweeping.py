@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from groklab.arguments import SweepArguments
+from groklab.arguments.training import SweepArguments
 from groklab.config.run import Run, leaves
 from groklab.config.sweep import Sweep, sweep_of
 from groklab.display import duration, percent

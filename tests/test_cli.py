@@ -419,6 +419,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
 
 def test_the_reading_half_never_imports_torch():
     import groklab.analysis
+    import groklab.arguments
     import groklab.config
     import groklab.data
     import groklab.figures
@@ -433,9 +434,8 @@ def test_the_reading_half_never_imports_torch():
         "groklab.showing",
         "groklab.display",
         "groklab.cli",
-        "groklab.arguments",
     ]
-    for package in (groklab.config, groklab.data, groklab.results, groklab.analysis, groklab.figures):
+    for package in (groklab.arguments, groklab.config, groklab.data, groklab.results, groklab.analysis, groklab.figures):
         names += [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     done = python(
         f"import importlib, sys\nfor name in {names!r}:\n importlib.import_module(name)\n assert 'torch' not in sys.modules, name"

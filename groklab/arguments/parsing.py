@@ -1,0 +1,69 @@
+"""From the words of a command line to the dataclass of its verb, by tyro; what the verbs have in common."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from groklab.config.run import Run
+
+Runs = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Filter = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE")]
+Fields = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD")]
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where results are."""
+
+    runs: Path = Path("runs")
+    """Folder of the results."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+def field_words() -> dict[str, str]:
+    """What stands under every field of a run in the source of `config/run.py`."""
+    found: dict[str, str] = {}
+    for part in ast.walk(ast.parse(inspect.getsource(inspect.getmodule(Run) or Run))):
+        if isinstance(part, ast.ClassDef):
+            for one, below in itertools.pairwise(part.body):
+                if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(below, ast.Expr):
+                    found[one.target.id] = str(ast.literal_eval(below.value))
+    return found
+
+
+def parse(kind: type[Parsed], verb: str, given: Sequence[str], default: Any = None) -> Parsed:
+    """The flags of one verb; exits with status 2 and a message where they are wrong."""
+    marked = tyro.conf.OmitArgPrefixes[kind]  # pyright: ignore[reportInvalidTypeArguments]
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(marked, args=list(given), prog=f"groklab {verb}", use_underscores=False, console_outputs=True, **options)
+
+
+def value_of(flag: str, given: Sequence[str]) -> list[str]:
+    """Values of a flag that has to be known before the parser is built (--preset, --config, --plugin)."""
+    found: list[str] = []
+    arguments = list(given)
+    for position, argument in enumerate(arguments):
+        if argument.startswith(f"{flag}="):
+            found.append(argument.split("=", 1)[1])
+        elif argument == flag:
+            for value in arguments[position + 1 :]:
+                if value.startswith("--"):
+                    break
+                found.append(value)
+    return found
+
+
+def is_terminal() -> bool:
+    """Whether a person is at the keyboard, to be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()
