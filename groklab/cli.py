@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 VERBS = {
     "train": "train a network on a table until it has generalized, and draw its curves",
     "sweep": "train many runs side by side, every field crossed with every other",
-    "replicate": "train the runs of published figures and draw them",
+    "replicate": "train the runs of published figures, draw them, judge the claims",
+    "report": "make the report of a replication again from its results",
     "complete": "fill in the blanks of a table of your own, and tell what it is",
     "continue": "train stored runs further",
     "show": "print stored runs and their results",
@@ -149,6 +150,15 @@ def _replicate(words: list[str]) -> int:
     asked = parse(ReplicateArguments, "replicate", words)
     with _stop_requests() as should_stop:
         return replicating.replicate(asked, should_stop)
+
+
+def _report_again(words: list[str]) -> int:
+    from groklab import replicating
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.reading import ReportArguments
+
+    _load_plugins(words)
+    return replicating.report(parse(ReportArguments, "report", words))
 
 
 def _complete(words: list[str]) -> int:
@@ -371,6 +381,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "sweep": _sweep,
     "replicate": _replicate,
+    "report": _report_again,
     "complete": _complete,
     "continue": _continue,
     "show": _show,

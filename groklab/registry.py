@@ -203,9 +203,26 @@ def experiment(**facts: Any) -> Callable[[Function], Function]:
     return _register("experiment", **facts)
 
 
-def claim(**facts: Any) -> Callable[[Function], Function]:
-    """Register a sentence of a paper with the function that decides it."""
-    return _register("claim", **facts)
+def claim(
+    *,
+    id: str,
+    paper: str,
+    place: str,
+    experiment: str | None,
+    published: str,
+    runs: Callable[[Any], bool] = bool,
+    apart: bool = False,
+    **facts: Any,
+) -> Callable[[Function], Function]:
+    """Register a sentence of a paper with the function that decides it: results table -> ``analysis.claims.Judgment``.
+
+    ``id`` as it is cited (C8), ``paper`` and ``place`` in it, ``experiment`` whose results decide it (None: arithmetic, and the function takes
+    nothing), ``published`` the paper's own value in few words, ``runs`` which of the experiment's runs it rests on (all unless given: what is
+    trained first, and what deciding costs), ``apart``: shown in a block of its own, outside the summary. The docstring is the sentence and,
+    after an empty line, the rule.
+    """
+    given = {"id": id, "paper": paper, "place": place, "experiment": experiment, "published": published, "runs": runs, "apart": apart}
+    return _register("claim", **given, **{"source": paper} | facts)
 
 
 def entries(kind: str) -> dict[str, Entry]:

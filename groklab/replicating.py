@@ -1,27 +1,35 @@
-"""`groklab replicate`: train the runs of an experiment as far as they are missing, and draw its figure.
+"""`groklab replicate` and `groklab report`: train the runs of experiments as far as they are missing, draw them, judge the claims, report.
 
-What is written per experiment, into a folder of the scale: NAME.png, NAME.csv (a row per setting and place on the axis, with medians,
-intervals and censoring) and NAME.parquet (a row per run, from which figure and statistics can be made again without the runs).
+What is written, into a folder of the scale:
+
+    NAME.png, NAME.csv, NAME.parquet    of each experiment: its figure, a row per setting and place on the axis, a row per run
+    NAME.drawn.parquet                  what the figure was drawn from, where that is not the table of runs
+    report.html, report.md, report.json the scorecard and the figures, in three forms
+    findings.json                       what takes seconds to find in a layer, kept
+    runs.tar.xz                         with --archive: the results from which all of the above can be made again
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groklab import registry
-from groklab.config.experiments import Settings, by_seed, settings_of
-from groklab.config.run import Run, leaves
-from groklab.laboratory import stored_as_asked
+from groklab import archives, registry
+from groklab.analysis.claims import ordered
+from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
+from groklab.config.run import Run
+from groklab.evidence import Findings, is_finished, results_of, stored_of, table_for_figure
 
 if TYPE_CHECKING:
     import polars
 
+    from groklab.arguments.reading import ReportArguments
     from groklab.arguments.training import ReplicateArguments
-    from groklab.stored import StoredRun
     from groklab.tally import Tally
 
 
@@ -29,7 +37,7 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
     """Do what the flags ask for; the exit status."""
     names = experiments_named(asked.names)
     settings = {name: settings_of(name, asked.scale) for name in names}
-    runs = by_seed(list(settings.values()))
+    runs = in_order(settings, asked.where.runs)
     for run in runs:
         run.check()
     if asked.dry_run:
@@ -38,14 +46,47 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
         return dry_run(asked, runs)
     tally, was_stopped = _trained(asked, runs, should_stop) if asked.train else (None, False)
     output = asked.output or Path("replication") / asked.scale
-    found = [_written(name, settings[name], asked.where.runs, output) for name in names]
+    found = written(settings, asked.where.runs, output, asked.scale)
+    if asked.archive:
+        _archive(settings, asked.where.runs, output)
     if asked.where.json:
-        print(json.dumps({"scale": asked.scale, "experiments": found}, allow_nan=False))  # noqa: T201
+        print(json.dumps(_in_short(found, output), allow_nan=False, ensure_ascii=False))  # noqa: T201
     else:
-        _tell(found, tally, was_stopped)
+        _tell(found, output, tally, was_stopped)
     if was_stopped:
         return 130
     return 1 if tally is not None and tally.count("failed") else 0
+
+
+def report(asked: ReportArguments) -> int:
+    """Make the reports of a replication again from its results; the exit status."""
+    for folder in _replications(asked.folder):
+        found = report_again(folder, asked.runs)
+        if asked.json:
+            print(json.dumps(found, allow_nan=False, ensure_ascii=False))  # noqa: T201
+        else:
+            _tell(found, folder, None, was_stopped=False)
+    return 0
+
+
+def report_again(folder: Path, runs: Path | None = None) -> dict[str, Any]:
+    """The report of one folder from the runs of its archive, or of the folder of runs that it was made from; files are replaced."""
+    kept = json.loads((folder / "report.json").read_text())
+    settings = {part["experiment"]: settings_of(part["experiment"], kept["scale"]) for part in kept["experiments"]}
+    archive = folder / archives.NAME
+    if runs is not None or not archive.exists():
+        return written(settings, runs or folder / kept["runs"], folder, kept["scale"])
+    with tempfile.TemporaryDirectory() as scratch:
+        return written(settings, archives.unpack(archive, Path(scratch)), folder, kept["scale"])
+
+
+def _replications(folder: Path) -> list[Path]:
+    if (folder / "report.json").is_file():
+        return [folder]
+    below = sorted(path.parent for path in folder.glob("*/report.json"))
+    if not below:
+        raise ValueError(f"DIR: got {str(folder)!r}; expected a folder that `groklab replicate` wrote, or one with such folders in it.")
+    return below
 
 
 def experiments_named(names: Sequence[str]) -> list[str]:
@@ -56,6 +97,25 @@ def experiments_named(names: Sequence[str]) -> list[str]:
     if "all" in names:
         return list(registry.entries("experiment"))
     return list(dict.fromkeys(registry.look_up("experiment", name).name for name in names))
+
+
+def claims_about(names: Sequence[str]) -> list[registry.Entry]:
+    """The claims that these experiments decide, those of arithmetic with them, in the order of their numbers."""
+    every = registry.entries("claim").values()
+    return ordered([entry for entry in every if entry.facts["experiment"] is None or entry.facts["experiment"] in names])
+
+
+def runs_for(entry: registry.Entry, settings: Settings) -> list[Run]:
+    """The runs of an experiment that a claim rests on."""
+    return [run for members in settings.values() for run in members if entry.facts["runs"](run)]
+
+
+def in_order(settings: Mapping[str, Settings], runs: Path) -> list[Run]:
+    """The runs of experiments once each, those first whose claim is decided at the lowest cost by what is not stored yet."""
+    groups = [runs_for(entry, settings[entry.facts["experiment"]]) for entry in claims_about(list(settings)) if entry.facts["experiment"]]
+    there = {found.id for part in settings.values() for _, found in stored_of(part, runs) if is_finished(found)}
+    every = (run for part in settings.values() for members in part.values() for run in members)
+    return cheapest_decision_first(groups, every, free=there)
 
 
 def _trained(asked: ReplicateArguments, runs: Sequence[Run], should_stop: Callable[[], bool]) -> tuple[Tally | None, bool]:
@@ -79,72 +139,55 @@ def _trained(asked: ReplicateArguments, runs: Sequence[Run], should_stop: Callab
             return screen.tally, True
 
 
-def results_of(
-    settings: Settings, *, runs: str | Path = "runs", results: Sequence[str] = (), measures: Sequence[str] = ()
-) -> polars.DataFrame:
-    """The stored runs of an experiment as a table: its setting by name, results within each run's budget, and the fields that say something.
+def written(settings: Mapping[str, Settings], runs: Path, output: Path, scale: str) -> dict[str, Any]:
+    """The files of some experiments and their report, from what is stored of them; the report as it stands in its JSON."""
+    from groklab.report import report_of, write_report
 
-    These are the fields in which the runs differ from each other or from the default recipe. ``results`` are more columns of the last
-    evaluation, ``measures`` are taken of the last checkpoint. Runs that are not there yet are left out.
-    """
+    known = Findings.kept_in(output / "findings.json")
+    parts: list[dict[str, Any]] = []
+    tables: dict[str, polars.DataFrame] = {}
+    for name, asked in settings.items():
+        facts = registry.look_up("experiment", name).facts
+        columns = {kind: facts.get(kind, ()) for kind in ("results", "measures", "findings")}
+        tables[name] = results_of(asked, runs=runs, known=known, **columns)
+        parts.append(_written(name, asked, tables[name], runs, output))
+    known.save()
+    found = report_of(settings, tables, parts, runs=runs, scale=scale, origin=_origin(runs, output))
+    write_report(found, output)
+    return found
+
+
+def _origin(runs: Path, output: Path) -> str:
+    """Where the runs are, as a report remembers it: the archive beside it, or their folder as seen from there."""
+    return archives.NAME if (output / archives.NAME).exists() else Path(os.path.relpath(runs, output)).as_posix()
+
+
+def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path, output: Path) -> dict[str, Any]:
+    """The files of one experiment from its table of runs; what there is, by name."""
     import polars
 
-    from groklab.analysis.tables import runs_table
-
-    asked = [(label, run, stored_as_asked(run, runs=runs)) for label, members in settings.items() for run in members]
-    there = [(label, run, found) for label, run, found in asked if found is not None]
-    table = runs_table([found.folder for _, _, found in there], [run for _, run, _ in there])
-    left_out = set(leaves()) - _told_fields(settings) - {"steps"}
-    more = {name: [(found.rows or [{}])[-1].get(name) for _, _, found in there] for name in results}
-    for measure in measures:
-        name = registry.parse_call(measure).name
-        more[name] = [_at_the_end(found, measure) for _, _, found in there]
-    if "outliers" not in left_out:  # a column of text, for it may be a share; numbers are told in their order
-        table = table.with_columns(polars.col("outliers").cast(polars.Float64, strict=False))
-    return table.select(
-        polars.Series("setting", [label for label, _, _ in there], dtype=polars.String),
-        polars.exclude(*left_out),
-        *(polars.Series(name, values, dtype=polars.Float64) for name, values in more.items()),
-    )
-
-
-def _at_the_end(found: StoredRun, measure: str) -> float | None:
-    """A measure of one number, of a run's last checkpoint; None where the run diverged before it had one."""
-    steps = found.folder.steps_of("checkpoints")
-    if not steps or found.status == "diverged":
-        return None
-    values = found.measure(measure, steps=[steps[-1]])[0].values
-    return next((float(value) for value in values.values() if value is not None), None)
-
-
-def _told_fields(settings: Settings) -> set[str]:
-    default = Run().resolved()
-    every = [run.resolved() for members in settings.values() for run in members]
-    told = {name for name in leaves() if any(values[name] != default[name] for values in every)}
-    return (told | {"operation", "train_fraction", "seed"}) - {"steps", "checkpoints_per_decade"}
-
-
-def _written(name: str, settings: Settings, runs: Path, output: Path) -> dict[str, Any]:
-    """The files of one experiment from what is stored of it; what there is, by name."""
     from groklab.analysis.statistics import summarize
     from groklab.results.tables import write_table
 
-    asked = sum(len(members) for members in settings.values())
-    facts = registry.look_up("experiment", name).facts
-    table = results_of(settings, runs=runs, results=facts.get("results", ()), measures=facts.get("measures", ()))
-    found: dict[str, Any] = {"experiment": name, "runs": asked, "stored": table.height, "settings": [], "files": []}
+    asked = len({run.id for members in settings.values() for run in members})
+    there = {found.id for _, found in stored_of(settings, runs) if is_finished(found)}
+    found: dict[str, Any] = {"experiment": name, "runs": asked, "stored": len(there), "settings": [], "files": []}
     if table.is_empty():
-        return found
+        return found | {"message": "no run is stored"}
     place = axis_of(name)
+    place = place if place in table.columns else "train_fraction"
     summary = summarize(table, by=["setting", place]).sort("setting", place, maintain_order=True)
-    files = {suffix: output / f"{name}{suffix}" for suffix in (".png", ".csv", ".parquet")}
-    write_table(table, files[".parquet"])
-    write_table(summary, files[".csv"])
-    found |= {"settings": summary.to_dicts(), "files": [str(files[".csv"]), str(files[".parquet"])]}
+    write_table(table, output / f"{name}.parquet")
+    write_table(summary, output / f"{name}.csv")
+    found |= {"settings": summary.to_dicts(), "files": [f"{name}.csv", f"{name}.parquet"]}
     try:
-        draw(name, table, files[".png"])
-        found["files"].insert(0, str(files[".png"]))
-    except ValueError as error:
+        drawn = table_for_figure(name, settings, table, runs)
+        if drawn is not None:
+            write_table(drawn, output / f"{name}.drawn.parquet")
+            found["files"].append(f"{name}.drawn.parquet")
+        draw(name, table if drawn is None else drawn, output / f"{name}.png")
+        found["files"].insert(0, f"{name}.png")
+    except (ValueError, polars.exceptions.PolarsError) as error:
         found["message"] = str(error)
     return found
 
@@ -157,22 +200,49 @@ def axis_of(name: str) -> str:
 
 
 def draw(name: str, table: polars.DataFrame, path: Path) -> None:
-    """The figure of an experiment from its table of runs, such as a NAME.parquet that was kept."""
+    """The figure of an experiment from its table, such as a NAME.parquet or NAME.drawn.parquet that was kept."""
     from groklab.figures.style import save
 
     call = registry.parse_call(registry.look_up("experiment", name).facts["figure"])
     save(registry.look_up("figure", call.name).function(table, **dict(call.settings)), path)
 
 
-def _tell(found: Sequence[Mapping[str, Any]], tally: Tally | None, was_stopped: bool) -> None:
+def _archive(settings: Mapping[str, Settings], runs: Path, output: Path) -> None:
+    """Keep the results of all runs in one file, with the layers of those whose experiment's figure or claims look at one."""
+    stored = {found.id: found.folder for part in settings.values() for _, found in stored_of(part, runs)}
+    pictured = [
+        found.id
+        for name, part in settings.items()
+        if _looks_inside(name)
+        for _, found in stored_of(part, runs)
+    ]  # fmt: skip
+    archives.pack(stored.values(), pictured, output / archives.NAME)
+
+
+def _looks_inside(name: str) -> bool:
+    call = registry.parse_call(registry.look_up("experiment", name).facts["figure"])
+    return registry.look_up("figure", call.name).facts["takes"] in ("elements", "cells")
+
+
+def _in_short(found: Mapping[str, Any], output: Path) -> dict[str, Any]:
+    """What --json prints: the report without its explanations, its files with their folder."""
+    experiments = [part | {"files": [str(output / file) for file in part["files"]]} for part in found["experiments"]]
+    return {**found, "experiments": experiments, "report": [str(output / f"report.{suffix}") for suffix in ("html", "md", "json")]}
+
+
+def _tell(found: Mapping[str, Any], output: Path, tally: Tally | None, was_stopped: bool) -> None:
     for job in tally.jobs if tally is not None else ():
         if job.status in ("diverged", "failed"):
             print(f"{job.status}: {job.run.id}: {job.message}", file=sys.stderr)  # noqa: T201
-    for part in found:
+    for part in found["experiments"]:
         print(f"{part['experiment']}: {part['stored']:,} of {part['runs']:,} runs are there")  # noqa: T201
         for file in part["files"]:
-            print(f"  {file}")  # noqa: T201
+            print(f"  {output / file}")  # noqa: T201
         if "message" in part:
             print(f"  no figure: {part['message']}")  # noqa: T201
+    for claim in found["claims"]:
+        print(f"{claim['id']:>4}  {claim['verdict']:<15} {claim['reason']}")  # noqa: T201
+    print(found["summary"])  # noqa: T201
+    print(f"report: {output / 'report.html'}")  # noqa: T201
     if was_stopped:
         print("stopped; every run's state is saved. The same command goes on from there.")  # noqa: T201

@@ -131,13 +131,13 @@ def fit_law(
     offset = float(y.mean())
     least = math.log(10) / evaluations_per_decade / math.sqrt(12)
     ones = np.ones_like(u)
-    best = _maximum(y - offset, reached, np.stack([ones, u], axis=1), least)
+    best = maximum(y - offset, reached, np.stack([ones, u], axis=1), least)
     intercept, slope = best.coefficients
     degrees = int(reached.sum()) - 2
     allowed = (degrees + 2) * math.log1p(float(stdtrit(degrees, (1 + level) / 2)) ** 2 / degrees)
 
     def excess(candidate: float) -> float:
-        at_most = _maximum(y - offset - candidate * u, reached, ones[:, None], least).log_likelihood
+        at_most = maximum(y - offset - candidate * u, reached, ones[:, None], least).log_likelihood
         return 2 * (best.log_likelihood - at_most) - allowed
 
     def find(low: float, high: float) -> float:
@@ -172,13 +172,15 @@ def _crossing(excess: Callable[[float], float], find: Callable[[float, float], f
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-class _Maximum(NamedTuple):
+class Maximum(NamedTuple):
+    """Where a censored normal likelihood is largest."""
+
     coefficients: tuple[float, ...]
     sigma: float
     log_likelihood: float
 
 
-def _maximum(y: Numbers, reached: NDArray[np.bool_], design: Numbers, least: float) -> _Maximum:
+def maximum(y: Numbers, reached: NDArray[np.bool_], design: Numbers, least: float) -> Maximum:
     """The maximum over coefficients and σ ≥ least of Σ log(h·φ(r)) over runs that got there + Σ log Φ(−r) over the others.
 
     r = h·y − design·γ with γ = coefficients·h and h = 1/σ. As it is concave in (γ, h), a maximum that lies beyond the largest h
@@ -190,7 +192,7 @@ def _maximum(y: Numbers, reached: NDArray[np.bool_], design: Numbers, least: flo
     if best[-1] > 1 / least:
         best = _climb(y, reached, design, best / (best[-1] * least), free=len(start) - 1, stop_at=math.inf)
     h = float(best[-1])
-    return _Maximum(tuple(float(value) / h for value in best[:-1]), 1 / h, _log_likelihood(best, y, reached, design))
+    return Maximum(tuple(float(value) / h for value in best[:-1]), 1 / h, _log_likelihood(best, y, reached, design))
 
 
 def _climb(y: Numbers, reached: NDArray[np.bool_], design: Numbers, point: Numbers, *, free: int, stop_at: float) -> Numbers:

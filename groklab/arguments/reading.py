@@ -120,3 +120,17 @@ class RemoveArguments:
     yes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Do not ask."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+@dataclass(frozen=True)
+class ReportArguments:
+    """Make the report of a replication again, scorecard and figures, from the results that it keeps; nothing is trained."""
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder that `groklab replicate` wrote, or one with such folders in it."""
+    runs: Path | None = None
+    """Folder of the results; by default the archive in DIR, or where they were when the report was made."""
+    plugin: tuple[Path, ...] = ()
+    """Python files that register experiments, claims … of your own."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object on standard output and nothing else."""

@@ -93,7 +93,7 @@ def sweep_arguments() -> type[SweepArguments]:
 
 @dataclass(frozen=True)
 class ReplicateArguments:
-    """Train the runs of published figures as far as they are missing, and draw the figures.
+    """Train the runs of published figures as far as they are missing, draw the figures, and judge the claims they are evidence for.
 
     It can be stopped at any moment; the same command goes on.
     """
@@ -113,7 +113,9 @@ class ReplicateArguments:
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Tell how many runs there are, how many are stored, what disk and time the others may take, and train nothing."""
     output: Path | None = None
-    """Folder for figures and tables; replication/SCALE by default."""
+    """Folder for the report, figures and tables; replication/SCALE by default."""
+    archive: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also keep histories and pictured layers in one file there, from which `groklab report` makes everything again."""
     plugin: tuple[Path, ...] = ()
     """Python files that register experiments, operations … of your own."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)

@@ -35,8 +35,33 @@ def generalized(history: Rows, threshold: float, *, confirmations: int = 3) -> i
     The evaluations need not follow each other: with strong decay the loss spikes now and then, and a network that has understood
     is back a few updates later.
     """
-    reached = [row["step"] for row in history if row["validation_accuracy"] is not None and row["validation_accuracy"] >= threshold]
+    return _confirmed(history, "validation_accuracy", threshold, confirmations)
+
+
+@stop(check=_at_least_zero)
+def memorized(history: Rows, threshold: float, *, confirmations: int = 0) -> int | None:
+    """End once train accuracy has reached the threshold, for questions about memorizing alone, and some further evaluations have confirmed it."""
+    return _confirmed(history, "train_accuracy", threshold, confirmations)
+
+
+def _confirmed(history: Rows, column: str, threshold: float, confirmations: int) -> int | None:
+    """The step at which a column is at the threshold for the time after its confirmations."""
+    reached = [row["step"] for row in history if row[column] is not None and row[column] >= threshold]
     return int(reached[confirmations]) if len(reached) > confirmations else None
+
+
+def laxer(first: str, second: str) -> str:
+    """Of two rules the one that ends a run later, `never` where they cannot be compared: a run that is asked for with both reaches what each asks."""
+    if first == second:
+        return first
+    order = ("memorized", "generalized")
+    calls = [registry.parse_call(text) for text in (first, second)]
+    if any(call.name not in order for call in calls):
+        return "never"
+    if calls[0].name != calls[1].name:
+        return first if order.index(calls[0].name) > order.index(calls[1].name) else second
+    confirmations = [registry.settings_of("stop", text)["confirmations"] for text in (first, second)]
+    return first if confirmations[0] > confirmations[1] else second
 
 
 def end_of(run: Run, history: Rows, reached: int) -> int | None:

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
+from groklab.analysis.correlations import rank_correlation
 from groklab.figures import style
 from groklab.registry import figure
 
@@ -25,7 +26,6 @@ _KINDS = {
     "train_accuracy_corrupted": ("corrupted cells, as labeled", style.GROUPS[4]),
     "corrupted_cells_answered_truly": ("corrupted cells, truly", style.GROUPS[2]),
 }
-_RESAMPLES = 2000
 
 
 @figure(needs=("outliers", "validation_accuracy", "train_accuracy"), takes="runs", x="outliers", source="Power et al. 2022, appendix")
@@ -93,27 +93,6 @@ def sharpness(table: pl.DataFrame) -> Figure:
         if colored:
             _legend(drawing, handles, top)
     return drawing
-
-
-def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0) -> tuple[float, float, float] | None:
-    """Spearman's ρ and the ends of its percentile bootstrap interval over runs; None for fewer than five or where one does not vary."""
-    from scipy.stats import rankdata
-
-    if len(x) < 5 or len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
-        return None
-
-    def rho(a: Values, b: Values) -> float:
-        ranks = np.stack([rankdata(a), rankdata(b)])
-        return float(np.corrcoef(ranks)[0, 1])
-
-    stream = np.random.default_rng(seed)
-    drawn: list[float] = []
-    for _ in range(_RESAMPLES):
-        rows = stream.integers(0, len(x), len(x))
-        if len(np.unique(x[rows])) > 1 and len(np.unique(y[rows])) > 1:
-            drawn.append(rho(x[rows], y[rows]))
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return rho(x, y), float(low), float(high)
 
 
 def _correlation(x: Values, y: Values) -> str:

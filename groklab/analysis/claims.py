@@ -1,0 +1,215 @@
+"""The sentences of a paper that can be right or wrong, and how each is decided from results.
+
+A claim is a registered function from the results of one experiment to a ``Judgment``: *reproduced*, *not reproduced* or *undecided*, with
+the value that was measured. The rule stands in its docstring, under the sentence, and was written before the runs were made. What all
+rules have in common:
+
+- no verdict without runs: what is missing makes a claim undecided, and the reason says what is missing;
+- runs that did not get there are censored, never left out;
+- that one setting is sooner than another is decided by the exact log-rank test at p < 0.05 (``sooner``), from five runs a side at a
+  fraction chosen beforehand or three at each of three fractions, in strata;
+- a range of steps that the paper gives holds if the median lies within a factor of two of it (``in_range``);
+- *not reproduced* is as strong a statement as *reproduced*, and needs the same evidence.
+
+A results table is one of ``groklab replicate``: a row per run with its ``setting``, fields and results, and what an experiment's
+``findings`` found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from groklab import registry
+from groklab.analysis.comparisons import stratified_log_rank
+from groklab.analysis.statistics import WATCHED, Quantity, sample_of, with_results
+from groklab.analysis.survival import LEVEL, Sample, median, quantile_interval
+
+Verdict = Literal["reproduced", "not reproduced", "undecided"]
+VERDICTS: tuple[Verdict, ...] = ("reproduced", "not reproduced", "undecided")
+
+SIGNIFICANT = 0.05
+"""p values below it decide."""
+
+FEWEST = 5
+"""Runs a side that decide at one fraction; at three or more fractions it is three runs at each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgment:
+    """What results say about a claim."""
+
+    verdict: Verdict
+    reason: str
+    """Why, in a sentence with the numbers that decided; of *undecided* what is missing."""
+    value: float | None = None
+    """The number that the claim is about, as measured; its meaning is ``quantity``."""
+    interval: tuple[float | None, float | None] | None = None
+    """Its 90 % confidence interval; an end that is None is open."""
+    quantity: str = ""
+    """What the value is, with its unit."""
+    runs: int = 0
+    """Runs that the judgment rests on."""
+    details: tuple[str, ...] = field(default=())
+    """More numbers, a line each."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a report's JSON."""
+        return asdict(self) | {"interval": None if self.interval is None else list(self.interval), "details": list(self.details)}
+
+
+def undecided(reason: str, **more: Any) -> Judgment:
+    """A claim that the results at hand do not decide."""
+    return Judgment(verdict="undecided", reason=reason, **more)
+
+
+def judge(entry: registry.Entry, table: pl.DataFrame | None) -> Judgment:
+    """What a registered claim says of the results of its experiment; None or an empty table: no runs, unless it is one of arithmetic."""
+    if entry.facts.get("experiment") is None:
+        return entry.function()
+    if table is None or table.is_empty():
+        return undecided("no run of its experiment is stored")
+    return entry.function(table)
+
+
+def ordered(entries: Sequence[registry.Entry]) -> list[registry.Entry]:
+    """Claims by paper in the order of their registration's papers, then by number: C2 before C10."""
+    return sorted(
+        entries, key=lambda entry: (str(entry.facts["paper"]) != "Power et al. 2022", str(entry.facts["id"])[0], number_of(entry))
+    )
+
+
+def number_of(entry: registry.Entry) -> int:
+    """The number in a claim's id."""
+    return int("".join(letter for letter in str(entry.facts["id"]) if letter.isdigit()))
+
+
+# — samples —
+
+
+def part(table: pl.DataFrame, *, budget: int | None = None, **fields: Any) -> pl.DataFrame:
+    """The runs with these values (a tuple: any of them), their results as they were after ``budget`` steps.
+
+    Runs that were stopped before the budget, without having got anywhere or diverged, say nothing about it and are left out.
+    """
+    chosen = table
+    for name, value in fields.items():
+        if name not in chosen.columns:
+            return chosen.clear()
+        values = value if isinstance(value, tuple) else (value,)
+        numbers = chosen.schema[name].is_float()
+        condition = [(pl.col(name) - v).abs() < 1e-9 if numbers and isinstance(v, (int, float)) else pl.col(name) == v for v in values]
+        chosen = chosen.filter(pl.any_horizontal(condition))
+    return chosen if budget is None else _after(chosen, budget)
+
+
+def _after(table: pl.DataFrame, budget: int) -> pl.DataFrame:
+    known = with_results(table)
+    never = pl.col("status") == "diverged" if "status" in known.columns else pl.lit(value=False)
+    known = known.filter((pl.col(WATCHED) >= budget) | pl.col("generalized_at").is_not_null() | never)
+    cut = [pl.when(pl.col(name) <= budget).then(name).alias(name) for name in ("memorized_at", "generalized_at")]
+    last = pl.min_horizontal(pl.col(WATCHED), pl.lit(budget))
+    return known.with_columns(*cut, last.alias("evaluated_at"), last.alias("steps")).drop(WATCHED)
+
+
+def seeds_in(table: pl.DataFrame) -> int:
+    """How many different seeds a table has."""
+    return table["seed"].n_unique() if table.height else 0
+
+
+def largest(values: pl.Series) -> float | None:
+    """The largest of a column's numbers; None where it has none."""
+    known = values.drop_nulls()
+    return float(np.max(known.to_numpy())) if len(known) else None
+
+
+class Center(NamedTuple):
+    """The median of a sample and its interval."""
+
+    median: float | None
+    lower: float | None
+    upper: float | None
+
+
+def center(sample: Sample) -> Center:
+    """Median and exact 90 % interval; three or four runs have no interval, five have [smallest, largest]."""
+    interval = quantile_interval(sample, level=LEVEL, method="exact")
+    return Center(median(sample), interval.lower, interval.upper)
+
+
+def told_steps(value: float | None) -> str:
+    """A number of steps for people; None: longer than anything seen."""
+    return "not reached" if value is None else f"{value:,.0f}"
+
+
+# — rules —
+
+
+class Range(NamedTuple):
+    """Whether the median of a sample lies in a range."""
+
+    verdict: Verdict
+    center: Center
+    runs: int
+
+
+def in_range(sample: Sample, low: float, high: float, *, factor: float = 2.0, fewest: int = 3) -> Range:
+    """Whether a median lies within a factor of a range; it needs three runs, and its interval tells whether the answer is sure to be no.
+
+    Outside with an interval that reaches inside, or without an interval, is undecided.
+    """
+    found, inside_low, inside_high = center(sample), low / factor, high * factor
+    if len(sample) < fewest:
+        return Range("undecided", found, len(sample))
+    if found.median is not None and inside_low <= found.median <= inside_high:
+        return Range("reproduced", found, len(sample))
+    beyond = found.lower is not None and found.lower > inside_high
+    before = found.upper is not None and found.upper < inside_low
+    return Range("not reproduced" if beyond or before else "undecided", found, len(sample))
+
+
+class Sooner(NamedTuple):
+    """Whether the first of two settings gets there sooner, over strata."""
+
+    verdict: Verdict
+    p_value: float | None
+    """One-sided, exact."""
+    fewest: int
+    """Runs of the smaller side of the smallest stratum."""
+    strata: int
+
+
+def sooner(strata: Sequence[tuple[pl.DataFrame, pl.DataFrame]], quantity: Quantity = "generalized_at") -> Sooner:
+    """Whether the first of each pair gets there sooner than the second: *not reproduced* if the second is significantly sooner.
+
+    Both tables of a pair must be of one budget (``part(…, budget=)``). Pairs of which a side has no runs are left out.
+    """
+    full = [(first, second) for first, second in strata if first.height and second.height]
+    if not full:
+        return Sooner("undecided", None, 0, 0)
+    samples = [(sample_of(first, quantity), sample_of(second, quantity)) for first, second in full]
+    fewest = min(min(len(first), len(second)) for first, second in samples)
+    enough = fewest >= FEWEST or (len(full) >= 3 and fewest >= 3)
+    p_sooner, p_later = (stratified_log_rank(samples, alternative=side).p_value for side in ("sooner", "later"))
+    verdict: Verdict = "undecided"
+    if enough and p_sooner < SIGNIFICANT:
+        verdict = "reproduced"
+    elif enough and p_later < SIGNIFICANT:
+        verdict = "not reproduced"
+    return Sooner(verdict, p_sooner, fewest, len(full))
+
+
+def all_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """Of a claim with several parts: reproduced if all are, not reproduced if one is not."""
+    if "not reproduced" in verdicts:
+        return "not reproduced"
+    return "reproduced" if verdicts and all(verdict == "reproduced" for verdict in verdicts) else "undecided"
+
+
+def told_p(value: float | None) -> str:
+    """A p value for people."""
+    return "no test" if value is None else f"p = {value:.2g}" if value >= 1e-4 else f"p = {value:.0e}"

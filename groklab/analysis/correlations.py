@@ -1,0 +1,31 @@
+"""Whether two quantities of runs rise and fall together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+RESAMPLES = 2000
+
+
+def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0) -> tuple[float, float, float] | None:
+    """Spearman's ρ and the ends of its percentile bootstrap interval over runs; None for fewer than five or where one does not vary."""
+    from scipy.stats import rankdata
+
+    if len(x) < 5 or len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
+        return None
+
+    def rho(a: Values, b: Values) -> float:
+        ranks = np.stack([rankdata(a), rankdata(b)])
+        return float(np.corrcoef(ranks)[0, 1])
+
+    stream = np.random.default_rng(seed)
+    drawn: list[float] = []
+    for _ in range(RESAMPLES):
+        rows = stream.integers(0, len(x), len(x))
+        if len(np.unique(x[rows])) > 1 and len(np.unique(y[rows])) > 1:
+            drawn.append(rho(x[rows], y[rows]))
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return rho(x, y), float(low), float(high)

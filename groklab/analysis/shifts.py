@@ -1,0 +1,99 @@
+"""How much more of its table one task needs than another, from how long both take at the same fractions.
+
+Near any fraction the logarithm of steps falls about linearly with it (Power et al. 2022, Figure 1 center). For two tasks,
+
+    log steps = a₁ − B·f + σ·ε     and     log steps = a₂ − B·f + σ·ε,
+
+the first needs (a₁ − a₂) / B more of its table to take as many steps as the second. That is a difference in data which does not depend
+on the budget, and it is known more finely than the fractions that were tried. Censored runs count by the chance to take longer (Tobin 1958,
+see ``fits``). Intervals are of the bootstrap over seeds, a seed drawn for both tasks and all its fractions at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from groklab.analysis.fits import EVALUATIONS_PER_DECADE, maximum
+from groklab.analysis.statistics import WATCHED, with_results
+from groklab.analysis.survival import LEVEL, Interval, Numbers, percentiles
+
+
+class Shift(NamedTuple):
+    """By how much two tasks differ in the data that they need."""
+
+    fraction: float
+    """Of the table: what the first needs more than the second."""
+    interval: Interval
+    rate: float
+    """B: by how much log steps fall per unit of fraction."""
+    runs: int
+
+
+def fraction_shift(first: pl.DataFrame, second: pl.DataFrame, *, level: float = LEVEL, resamples: int = 1000, seed: int = 0) -> Shift:
+    """What the first task needs more of its table than the second, in train fraction.
+
+    Each table has a row per run, with ``train_fraction``, ``seed``, ``generalized_at``, ``steps``. ValueError where the tasks share fewer than two
+    fractions, or too few runs generalized for both lines, or steps do not fall with the fraction.
+    """
+    shared = sorted(set(first["train_fraction"].to_list()) & set(second["train_fraction"].to_list()))
+    if len(shared) < 2:
+        raise ValueError(f"fraction_shift: got {len(shared)} fractions at which both tasks ran; expected two or more.")
+    runs = [_columns(table.filter(pl.col("train_fraction").is_in(shared))) for table in (first, second)]
+    for columns in runs:
+        if columns["reached"].sum() < 2:
+            raise ValueError("fraction_shift: got a task of which fewer than two runs generalized; expected two or more. Train longer.")
+    found, rate = _shift(*runs)
+    seeds = [np.unique(columns["seed"]) for columns in runs]
+    paired = np.array_equal(seeds[0], seeds[1])
+    stream, drawn = np.random.default_rng(seed), list[float]()
+    for _ in range(resamples):
+        picks = [stream.choice(seeds[0], len(seeds[0]))]
+        picks.append(picks[0] if paired else stream.choice(seeds[1], len(seeds[1])))
+        again = [_drawn(columns, chosen) for columns, chosen in zip(runs, picks, strict=True)]
+        if all(columns["reached"].any() for columns in again):
+            try:
+                drawn.append(_shift(*again)[0])
+            except ValueError:
+                drawn.append(math.inf)
+    low, high = percentiles(np.sort(np.array(drawn)), level)
+    total = sum(len(columns["seed"]) for columns in runs)
+    interval = Interval(float(low) if np.isfinite(low) else None, float(high) if np.isfinite(high) else None, level, "bootstrap")
+    return Shift(found, interval, rate, total)
+
+
+def _columns(table: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    known = with_results(table)
+    reached = known["generalized_at"].is_not_null()
+    steps = known.select(pl.coalesce("generalized_at", WATCHED)).to_series()
+    return {
+        "fraction": known["train_fraction"].cast(pl.Float64).to_numpy(),
+        "seed": known["seed"].to_numpy(),
+        "log_steps": np.log(steps.cast(pl.Float64).to_numpy()),
+        "reached": reached.to_numpy(),
+    }
+
+
+def _drawn(columns: Mapping[str, NDArray[np.float64]], seeds: Numbers) -> dict[str, NDArray[np.float64]]:
+    """The runs of the seeds drawn, as often as each was."""
+    rows = np.concatenate([np.flatnonzero(columns["seed"] == seed) for seed in seeds])
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def _shift(first: Mapping[str, NDArray[np.float64]], second: Mapping[str, NDArray[np.float64]]) -> tuple[float, float]:
+    fraction, log_steps, reached = (np.concatenate([first[name], second[name]]) for name in ("fraction", "log_steps", "reached"))
+    middle, offset = float(fraction.mean()), float(log_steps.mean())
+    is_first = np.concatenate([np.ones(len(first["fraction"])), np.zeros(len(second["fraction"]))])
+    design = np.stack([np.ones_like(fraction), fraction - middle, is_first], axis=1)
+    least = math.log(10) / EVALUATIONS_PER_DECADE / math.sqrt(12)
+    _, slope, apart = maximum(log_steps - offset, reached.astype(np.bool_), design, least).coefficients
+    if slope >= 0:
+        raise ValueError(
+            "fraction_shift: got steps that do not fall with the train fraction; expected a task that is learned sooner from more data."
+        )
+    return apart / -slope, -slope

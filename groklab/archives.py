@@ -1,0 +1,66 @@
+"""The results of many runs as one small file: histories of all, and of those behind a picture what the picture is drawn from."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from groklab.results.files import StoreError, write_arrays, write_whole
+from groklab.results.store import RunFolder
+
+DRAWN = ("output", "embedding", "embedding.left", "embedding.right")
+"""Arrays of a checkpoint that pictures of elements are drawn from."""
+
+NAME = "runs.tar.xz"
+
+
+def pack(folders: Iterable[RunFolder], pictured: Iterable[str], path: Path) -> None:
+    """Write run.json, history and numbers measured of each run; of the runs in ``pictured`` also the last answers and output layer.
+
+    The same results give the same bytes. A run whose files cannot be read is left out.
+    """
+    shown, buffer = set(pictured), io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for folder in sorted(folders, key=lambda folder: folder.id):
+            for name, content in _files_of(folder, with_layer=folder.id in shown):
+                entry = tarfile.TarInfo(f"runs/{folder.id}/{name}")
+                entry.size, entry.mode = len(content), 0o644
+                archive.addfile(entry, io.BytesIO(content))
+    write_whole(path, lzma.compress(buffer.getvalue(), preset=9))
+
+
+def _files_of(folder: RunFolder, *, with_layer: bool) -> list[tuple[str, bytes]]:
+    names = ["run.json", "history.jsonl", *(f"measures/{path.name}" for path in sorted((folder.path / "measures").glob("*.jsonl")))]
+    names += [str(path.relative_to(folder.path)) for kind in ("plugins", "table.csv") for path in sorted(folder.path.glob(f"{kind}*"))]
+    found = [(name, (folder.path / name).read_bytes()) for name in names if (folder.path / name).is_file()]
+    if with_layer:
+        for kind in ("checkpoints", "answers"):
+            for step in folder.steps_of(kind)[-1:]:
+                name = f"{kind}/step_{step:09d}.safetensors"
+                found.append((name, _reduced(folder, step) if kind == "checkpoints" else (folder.path / name).read_bytes()))
+    return found
+
+
+def _reduced(folder: RunFolder, step: int) -> bytes:
+    """A checkpoint with the output layer and the embedding alone."""
+    _, arrays = folder.read_step("checkpoints", step)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "reduced.safetensors"
+        write_arrays(path, {name: array for name, array in arrays.items() if name in DRAWN}, {"step": str(step)})
+        return path.read_bytes()
+
+
+def unpack(path: Path, into: Path) -> Path:
+    """The folder of runs of an archive, unpacked; StoreError where it is not one."""
+    try:
+        with tarfile.open(path, mode="r:xz") as archive:
+            archive.extractall(into, filter="data")
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+        raise StoreError(
+            f"{path} cannot be unpacked: {error}. Get the file again, or make it anew with `groklab replicate … --archive`."
+        ) from error
+    return into / "runs"

@@ -1,0 +1,134 @@
+"""Learning curves of several settings side by side, each in the two colors of train and validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from groklab.figures import style
+from groklab.registry import figure
+
+Values = NDArray[np.float64]
+
+_NEEDS = ("run", "step", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+_PANEL, _HEIGHTS, _LEFT, _RIGHT, _GAP, _BETWEEN = 2.95, (1.6, 1.25), 0.62, 0.12, 0.22, 0.14
+"""Inches: width of a panel, heights of the rows, outer margins, the gaps between columns and rows."""
+_QUANTITIES = ("both", "accuracy", "loss")
+
+
+@figure(needs=_NEEDS, takes="history", source="Power et al. 2022, Figures 1 left and 4")
+def curves_by_setting(history: pl.DataFrame, *, quantity: str = "both", threshold: float = 0.99) -> Figure:
+    """Accuracy and loss against step of up to four settings, a column each, a thin line per seed (Power et al. 2022, Figures 1 left and 4).
+
+    The settings are those of the column ``group``; without it all runs are one. ``quantity`` is both, accuracy or loss.
+    """
+    style.check_table("curves_by_setting", history, _NEEDS)
+    if quantity not in _QUANTITIES:
+        raise ValueError(f"figure 'curves_by_setting': got quantity={quantity!r}; expected one of {', '.join(_QUANTITIES)}.")
+    label = pl.col("group").cast(pl.String).fill_null("unnamed") if "group" in history.columns else pl.lit("")
+    named = history.with_columns(label.alias("group"))
+    settings = named["group"].unique(maintain_order=True).to_list()
+    if len(settings) > 4:
+        raise ValueError(f"figure 'curves_by_setting': got {len(settings)} settings; expected at most 4. Draw fewer at once.")
+    kinds = ("accuracy", "loss") if quantity == "both" else (quantity,)
+    last = int(named["step"].max())  # pyright: ignore[reportArgumentType]
+    with style.publication():
+        drawing, panels = _sheet(len(settings), kinds, str(style.constant(history, "title") or ""))
+        for column, setting in enumerate(settings):
+            runs = [part.sort("step") for part in named.filter(pl.col("group") == setting).partition_by("run", maintain_order=True)]
+            for row, kind in enumerate(kinds):
+                axes = panels[row][column]
+                style.set_step_axis(axes, last)
+                for run in runs:
+                    _draw(axes, run, kind, thin=len(runs) > 1)
+                if kind == "accuracy":
+                    _mark(axes, runs, threshold)
+            panels[0][column].set_title(
+                _heading(setting, runs), loc="left", fontsize=style.TEXT_SIZE, pad=18 if kinds[0] == "accuracy" else 5
+            )
+        for row, kind in enumerate(kinds):
+            _share_height(panels[row], kind)
+    return drawing
+
+
+def _heading(setting: str, runs: list[pl.DataFrame]) -> str:
+    seeds = "" if len(runs) == 1 else f" ({len(runs)} seeds)"
+    return style.shortened(setting, 34) + seeds if setting else seeds.strip(" ()")
+
+
+def _draw(axes: Axes, run: pl.DataFrame, kind: str, *, thin: bool) -> None:
+    for split, color in (("train", style.TRAIN), ("validation", style.VALIDATION)):
+        values = run[f"{split}_{kind}"].cast(pl.Float64).to_numpy()
+        if kind == "loss":
+            values = np.where(values > 0, values, np.nan)
+        axes.plot(run["step"].to_numpy(), values, color=color, lw=1.0 if thin else 1.6, alpha=0.8 if thin else 1, zorder=3)
+
+
+def _mark(axes: Axes, runs: list[pl.DataFrame], threshold: float) -> None:
+    """Above the panel a triangle for every seed where it memorized and where it generalized."""
+    for split, color, height in (("train", style.TRAIN, 1.06), ("validation", style.VALIDATION, 1.06)):
+        for run in runs:
+            reached = run.filter(pl.col(f"{split}_accuracy") >= threshold)
+            if reached.height:
+                axes.plot(
+                    [reached["step"][0]],
+                    [height],
+                    "v",
+                    color=color,
+                    ms=4.5,
+                    mew=0,
+                    alpha=0.85,
+                    clip_on=False,
+                    transform=axes.get_xaxis_transform(),
+                )
+
+
+def _share_height(row: list[Axes], kind: str) -> None:
+    """The same scale for all panels of a row, numbers on the first only."""
+    if kind == "loss":
+        for axes in row:
+            axes.set_yscale("log")
+        limits = [axes.get_ylim() for axes in row]
+        for axes in row:
+            axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+            style.widen_loss_axis(axes)
+    for number, axes in enumerate(row):
+        if kind == "accuracy":
+            axes.set(ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
+        if number:
+            axes.tick_params(axis="y", which="both", labelleft=False, length=0)
+        else:
+            axes.set_ylabel("accuracy" if kind == "accuracy" else "loss (nats)")
+
+
+def _sheet(columns: int, kinds: tuple[str, ...], title: str) -> tuple[Figure, list[list[Axes]]]:
+    heights = [_HEIGHTS[0] if kind == "accuracy" else _HEIGHTS[1] if len(kinds) == 2 else _HEIGHTS[0] for kind in kinds]
+    width = _LEFT + columns * _PANEL + (columns - 1) * _GAP + _RIGHT
+    heading = style.lines_of(title, width - _LEFT - _RIGHT)
+    above, below = 0.34 + 0.21 * len(heading) + 0.44, 0.45 + style.LINE_HEIGHT
+    height = above + sum(heights) + _BETWEEN * (len(kinds) - 1) + below
+    drawing = Figure(figsize=(width, height))
+    drawing.text(_LEFT / width, 1 - 0.07 / height, "\n".join(heading), size=style.TITLE_SIZE, va="top", linespacing=1.25)
+    handles = [Line2D([], [], color=color, lw=1.7) for color in (style.TRAIN, style.VALIDATION)]
+    drawing.legend(
+        handles, ["train", "validation"], ncols=2, handlelength=1.8, columnspacing=1.5, loc="upper left",
+        bbox_to_anchor=(_LEFT / width, 1 - (0.08 + 0.21 * len(heading)) / height), borderaxespad=0, borderpad=0,
+    )  # fmt: skip
+    caption = "a line: one run" + ("; ▼ memorized, generalized at 99 %" if "accuracy" in kinds else "")
+    drawing.text(0.1 / width, 0.06 / height, caption, size=style.SMALL_SIZE, color=style.QUIET, va="bottom")
+    panels: list[list[Axes]] = []
+    top = height - above
+    for row, high in enumerate(heights):
+        place = [(_LEFT + column * (_PANEL + _GAP)) / width for column in range(columns)]
+        panels.append([drawing.add_axes((x, (top - high) / height, _PANEL / width, high / height)) for x in place])
+        for axes in panels[-1]:
+            if row < len(heights) - 1:
+                axes.tick_params(axis="x", which="both", labelbottom=False, length=0)
+            else:
+                axes.set_xlabel("step")
+        top -= high + _BETWEEN
+    return drawing, panels

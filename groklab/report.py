@@ -1,0 +1,236 @@
+"""What a replication found, as one JSON object, one Markdown page and one self-contained HTML page (`page.py`).
+
+The same results give the same three files, byte for byte except the date.
+"""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from groklab import registry
+from groklab.analysis.claims import VERDICTS, Judgment, judge
+from groklab.config.experiments import SCALES, Settings, once_each, price, settings_of
+from groklab.config.run import Run
+from groklab.evidence import is_finished, stored_of
+from groklab.results.files import write_whole
+
+if TYPE_CHECKING:
+    import polars
+
+SECONDS_A_STEP = 0.013
+"""Of one core for the paper's network at its usual batch, as docs/performance.md measured it: what prices are told in."""
+
+
+def report_of(
+    settings: Mapping[str, Settings],
+    tables: Mapping[str, polars.DataFrame],
+    parts: Sequence[Mapping[str, Any]],
+    *,
+    runs: Path,
+    scale: str,
+    origin: str,
+) -> dict[str, Any]:
+    """The report of some experiments: the scorecard first, then each experiment with what it cost.
+
+    ``tables`` are their results, ``parts`` what was written of each, ``origin`` where the runs are, as seen from the report.
+    """
+    from groklab import __version__
+    from groklab.replicating import claims_about
+
+    claims = [_claim(entry, settings, tables, runs, scale) for entry in claims_about(list(settings))]
+    counted = [claim for claim in claims if not claim["apart"] and claim["source"] == "Power et al. 2022"]
+    return {
+        "scale": scale,
+        "date": datetime.date.today().isoformat(),
+        "groklab": __version__,
+        "runs": origin,
+        "summary": summary_of(counted, scale),
+        "claims": claims,
+        "experiments": [_experiment(part, settings[part["experiment"]], runs, scale) for part in parts],
+        "versions": _versions(settings, runs),
+    }
+
+
+def summary_of(claims: Sequence[Mapping[str, Any]], scale: str) -> str:
+    """The scorecard in one line."""
+    counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return f"Of {len(claims)} claims of Power et al. 2022, at the scale {scale}: {told}."
+
+
+def _claim(
+    entry: registry.Entry, settings: Mapping[str, Settings], tables: Mapping[str, polars.DataFrame], runs: Path, scale: str
+) -> dict[str, Any]:
+    from groklab.replicating import runs_for
+
+    facts, name = entry.facts, entry.facts["experiment"]
+    found: Judgment = judge(entry, tables.get(name) if name else None)
+    documentation = inspect.cleandoc(entry.function.__doc__ or "").split("\n\n")
+    told = {
+        "id": facts["id"],
+        "claim": entry.name,
+        "sentence": " ".join(documentation[0].split()),
+        "rule": " ".join(" ".join(documentation[1:]).split()).replace("``", ""),
+        "place": facts["place"],
+        "source": facts["paper"],
+        "apart": bool(facts.get("apart")),
+        "paper": facts["published"],
+        "experiment": name,
+        **found.to_dict(),
+        "price": None,
+    }
+    if found.verdict == "undecided" and name is not None:
+        told["price"] = _price(name, runs_for(entry, settings[name]), entry, runs, scale)
+    return told
+
+
+def _price(name: str, needed: Sequence[Run], entry: registry.Entry, runs: Path, scale: str) -> str:
+    """What it would take to decide: the runs that are missing at this scale, or else those of the next one."""
+    from groklab.replicating import runs_for
+
+    for larger in SCALES[SCALES.index(scale) :]:  # pyright: ignore[reportArgumentType]
+        asked = once_each(needed if larger == scale else runs_for(entry, settings_of(name, larger)))
+        there = {found.id for _, found in stored_of({"": list(asked)}, runs) if is_finished(found)}
+        missing = [run for run in asked if run.id not in there]
+        if missing:
+            hours = sum(map(price, missing)) * SECONDS_A_STEP / 3600
+            return f"{len(missing)} runs, at most {_hours(hours)} of one core: groklab replicate {name} --scale {larger}"
+    return "more seeds or steps than any scale asks for"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} minutes"
+
+
+def _experiment(part: Mapping[str, Any], settings: Settings, runs: Path, scale: str) -> dict[str, Any]:
+    entry = registry.look_up("experiment", part["experiment"])
+    documentation = inspect.cleandoc(entry.function.__doc__ or "").split("\n\n")
+    stored = {found.id: found for _, found in stored_of(settings, runs)}
+    last = [found.rows[-1] for found in stored.values() if found.rows]
+    seconds = sum(float(row.get("wall_time") or 0.0) for row in last)
+    summaries = [found.summary for found in stored.values()]
+    return {
+        **part,
+        "title": " ".join(documentation[0].split()),
+        "about": _about(documentation[1:]),
+        "source": entry.facts["source"],
+        "command": f"groklab replicate {entry.name} --scale {scale}",
+        "seeds": len({found.run.seeds.seed for found in stored.values()}),
+        "steps": sum(int(row["step"]) for row in last),
+        "core_hours": round(seconds / 3600, 3),
+        "generalized": sum(found.generalized_at is not None for found in summaries),
+        "censored": sum(found.generalized_at is None for found in summaries),
+    }
+
+
+def _about(paragraphs: Sequence[str]) -> str:
+    """What an experiment's docstring says besides its title, without the command and the cost, which are told apart."""
+    text = " ".join(" ".join(paragraphs).split())
+    text = text.partition("Cost:")[0].strip()
+    if text.startswith("``groklab replicate"):
+        text = text.partition(".")[2].strip()
+    return text.replace("``", "")
+
+
+def _versions(settings: Mapping[str, Settings], runs: Path) -> list[str]:
+    """Versions and processors that the runs were trained with, as their segments say."""
+    told: set[str] = set()
+    for part in settings.values():
+        for _, found in stored_of(part, runs):
+            for segment in found.folder.description()["segments"]:
+                told.add(", ".join(f"{name} {segment[name]}" for name in _TOLD if segment.get(name)))
+    return sorted(told)
+
+
+_TOLD = ("groklab", "torch", "python", "path", "device")
+
+
+def write_report(found: Mapping[str, Any], output: Path) -> None:
+    """The three files of a report."""
+    from groklab.page import page_of
+
+    files = {
+        "report.json": json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.md": markdown_of(found),
+        "report.html": page_of(found, output),
+    }
+    for name, text in files.items():
+        write_whole(output / name, text.encode())
+
+
+# — words —
+
+
+def told_value(claim: Mapping[str, Any]) -> str:
+    """The measured value of a claim with its interval, short."""
+    if claim["value"] is None:
+        return "—"
+    told = number(claim["value"])
+    if claim["interval"] and any(end is not None for end in claim["interval"]):
+        low, high = (("…" if end is None else number(end)) for end in claim["interval"])
+        told += f" [{low}, {high}]"
+    return told
+
+
+def number(value: float) -> str:
+    """A number with three digits, whole ones in full.
+
+    >>> number(4365.0), number(0.0213), number(1.7e-6)
+    ('4,365', '0.0213', '1.7e-06')
+    """
+    if float(value).is_integer() and abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def markdown_of(found: Mapping[str, Any]) -> str:
+    """The report as Markdown; its figures are the files beside it."""
+    lines = [f"# Replication, scale {found['scale']}", "", found["summary"], "", f"groklab {found['groklab']}, {found['date']}.", ""]
+    for title, claims in scorecards(found["claims"]):
+        lines += [f"## {title}", "", "| | claim | paper | measured | verdict |", "|---|---|---|---|---|"]
+        for claim in claims:
+            row = (
+                claim["id"],
+                f"{claim['sentence']} *{claim['place']}*",
+                claim["paper"],
+                told_value(claim),
+                f"**{claim['verdict']}**: {claim['reason']}",
+            )
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+        lines.append("")
+        lines += [f"- {claim['id']}: to decide, {claim['price']}" for claim in claims if claim["price"]]
+        lines.append("")
+    lines += ["## Figures", ""]
+    for part in found["experiments"]:
+        lines += [f"### {part['title']}", "", part["about"], ""]
+        picture = next((file for file in part["files"] if file.endswith(".png")), None)
+        lines += [f"![{part['experiment']}]({picture})" if picture else f"No figure: {part.get('message', '')}", ""]
+        lines += [facts_of(part), "", f"`{part['command']}`", ""]
+    lines += ["## Rules", "", "Written before the runs were made.", ""]
+    lines += [f"- **{claim['id']}** {claim['rule']}" for claim in found["claims"]]
+    lines += ["", "## Versions", "", *(f"- {version}" for version in found["versions"]), ""]
+    return "\n".join(lines)
+
+
+def scorecards(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Claims in blocks: those of the paper, those of its appendix apart, those of later work; empty blocks are left out."""
+    own = [claim for claim in claims if claim["source"] == "Power et al. 2022"]
+    blocks = [
+        ("Scorecard", [claim for claim in own if not claim["apart"]]),
+        ("Reported, not re-read", [claim for claim in own if claim["apart"]]),
+        ("Later work", [claim for claim in claims if claim["source"] != "Power et al. 2022"]),
+    ]
+    return [(title, block) for title, block in blocks if block]
+
+
+def facts_of(part: Mapping[str, Any]) -> str:
+    """In a line: runs, seeds, censoring, cost."""
+    return (
+        f"{part['stored']:,} of {part['runs']:,} runs, {part['seeds']} seeds, {part['steps']:,} updates, {part['core_hours']:.2f} core hours; "
+        f"{part['generalized']:,} generalized, {part['censored']:,} censored."
+    )
