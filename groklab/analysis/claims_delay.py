@@ -37,7 +37,7 @@ def _is_adam(run: Run) -> bool:
 
 @claim(
     id="C1", paper=PAPER, place="Figure 1 left", experiment="figure1_left", published="before 10³ updates",
-    runs=lambda run: (_is_adam(run) and run.budget.steps <= 2_000) or run.seeds.seed < 3,
+    runs=lambda run: _is_adam(run) and run.budget.steps <= 2_000,
 )  # fmt: skip
 def adam_memorizes_within_a_thousand_steps(table: pl.DataFrame) -> Judgment:
     """On division mod 97, half of the table shown, Adam without decay has near perfect train accuracy before 10³ updates (Power et al. 2022).
