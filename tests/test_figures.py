@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from groklab import registry
+from groklab.analysis.correlations import rank_correlation
 from groklab.figures import appendix, circuits, curves, embeddings, film, style, sweeps, tables
 from groklab.figures import cells as cells_module
 from groklab.results.tables import arrays_table
@@ -652,7 +653,7 @@ def test_sharpness_tells_the_rank_correlation_with_its_interval() -> None:
     table = pl.DataFrame(
         {"sharpness": sharp, "validation_accuracy": np.exp(-sharp) + random.normal(0, 0.02, 40), "setting": ["a", "b"] * 20}
     )
-    rho, low, high = appendix.rank_correlation(sharp, table["validation_accuracy"].to_numpy())  # pyright: ignore[reportGeneralTypeIssues]
+    rho, low, high = rank_correlation(sharp, table["validation_accuracy"].to_numpy())  # pyright: ignore[reportGeneralTypeIssues]
     from scipy.stats import spearmanr
 
     assert rho == pytest.approx(spearmanr(sharp, table["validation_accuracy"])[0])
@@ -660,5 +661,5 @@ def test_sharpness_tells_the_rank_correlation_with_its_interval() -> None:
     told = said(appendix.sharpness(table))
     assert f"40 runs; rank correlation {rho:+.2f} (90 %: {low:+.2f} to {high:+.2f})" in told
     assert "a" in texts(appendix.sharpness(table))
-    assert appendix.rank_correlation(np.ones(9), np.arange(9.0)) is None
+    assert rank_correlation(np.ones(9), np.arange(9.0)) is None
     assert "too few" in said(appendix.sharpness(table.head(4)))

@@ -69,8 +69,8 @@ def figure1_center(scale: Scale) -> Settings:
     """Steps until the product in S₅ is memorized and generalized, against the share of the table shown (Power et al. 2022, Figure 1 center).
 
     ``groklab replicate figure1_center --scale laptop``. The paper: memorizing takes 10³ to 10⁴ steps at every fraction, fewer with less
-    data; generalizing takes 40 to 50 % more steps for every percent of data less near 25 to 30 %. Cost: laptop at most 1.8 core
-    hours (one seed at seven fractions up to 5·10⁴ steps, five at 50 and 80 %), paper at most 253 (14 fractions, 5 seeds, 10⁶ steps).
+    data; generalizing takes 40 to 50 % more steps for every percent of data less near 25 to 30 %. Cost: laptop at most 1.6 core
+    hours (one seed at seven fractions up to 5·10⁴ steps, five at 50 and 80 %), paper at most 260 (14 fractions, 5 seeds, 10⁶ steps).
     """
     if scale == "smoke":
         return {"product in S₃": runs_of(operation="group_product", group="symmetric(3)", train_fraction=(0.7, 0.8), steps=200, **TINY)}
@@ -110,8 +110,8 @@ def figure2_left(scale: Scale) -> Settings:
 
     ``groklab replicate figure2_left --scale laptop``. The paper: weight decay more than halves the data that is needed, decay towards the
     initial weights helps less, some noise helps, the learning rate must lie within about a factor of ten, and every way memorizes after 10³ to
-    10⁴ updates. Cost: laptop at most 8.8 core hours (at 50 % all nine ways until they have memorized, three seeds, at most 10⁴ updates; at
-    90 % three of them to 10⁴, five seeds; at 70 % five of them to 2·10⁴, one seed), paper at most 2700 (19 fractions, three seeds, 10⁵ steps;
+    10⁴ updates. Cost: laptop at most 5.3 core hours (at 50 % all nine ways until they have memorized, three seeds, at most 10⁴ updates; at
+    90 % three of them to 10⁴, five seeds; at 70 % five of them to 2·10⁴, one seed), paper at most 810 (19 fractions, three seeds, 10⁵ steps;
     full batches are two thirds of it).
     """
     if scale == "smoke":
@@ -152,9 +152,9 @@ def figure2_right(scale: Scale) -> Settings:
     """Best validation accuracy on the paper's twelve operations, against the share of the table shown (Power et al. 2022, Figure 2 right).
 
     ``groklab replicate figure2_right --scale laptop``. The paper, within 10⁵ steps: symmetric operations need less data than their
-    asymmetric counterparts, x − y and x / y about the same, x³ + xy² + y is not learned at any fraction up to 95 %. Cost: laptop at most 4.8
+    asymmetric counterparts, x − y and x / y about the same, x³ + xy² + y is not learned at any fraction up to 95 %. Cost: laptop at most 3.5
     core hours (one seed of every operation at 50 and 70 %, 10⁴ steps; five seeds at the fractions where operations are compared; 10⁵
-    steps of x³ + xy² + y at 95 %), paper at most 270 (19 fractions, three seeds, 10⁵ steps; x · y mod 97 beside the twelve).
+    steps of x³ + xy² + y at 95 %), paper at most 260 (19 fractions, three seeds, 10⁵ steps; x · y mod 97 beside the twelve).
     """
     if scale == "smoke":
         modulus = {name: None if name.startswith("s5") else 7 for name in OPERATIONS.values()}
@@ -191,7 +191,7 @@ def figure3_left(scale: Scale) -> Settings:
 
     ``groklab replicate figure3_left --scale laptop``. The paper: clusters are the cosets of a subgroup of order 10 (dihedral, 12 cosets) or
     of a conjugate, more apparent with weight decay. Cost: laptop at most 0.2 core hours (AdamW at 80 %, three seeds, 10⁴ steps, of
-    those of figure1_center), paper at most 40 (Adam without decay too, five seeds, 10⁶ steps).
+    those of figure1_center), paper at most 20 (Adam without decay too, five seeds, 10⁶ steps).
     """
     if scale == "smoke":
         return {"AdamW, decay 1": runs_of(operation="group_product", group="symmetric(3)", train_fraction=0.8, steps=200, seeds=1, **TINY)}
@@ -214,7 +214,7 @@ def figure3_right(scale: Scale) -> Settings:
 
     ``groklab replicate figure3_right --scale laptop``. The paper: a circle or a cylinder on which adding 8 walks along a line; which number it
     is differs from network to network. Cost: laptop at most 0.2 core hours (AdamW at 50 %, three seeds, 10⁴ steps, of those of
-    figure2_right), paper at most 40 (Adam without decay too, five seeds, 10⁶ steps).
+    figure2_right), paper at most 20 (Adam without decay too, five seeds, 10⁶ steps).
     """
     if scale == "smoke":
         return {"AdamW, decay 1": runs_of(operation="addition", modulus=7, train_fraction=0.8, steps=200, seeds=1, **TINY)}
@@ -246,7 +246,7 @@ def modulus_sweep(scale: Scale) -> Settings:
     """Steps until addition is memorized and generalized, half of the table shown, against the modulus, to see whether larger tables are harder.
 
     ``groklab replicate modulus_sweep --scale laptop``. It has no published numbers; the paper's own modulus is 97. Cost: laptop at most 1
-    core hour (eight moduli, three seeds, 10⁴ steps), paper at most 40 (16 moduli from 11 to 499, five seeds, 10⁵ steps; the
+    core hour (eight moduli, three seeds, 10⁴ steps), paper at most 24 (16 moduli from 11 to 499, five seeds, 10⁵ steps; the
     largest evaluate a quarter of a million cells).
     """
     if scale == "smoke":
@@ -265,8 +265,8 @@ def width_sweep(scale: Scale) -> Settings:
     """Losses and accuracies on division mod 97 after a fixed number of steps, against the width, to see double descent in the size of the model if there is any.
 
     ``groklab replicate width_sweep --scale laptop``. Adam without weight decay, 40 % of the table, no early stop, so that every network
-    gets the same number of updates. It has no published numbers for this task. Cost: laptop at most 0.5 core hours (ten widths, three
-    seeds, 2,000 steps), paper at most 50 (14 widths, five seeds, 2·10⁴ steps).
+    gets the same number of updates. It has no published numbers for this task. Cost: laptop at most 0.2 core hours (ten widths, three
+    seeds, 2,000 steps), paper at most 4 (14 widths, five seeds, 2·10⁴ steps).
     """
     if scale == "smoke":
         return {"x / y": runs_of(operation="division", modulus=7, width=(4, 8), steps=40, stop="never", layers=1, heads=2)}
