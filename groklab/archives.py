@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from groklab.results.files import StoreError, write_arrays, write_whole
+from groklab.results.files import StoreError, make_folder, write_arrays, write_whole
 from groklab.results.store import RunFolder
 
 DRAWN = ("output", "embedding", "embedding.left", "embedding.right")
@@ -30,6 +30,7 @@ def pack(folders: Iterable[RunFolder], pictured: Iterable[str], path: Path) -> N
                 entry = tarfile.TarInfo(f"runs/{folder.id}/{name}")
                 entry.size, entry.mode = len(content), 0o644
                 archive.addfile(entry, io.BytesIO(content))
+    make_folder(path.parent)
     write_whole(path, lzma.compress(buffer.getvalue(), preset=9))
 
 

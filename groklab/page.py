@@ -78,7 +78,7 @@ def _class(verdict: str) -> str:
 
 
 def _claim(claim: Mapping[str, Any]) -> str:
-    facts = [("paper", claim["paper"]), ("measured", told_value(claim) + (f" — {claim['quantity']}" if claim["quantity"] else ""))]
+    facts = [("paper", claim["paper"]), ("measured", _measured(claim))]
     facts.append(("because", claim["reason"]))
     if claim["price"]:
         facts.append(("to decide", claim["price"]))
@@ -92,6 +92,10 @@ def _claim(claim: Mapping[str, Any]) -> str:
         f"<span class='verdict {_class(claim['verdict'])}'>{escape(claim['verdict'])}</span>"
         f"<div class='more'><dl>{rows}</dl><details><summary>rule and numbers ({rests})</summary>{rule}</details></div></article>"
     )
+
+
+def _measured(claim: Mapping[str, Any]) -> str:
+    return told_value(claim) + (f" — {claim['quantity']}" if claim["quantity"] and claim["value"] is not None else "")
 
 
 def _figure(part: Mapping[str, Any], output: Path) -> str:

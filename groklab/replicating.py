@@ -46,9 +46,9 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
         return dry_run(asked, runs)
     tally, was_stopped = _trained(asked, runs, should_stop) if asked.train else (None, False)
     output = asked.output or Path("replication") / asked.scale
-    found = written(settings, asked.where.runs, output, asked.scale)
     if asked.archive:
         _archive(settings, asked.where.runs, output)
+    found = written(settings, asked.where.runs, output, asked.scale)
     if asked.where.json:
         print(json.dumps(_in_short(found, output), allow_nan=False, ensure_ascii=False))  # noqa: T201
     else:

@@ -17,7 +17,7 @@ from groklab.analysis.claims import VERDICTS, Judgment, judge
 from groklab.config.experiments import SCALES, Settings, once_each, price, settings_of
 from groklab.config.run import Run
 from groklab.evidence import is_finished, stored_of
-from groklab.results.files import write_whole
+from groklab.results.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     import polars
@@ -74,7 +74,7 @@ def _claim(
     told = {
         "id": facts["id"],
         "claim": entry.name,
-        "sentence": " ".join(documentation[0].split()),
+        "sentence": " ".join(documentation[0].split()).replace(f" ({facts['paper']}).", "."),
         "rule": " ".join(" ".join(documentation[1:]).split()).replace("``", ""),
         "place": facts["place"],
         "source": facts["paper"],
@@ -99,12 +99,18 @@ def _price(name: str, needed: Sequence[Run], entry: registry.Entry, runs: Path, 
         missing = [run for run in asked if run.id not in there]
         if missing:
             hours = sum(map(price, missing)) * SECONDS_A_STEP / 3600
-            return f"{len(missing)} runs, at most {_hours(hours)} of one core: groklab replicate {name} --scale {larger}"
+            return f"{_many(len(missing), 'run')}, at most {_hours(hours)} of one core: groklab replicate {name} --scale {larger}"
     return "more seeds or steps than any scale asks for"
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} minutes"
+    if hours >= 1:
+        return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours"
+    return _many(max(1, round(60 * hours)), "minute")
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _experiment(part: Mapping[str, Any], settings: Settings, runs: Path, scale: str) -> dict[str, Any]:
@@ -159,6 +165,7 @@ def write_report(found: Mapping[str, Any], output: Path) -> None:
         "report.md": markdown_of(found),
         "report.html": page_of(found, output),
     }
+    make_folder(output)
     for name, text in files.items():
         write_whole(output / name, text.encode())
 
@@ -169,7 +176,7 @@ def write_report(found: Mapping[str, Any], output: Path) -> None:
 def told_value(claim: Mapping[str, Any]) -> str:
     """The measured value of a claim with its interval, short."""
     if claim["value"] is None:
-        return "—"
+        return "not measured"
     told = number(claim["value"])
     if claim["interval"] and any(end is not None for end in claim["interval"]):
         low, high = (("…" if end is None else number(end)) for end in claim["interval"])
@@ -231,6 +238,6 @@ def scorecards(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapp
 def facts_of(part: Mapping[str, Any]) -> str:
     """In a line: runs, seeds, censoring, cost."""
     return (
-        f"{part['stored']:,} of {part['runs']:,} runs, {part['seeds']} seeds, {part['steps']:,} updates, {part['core_hours']:.2f} core hours; "
+        f"{part['stored']:,} of {part['runs']:,} runs complete, {_many(part['seeds'], 'seed')}, {part['steps']:,} updates, {part['core_hours']:.2f} core hours; "
         f"{part['generalized']:,} generalized, {part['censored']:,} censored."
     )

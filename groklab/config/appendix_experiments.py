@@ -33,7 +33,7 @@ def sharpness(scale: Scale) -> Settings:
 
     ``groklab replicate sharpness --scale laptop``. The networks are those of ``figure2_left``, each at its end; nothing else is trained. The
     paper is said to find that the flatter minima are those that generalize. What is told is Spearman's rank correlation over runs with a
-    bootstrap interval; runs of one setting are alike, so that it is narrower than new settings would make it. Cost: laptop at most 1.4
+    bootstrap interval; runs of one setting are alike, so that it is narrower than new settings would make it. Cost: laptop at most 1.6
     core hours (the six ways whose steps are not costly), paper at most 810 (nine ways, 19 fractions, three seeds).
     """
     costly = COSTLY if scale == "laptop" else ()

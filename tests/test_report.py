@@ -1,0 +1,200 @@
+"""A replication's report: the same from the same results, whole without the runs it was made from, and readable in a browser."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from groklab import archives, cli, registry, replicating, report
+from groklab.config.run import Run
+from groklab.evidence import Findings
+from groklab.laboratory import train
+from groklab.results.files import StoreError
+from groklab.stored import load
+
+REPOSITORY = Path(__file__).parent.parent
+KEPT = REPOSITORY / "replication" / "laptop"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two experiments at the scale smoke, one that looks into a layer, with their report and archive."""
+    folder = tmp_path_factory.mktemp("replicated")
+    words = ["replicate", "figure3_right", "width_sweep", "--scale", "smoke", "--workers", "1", "--archive", "--json"]
+    assert cli.main([*words, "--runs", str(folder / "runs"), "--output", str(folder / "out")]) == 0
+    return folder
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """The report and its archive without the runs."""
+    return Path(shutil.copytree(made / "out", tmp_path / "out"))
+
+
+def texts(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("report.*")}
+
+
+def test_the_same_results_give_the_same_report(made, copy, capsys):
+    found = replicating.report_again(copy, made / "runs")
+    again = replicating.report_again(copy, made / "runs")
+    assert found == again
+    assert {name: text for name, text in texts(copy).items() if name != "report.json"} == {
+        name: text for name, text in texts(made / "out").items() if name != "report.json"
+    }
+
+
+def test_a_report_is_made_again_from_its_archive_alone(made, copy, capsys):
+    for path in copy.iterdir():
+        if path.name not in ("report.json", archives.NAME, "findings.json"):
+            path.unlink()
+    assert cli.main(["report", str(copy.parent), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    first = json.loads((made / "out" / "report.json").read_text())
+    assert told["claims"] == first["claims"]
+    assert [part["files"] for part in told["experiments"]] == [part["files"] for part in first["experiments"]]
+    for part in told["experiments"]:
+        assert all((copy / file).exists() for file in part["files"])
+        assert part["stored"] == part["runs"]
+
+
+def test_a_layer_is_found_again_from_what_the_archive_keeps_of_it(made, copy):
+    before = json.loads((copy / "findings.json").read_text())
+    (copy / "findings.json").unlink()
+    replicating.report_again(copy)
+    assert json.loads((copy / "findings.json").read_text()) == before
+
+
+def test_an_archive_is_small_and_always_the_same(made, tmp_path):
+    folders = [load(path.name, runs=made / "runs").folder for path in sorted((made / "runs").iterdir())]
+    for name in ("a", "b"):
+        archives.pack(reversed(folders) if name == "b" else folders, [folders[0].id], tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    unpacked = archives.unpack(tmp_path / "a", tmp_path / "into")
+    assert sorted(path.name for path in unpacked.iterdir()) == sorted(folder.id for folder in folders)
+    with_layer = [path.name for path in unpacked.iterdir() if (path / "checkpoints").exists()]
+    assert with_layer == [folders[0].id]
+    layer = load(folders[0].id, runs=unpacked)
+    assert set(layer.folder.read_step("checkpoints")[1]) <= set(archives.DRAWN)
+    assert layer.rows == load(folders[0].id, runs=made / "runs").rows
+
+
+def test_a_broken_archive_is_named(copy):
+    (copy / archives.NAME).write_bytes((copy / archives.NAME).read_bytes()[:100])
+    with pytest.raises(StoreError, match="cannot be unpacked"):
+        replicating.report_again(copy)
+
+
+def test_a_folder_without_a_report_is_refused(tmp_path, capsys):
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "expected a folder that `groklab replicate` wrote" in capsys.readouterr().err
+
+
+def test_markdown_and_page_tell_every_claim_and_figure(made):
+    found = json.loads((made / "out" / "report.json").read_text())
+    markdown, page = ((made / "out" / f"report.{suffix}").read_text() for suffix in ("md", "html"))
+    for claim in found["claims"]:
+        assert claim["id"] in markdown
+        assert f"id='{claim['id']}'" in page
+        assert claim["verdict"] in markdown
+        assert set(claim) >= {"id", "verdict", "value", "interval", "paper", "reason", "rule", "price"}
+        assert claim["rule"].startswith("Rule")
+    assert page.count("data:image/png;base64,") == 2
+    assert not re.search(r"(src|href)='(?!data:)", page), "nothing is fetched"
+    assert "<script" not in page
+    assert found["summary"] in markdown
+
+
+def test_an_undecided_claim_tells_what_deciding_costs(made):
+    found = json.loads((made / "out" / "report.json").read_text())
+    price = {claim["id"]: claim["price"] for claim in found["claims"]}["C18"]
+    assert re.fullmatch(r"3 runs, at most .* of one core: groklab replicate figure3_right --scale laptop", price)
+    assert {claim["id"]: claim["price"] for claim in found["claims"]}["C12"] is None
+
+
+def test_what_is_told_from_files_is_text(made, tmp_path):
+    found = json.loads((made / "out" / "report.json").read_text())
+    found["claims"][0]["reason"] = "<script>alert(1)</script>"
+    report.write_report(found, copy_of(made, tmp_path))
+    assert "<script>alert" not in (tmp_path / "copy" / "report.html").read_text()
+
+
+def copy_of(made, tmp_path):
+    return Path(shutil.copytree(made / "out", tmp_path / "copy"))
+
+
+def test_deleting_results_and_running_again_restores_the_verdicts(made, tmp_path, capsys):
+    runs = Path(shutil.copytree(made / "runs", tmp_path / "runs"))
+    shutil.rmtree(next(runs.iterdir()))
+    words = ["replicate", "figure3_right", "width_sweep", "--scale", "smoke", "--workers", "1", "--json"]
+    assert cli.main([*words, "--runs", str(runs), "--output", str(tmp_path / "out")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    first = json.loads((made / "out" / "report.json").read_text())
+    judged = [{key: claim[key] for key in ("id", "verdict", "value", "reason")} for claim in told["claims"]]
+    assert judged == [{key: claim[key] for key in ("id", "verdict", "value", "reason")} for claim in first["claims"]]
+
+
+def test_an_unfinished_run_is_censored_where_it_stands(tmp_path):
+    short = Run.of(operation="addition", modulus=5, layers=1, heads=2, width=8, steps=20, train_fraction=0.6)
+    train(short, runs=tmp_path)
+    long = short.replace(steps=1000)
+    table = replicating.results_of({"x": [long]}, runs=tmp_path)
+    assert table["evaluated_at"].to_list() == [20]
+
+
+def test_findings_that_cannot_be_read_are_found_again(tmp_path):
+    (tmp_path / "findings.json").write_text("{ broken")
+    assert Findings.kept_in(tmp_path / "findings.json").known == {}
+
+
+@pytest.mark.medium
+def test_the_page_opens_in_a_browser_and_every_figure_is_seen(made):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    browser_path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser_path is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--headless", "--no-sandbox"])
+        for size, scheme in (((1280, 800), "light"), ((390, 844), "dark")):
+            page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+            said, asked = [], []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto((made / "out" / "report.html").as_uri())
+            pictures = page.locator("figure img")
+            assert pictures.count() == 2
+            for number in range(pictures.count()):
+                pictures.nth(number).scroll_into_view_if_needed()
+                assert pictures.nth(number).evaluate("image => image.complete && image.naturalWidth > 100 && image.clientWidth > 100")
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing runs over the edge"
+            page.locator("summary").first.click()
+            assert page.locator("details[open] p").first.is_visible()
+            assert said == []
+            assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+        browser.close()
+
+
+# — what is kept in the repository —
+
+
+@pytest.mark.skipif(not KEPT.exists(), reason="nothing is kept")
+def test_the_kept_scorecard_is_what_the_kept_results_give(tmp_path):
+    folder = tmp_path / "laptop"
+    folder.mkdir()
+    for name in ("report.json", archives.NAME, "findings.json"):
+        shutil.copy(KEPT / name, folder / name)
+    kept = json.loads((KEPT / "report.json").read_text())
+    found = replicating.report_again(folder)
+    assert found["claims"] == kept["claims"]
+    assert found["summary"] == kept["summary"]
+    assert [part["stored"] for part in found["experiments"]] == [part["stored"] for part in kept["experiments"]]
+
+
+@pytest.mark.skipif(not KEPT.exists(), reason="nothing is kept")
+def test_what_is_kept_is_small_and_is_of_every_experiment():
+    assert sum(path.stat().st_size for path in KEPT.parent.rglob("*") if path.is_file()) < 20_000_000
+    kept = json.loads((KEPT / "report.json").read_text())
+    assert {part["experiment"] for part in kept["experiments"]} == set(registry.entries("experiment"))
+    assert kept["runs"] == archives.NAME
