@@ -131,10 +131,12 @@ def test_every_extension_of_the_documentation_works(tmp_path):
         f"train {words} --operation addition --interventions leaky_momentum(leak=0.9) kick(every=5,start=10)",
         f"train {words} --operation addition --optimizer sign_momentum --schedule halved(every=20) --loss hinge",
         "figure loss_only latest --plugin my_lab.py --runs runs --output loss.png",
+        "replicate two_widths --plugin my_lab.py --scale smoke --workers 1 --output out",
     ]
     for command in commands:
         subprocess.run([sys.executable, "-m", "groklab", *command.split()], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "loss.png").stat().st_size > 5_000
+    assert "W1" in (tmp_path / "out" / "report.md").read_text()
 
 
 @pytest.mark.medium
