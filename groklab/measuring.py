@@ -63,7 +63,9 @@ def measure(
     calls = [_checked(text, run.run) for text in names]
     stored = run.folder.steps_of("checkpoints")
     if not stored:
-        raise StoreError(f"{run.id} has no stored checkpoints.")
+        raise StoreError(
+            f"{run.id} has no stored checkpoints. Measures are taken of them; copy them into its folder, or remove the run and train it again."
+        )
     for step in steps or ():
         if step not in stored:
             run.folder.read_step("checkpoints", step)  # which says what there is
