@@ -63,6 +63,9 @@ def test_mirror_images_are_told_apart_where_there_are_some():
     found = events_of(mirrored)
     assert found.unmirrored.step == pytest.approx(3000, rel=1e-3)
     assert "unmirrored rises" in told_events(found)
+    near = history(validation_accuracy_unmirrored=np.clip(rise(3000, 8.0) + 0.02 * np.sin(STEPS), 0, 1))
+    assert events_of(near).unmirrored.step == pytest.approx(3000, rel=0.02)
+    assert "unmirrored rises" not in told_events(events_of(near)), "nothing new"
     same = history(validation_accuracy_unmirrored=rise(3000, 8.0))
     assert events_of(same).unmirrored is None
     assert events_of(history(validation_accuracy_unmirrored=pl.Series([None] * len(STEPS), dtype=pl.Float64))).unmirrored is None

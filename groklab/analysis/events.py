@@ -25,7 +25,7 @@ class Events:
     train: Transition
     validation: Transition
     unmirrored: Transition | None
-    """Of the validation cells (x, y) of which (y, x) is no training cell with the same answer; None where there are no others, or all are."""
+    """Of the validation cells (x, y) whose mirror image (y, x) is no training cell; None where there are no others."""
     spikes: pl.DataFrame
     """The table of `spikes`, or of `slingshots` where the history has a norm."""
 
@@ -74,9 +74,10 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def told_events(found: Events) -> dict[str, str]:
-    """What happened, a heading with a line for people each."""
-    sides = {"train rises": found.train, "validation rises": found.validation, "unmirrored rises": found.unmirrored}
-    lines = {heading: told_transition(side) for heading, side in sides.items() if side is not None}
+    """What happened, a heading with a line for people each; cells without a mirror image are told where they behave in their own way."""
+    lines = {"train rises": told_transition(found.train), "validation rises": told_transition(found.validation)}
+    if found.unmirrored is not None and _differ(found.unmirrored, found.validation):
+        lines["unmirrored rises"] = told_transition(found.unmirrored)
     gap = told_gap(found.train, found.validation)
     return lines | ({"gap": gap} if gap else {}) | {"spikes": told_spikes(found.spikes)}
 
@@ -94,6 +95,13 @@ def told_transition(found: Transition) -> str:
         return f"{place}; {found.why}"
     per = "decade" if found.scale == "log10" else "step"
     return f"{place}, sharpness s = {_with_error(found.sharpness, found.sharpness_error)} per {per}"
+
+
+def _differ(one: Transition, other: Transition) -> bool:
+    """Whether one of two transitions is there and the other is not, or they lie three standard errors apart."""
+    if one.center is None or other.center is None:
+        return one.center is not None
+    return abs(one.center - other.center) > 3 * math.hypot(one.center_error or 0, other.center_error or 0)
 
 
 def told_gap(train: Transition, validation: Transition) -> str:

@@ -121,7 +121,7 @@ def _told(run: Fitted, *, alone: bool) -> list[tuple[str, str]]:
         wrapped = style.lines_of(f"{names[column]}: {told_transition(fit)}", _WIDTH - 0.25, style.SMALL_SIZE)
         lines += [(line, color) for line in wrapped]
     if run.fits[1][0] == UNMIRRORED:
-        lines.append(("unmirrored: cells (x, y) of which (y, x) is no training cell with the same answer", style.QUIET))
+        lines.append(("unmirrored: the validation cells (x, y) whose mirror image (y, x) is no training cell", style.QUIET))
     gap = told_gap(run.fits[0][2], run.fits[1][2])
     rest = [gap, told_spikes(run.events.spikes)]
     for text in rest if alone else ["; ".join(fact for fact in rest if fact)]:
