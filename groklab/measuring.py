@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table as Screen
 
 from groklab import registry
-from groklab.config.run import Run
 from groklab.results.measures import Measured
 from groklab.stored import StoredRun, load
 
