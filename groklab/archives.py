@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import lzma
 import tarfile
 import tempfile
@@ -52,7 +53,15 @@ def _reduced(folder: RunFolder, step: int) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "reduced.safetensors"
         write_arrays(path, {name: array for name, array in arrays.items() if name in DRAWN}, {"step": str(step)})
-        return path.read_bytes()
+        return _in_one_order(path.read_bytes())
+
+
+def _in_one_order(file: bytes) -> bytes:
+    """A safetensors file with its header sorted: its writer puts the facts in an order that differs from time to time."""
+    length = int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[8 + length :]
 
 
 def unpack(path: Path, into: Path) -> Path:

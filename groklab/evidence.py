@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +15,15 @@ from groklab.analysis.findings import OF_HISTORY, OF_LAYER
 from groklab.config.experiments import Settings
 from groklab.config.run import Run, leaves
 from groklab.results.files import StoreError, make_folder, write_whole
+from groklab.results.measures import kept_numbers
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, results_as_asked
 
 if TYPE_CHECKING:
     import polars
+
+_SILENCE = 10.0
+"""Seconds after which it is told how many runs have been measured."""
 
 
 @dataclass
@@ -90,7 +96,7 @@ def results_of(
     """The stored runs of an experiment as a table: its setting by name, results within each run's budget, and the fields that say something.
 
     These are the fields in which the runs differ from each other or from the default recipe. ``results`` are more columns of the last
-    evaluation, ``measures`` are taken of the last checkpoint, ``findings`` are those of `analysis/findings.py`, looked up in ``known`` or
+    evaluation, ``measures`` are taken of its checkpoint and null where that is not stored, ``findings`` are those of `analysis/findings.py`, looked up in ``known`` or
     found. Runs that have not begun are left out, unfinished ones are censored where they stand.
     """
     import polars
@@ -102,8 +108,7 @@ def results_of(
     left_out = set(leaves()) - _told_fields(settings) - {"steps"}
     more: dict[str, list[Any]] = {name: [(found.rows or [{}])[-1].get(name) for _, found in there] for name in results}
     for measure in measures:
-        name = registry.parse_call(measure).name
-        more[name] = [_at_the_end(found, measure) for _, found in there]
+        more[registry.parse_call(measure).name] = _measured(measure, [found for _, found in there])
     text = dict[str, list[Any]]()
     for finding in findings:
         values = [_found(finding, run, known or Findings(Path())) for _, run in there]
@@ -124,12 +129,31 @@ def _found(name: str, run: StoredRun, known: Findings) -> Mapping[str, Any]:
     return OF_HISTORY[name](run.rows) if name in OF_HISTORY else known.of(name, run)
 
 
+def _measured(measure: str, there: Sequence[StoredRun]) -> list[float | None]:
+    """A measure of one number of every run at its end; what takes long is told while it does."""
+    name, began = registry.parse_call(measure).name, time.monotonic()
+    values: list[float | None] = []
+    for run in there:
+        values.append(_at_the_end(run, measure))
+        if time.monotonic() - began > _SILENCE:
+            print(f"{name}: {len(values):,} of {len(there):,} runs", file=sys.stderr)  # noqa: T201
+            began = time.monotonic()
+    return values
+
+
 def _at_the_end(found: StoredRun, measure: str) -> float | None:
-    """A measure of one number, of a run's last checkpoint; None where the run diverged before it had one."""
-    steps = found.folder.steps_of("checkpoints")
-    if not steps or found.status == "diverged":
+    """A measure of one number, of the checkpoint of a run's last evaluation; None where that is not stored, or the run diverged."""
+    evaluated_at = found.rows[-1]["step"] if found.rows else None
+    kept = kept_numbers(found.folder).get(measure, {}).get(evaluated_at, {})
+    if kept:  # also where the checkpoint itself was not kept
+        return next((float(value) for value in kept.values() if value is not None), None)
+    if found.status == "diverged" or evaluated_at not in found.folder.steps_of("checkpoints"):
+        return None  # such as the end of a smaller budget, or a run of which only the history was kept
+    try:
+        values = found.measure(measure, steps=[evaluated_at])[0].values
+    except StoreError as error:
+        print(f"groklab: {measure} was not taken: {error}", file=sys.stderr)  # noqa: T201
         return None
-    values = found.measure(measure, steps=[steps[-1]])[0].values
     return next((float(value) for value in values.values() if value is not None), None)
 
 

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table as Screen
 
 from groklab import registry
-from groklab.config.run import Run
 from groklab.results.measures import Measured
 from groklab.stored import StoredRun, load
 
@@ -60,10 +59,12 @@ def measure(
     """
     from groklab.results.files import StoreError
 
-    calls = [_checked(text, run.run) for text in names]
+    calls = [_checked(text, run) for text in names]
     stored = run.folder.steps_of("checkpoints")
     if not stored:
-        raise StoreError(f"{run.id} has no stored checkpoints.")
+        raise StoreError(
+            f"{run.id} has no stored checkpoints. Measures are taken of them; copy them into its folder, or remove the run and train it again."
+        )
     for step in steps or ():
         if step not in stored:
             run.folder.read_step("checkpoints", step)  # which says what there is
@@ -114,17 +115,28 @@ def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
     return parameters, MeasuredTask(run.run, table, split, initial_of(run.run, layout), step)
 
 
-def _checked(text: str, run: Run) -> str:
+def _checked(text: str, run: StoredRun) -> str:
     """A measure in its canonical form; ValueError where it is unknown or does not apply to the run."""
-    problems = registry.call_problems("measure", text, run=run)
+    problems = _problems(text, run)
     if problems:
         known = registry.entries("measure")
         apply = ""
         if registry.parse_call(text).name in known:
-            names = [name for name in known if not registry.call_problems("measure", name, run=run)]
+            names = [name for name in known if not _problems(name, run)]
             apply = f" Measures that apply to {run.id}: {', '.join(names)}."
         raise ValueError(f"measure: {' '.join(problems)}{apply}")
     return registry.canonical_call("measure", text)
+
+
+def _problems(text: str, run: StoredRun) -> list[str]:
+    """Why a measure cannot be taken of a run; a state dict of others does not tell the weights from which training began."""
+    problems = registry.call_problems("measure", text, run=run.run)
+    if problems or not registry.look_up("measure", registry.parse_call(text).name).facts.get("needs_initial"):
+        return problems
+    source = run.folder.description().get("imported", {})
+    if source.get("from") != "official":
+        return []
+    return [f"{text}: it needs the initial weights, and those of {run.id} are unknown: it was imported from {source.get('file')}."]
 
 
 # — the verb —
@@ -137,7 +149,7 @@ def measure_verb(asked: MeasureArguments) -> int:
     runs = [load(text, runs=asked.where.runs) for text in words]
     for run in runs:  # all that can be wrong is found before anything is computed
         for name in names:
-            _checked(name, run.run)
+            _checked(name, run)
         for step in steps or ():
             run.folder.read_step("checkpoints", step)
     found: list[Measurement] = []
@@ -148,7 +160,7 @@ def measure_verb(asked: MeasureArguments) -> int:
         return 0
     for run in runs:
         for name in names:
-            call = _checked(name, run.run)
+            call = _checked(name, run)
             _print([one for one in found if one.run == run.id and one.measure == call])
     return 0
 

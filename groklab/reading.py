@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as Screen
 from rich.text import Text
@@ -27,6 +27,9 @@ from groklab.results.store import RunFolder
 from groklab.screens import console, print_json, print_runs
 from groklab.showing import check_table_flags, show_table
 from groklab.stored import StoredRun, load, stored_runs
+
+if TYPE_CHECKING:
+    from groklab.analysis.events import Events
 
 _SINGULAR = {"losses": "loss", "measures": "measure"}
 
@@ -50,17 +53,26 @@ def show(asked: ShowArguments) -> int:
 
 
 def _stored_facts(run: StoredRun) -> dict[str, Any]:
-    description = run.folder.description()
+    description, events = run.folder.description(), _events(run)
     return {
         "run": description["run"],
         "parameters": description["parameters"],
         "segments": description["segments"],
         "checkpoints": run.folder.steps_of("checkpoints"),
-    }
+    } | ({"transitions": None, "spikes": []} if events is None else events.to_dict())
+
+
+def _events(run: StoredRun) -> Events | None:
+    """Transitions and spikes; None where nothing has been evaluated."""
+    from groklab.analysis.events import events_of
+
+    return events_of(run.history.drop("run")) if run.rows else None
 
 
 def _sheet(run: StoredRun) -> Screen:
     """One run on a screen: what happened, then what differs from the default, then what it was computed with."""
+    from groklab.analysis.events import told_events
+
     screen = Screen(title=run.id, title_justify="left", show_header=False, box=None, padding=(0, 2))
     facts = _stored_facts(run)
     result = run.summary
@@ -69,6 +81,9 @@ def _sheet(run: StoredRun) -> Screen:
     screen.add_row("steps", f"{result.steps:,} of {run.run.budget.steps:,}")
     screen.add_row("train", f"accuracy {percent(result.train_accuracy)}, loss {_loss(result.train_loss)}")
     screen.add_row("validation", f"accuracy {percent(result.validation_accuracy)}, loss {_loss(result.validation_loss)}")
+    events = _events(run)
+    for heading, line in told_events(events).items() if events is not None else ():
+        screen.add_row(heading, line)
     default = Run().flat()
     changed = {name: value for name, value in run.run.flat().items() if value != default[name]}
     screen.add_row("run", ", ".join(f"{name} {value}" for name, value in changed.items()) or "the default recipe, power_default")

@@ -184,7 +184,10 @@ def stop(**facts: Any) -> Callable[[Function], Function]:
 
 
 def measure(**facts: Any) -> Callable[[Function], Function]:
-    """Register ``(parameters, task) -> number or named numbers`` of one run, or named arrays with ``arrays=True``."""
+    """Register ``(parameters, task) -> number or named numbers`` of one run, or named arrays with ``arrays=True``.
+
+    ``needs_initial=True``: of ``task.initial`` too, so that it does not apply to networks of which nobody knows how they began.
+    """
     return _register("measure", **facts)
 
 

@@ -180,6 +180,8 @@ def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path,
     write_table(table, output / f"{name}.parquet")
     write_table(summary, output / f"{name}.csv")
     found |= {"settings": summary.to_dicts(), "files": [f"{name}.csv", f"{name}.parquet"]}
+    measures = registry.look_up("experiment", name).facts.get("measures", ())
+    found["notes"] = [_unknown(measure, table) for measure in measures if table[registry.parse_call(measure).name].null_count()]
     try:
         drawn = table_for_figure(name, settings, table, runs)
         if drawn is not None:
@@ -190,6 +192,16 @@ def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path,
     except (ValueError, polars.exceptions.PolarsError) as error:
         found["message"] = str(error)
     return found
+
+
+def _unknown(measure: str, table: polars.DataFrame) -> str:
+    """Which runs a measure could not be taken of."""
+    ids = table.filter(table[registry.parse_call(measure).name].is_null())["id"].to_list()
+    named = ", ".join(ids[:3]) + (" …" if len(ids) > 3 else "")
+    return (
+        f"{measure}: unknown for {len(ids):,} of {table.height:,} runs, which diverged, are unfinished, or whose last checkpoint is not "
+        f"stored: {named}. They are left out of the figure; `groklab remove` one to have it trained again."
+    )
 
 
 def axis_of(name: str) -> str:
@@ -238,6 +250,8 @@ def _tell(found: Mapping[str, Any], output: Path, tally: Tally | None, was_stopp
         print(f"{part['experiment']}: {part['stored']:,} of {part['runs']:,} runs are there")  # noqa: T201
         for file in part["files"]:
             print(f"  {output / file}")  # noqa: T201
+        for note in part.get("notes", ()):
+            print(f"  {note}")  # noqa: T201
         if "message" in part:
             print(f"  no figure: {part['message']}")  # noqa: T201
     for claim in found["claims"]:

@@ -164,6 +164,8 @@ def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = No
     import polars
 
     table = _table_for(entry, chosen[0], checkpoint, entry.settings | settings)
+    of_table = entry.facts.get("more_settings", {})  # those that say what is measured, not how it is drawn
+    settings = {name: value for name, value in settings.items() if name not in of_table}
     return entry.function(table.with_columns(title=polars.lit(title_of(chosen[0]))), **settings)
 
 
@@ -185,6 +187,8 @@ def _table_for(entry: registry.Entry, run: StoredRun, checkpoint: int | None, se
             step = checkpoint if checkpoint is not None or not steps else steps[-1]
             found = run.measure(entry.facts["measure"], steps=None if step is None else [step])[-1]
             return arrays_table(dict(found.values)).with_columns(at_step=polars.lit(found.step))
+        case "checkpoints":
+            return _checkpoints_table(entry, run, checkpoint, settings)
         case "measures":
             if checkpoint is not None:
                 raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {entry.name} shows the whole history.")
@@ -195,8 +199,48 @@ def _table_for(entry: registry.Entry, run: StoredRun, checkpoint: int | None, se
             return run.history.join(kept.select("step", *new), on="step", how="full", coalesce=True).sort("step")
         case other:
             raise ValueError(
-                f"figure {entry.name!r}: it takes {other}, which no stored run has; expected history, runs, cells, elements, arrays or measures."
+                f"figure {entry.name!r}: it takes {other}, which no stored run has; expected history, runs, cells, elements, arrays, checkpoints or measures."
             )
+
+
+def _checkpoints_table(entry: registry.Entry, run: StoredRun, checkpoint: int | None, settings: Mapping[str, Any]) -> polars.DataFrame:
+    """Arrays of a measure of several checkpoints, with ``at_step`` and ``moment``; its settings are those of the figure that it shares."""
+    import polars
+
+    from groklab.results.tables import arrays_table
+
+    chosen = settings["steps"]
+    steps = [chosen] if isinstance(chosen, int) else chosen
+    if not (isinstance(steps, (tuple, list)) and all(isinstance(step, int) and step >= 0 for step in steps)):
+        raise ValueError(f"figure {entry.name!r}: steps: got {chosen!r}; expected steps of checkpoints, such as (100, 1000).")
+    if checkpoint is not None:
+        if steps:
+            raise ValueError(f"--checkpoint: got {checkpoint} and steps={tuple(steps)}; expected one of them.")
+        steps = [checkpoint]
+    measure = entry.facts["measure"]
+    shared = [name for name in registry.look_up("measure", measure).settings if name in settings]
+    call = f"{measure}({', '.join(f'{name}={settings[name]!r}' for name in shared)})"
+    found = run.measure(call, steps=sorted(set(steps)) or landmarks(run))
+    tables = [
+        arrays_table(dict(one.values)).with_columns(at_step=polars.lit(one.step), moment=polars.lit(moment_of(run, one.step)))
+        for one in found
+    ]
+    return polars.concat(tables)
+
+
+def landmarks(run: StoredRun) -> list[int]:
+    """Steps of the checkpoints that tell a run's story: the first that had memorized and not yet generalized, if there is one, and the last."""
+    steps = [step for step in run.folder.steps_of("checkpoints") if step <= run.steps]
+    memorized = [step for step in steps[:-1] if moment_of(run, step) == "memorized"]
+    return memorized[:1] + steps[-1:]
+
+
+def moment_of(run: StoredRun, step: int) -> str:
+    """What a run had done by a step: memorized, generalized, or nothing."""
+    result = run.summary
+    if result.generalized_at is not None and step >= result.generalized_at:
+        return "generalized"
+    return "memorized" if result.memorized_at is not None and step >= result.memorized_at else ""
 
 
 def filmed(name: str, run: StoredRun) -> Iterator[Figure]:

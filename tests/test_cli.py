@@ -149,7 +149,7 @@ def test_a_preset_is_where_flags_depart_from(groklab_in):
 
 def test_a_plugin_is_named_trained_and_continued_without_its_file(groklab_in, monkeypatch):
     registry.entries("operation")
-    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     monkeypatch.setattr(registry, "_plugins", {})
     flags = ["--plugin", "my_lab.py", "--operation", "my_sum", *TINY[2:], "--steps", 5, "--json", "--no-figures"]
     Path("my_lab.py").write_text(PLUGIN)

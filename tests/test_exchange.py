@@ -416,6 +416,16 @@ def test_without_a_step_the_run_says_that_it_does_not_know_it(command):
     assert gl.load("latest").status == "complete"
 
 
+@pytest.mark.parametrize("name", ["distance_from_initial", "generalization_bounds"])
+def test_a_measure_that_needs_unknown_initial_weights_is_refused(command, name):
+    command("import", written(official_state(Run.of(**PAPERS)), "torch"), "--modulus", 7, "--step", 500)
+    status, out, err = command("measure", name, "latest")
+    assert (status, out) == (2, "")
+    assert f"{name}: it needs the initial weights, and those of imported-" in err
+    assert "norm_products" in err.split("Measures that apply", 1)[1]
+    assert command("measure", "norm_products", "latest")[0] == 0
+
+
 def test_a_vocabulary_of_ones_own(command):
     run = Run.of(**PAPERS)
     own = ("<|bos|>", "6", "5", "4", "3", "2", "1", "0", "/", "=", "spare")

@@ -21,7 +21,7 @@ from matplotlib.text import Text
 
 from groklab import registry
 from groklab.analysis.correlations import rank_correlation
-from groklab.figures import appendix, circuits, curves, embeddings, film, style, sweeps, tables
+from groklab.figures import appendix, circuits, curves, embeddings, film, style, surfaces, sweeps, tables
 from groklab.figures import cells as cells_module
 from groklab.results.tables import arrays_table
 
@@ -149,6 +149,18 @@ def arrays(n: int = 7, *, heads: int = 2, size: float = 1.0) -> pl.DataFrame:
     return arrays_table(made)
 
 
+def bowls(*steps: int, count: int = 7, sharp: float = 40.0, floor: float = 0.01, at: tuple[float, float] = (0.0, 0.0)) -> pl.DataFrame:
+    """Losses around some checkpoints: bowls that get wider, with their lowest point somewhere."""
+    alpha = np.linspace(-1, 1, count)
+    away = (alpha[:, None] - at[0]) ** 2 + 2 * (alpha - at[1]) ** 2
+    made = []
+    for number, step in enumerate(steps):
+        loss = floor + sharp / (1 + number) * away
+        table = arrays_table({"alpha": alpha, "beta": alpha, "train": loss, "validation": 2 * loss})
+        made.append(table.with_columns(at_step=pl.lit(step), moment=pl.lit("memorized" if number == 0 else "generalized")))
+    return pl.concat(made)
+
+
 def measured(last: int = 10_000, **more: float) -> pl.DataFrame:
     """A history with measures at some of its steps."""
     table = history(last=last)
@@ -188,6 +200,12 @@ TABLES: dict[str, dict[str, Callable[[], pl.DataFrame]]] = {
         "three runs": lambda: arrays(heads=6),
         "never grokked": lambda: arrays(n=31),
         "only step 0": lambda: arrays(size=0.0),
+    },
+    "checkpoints": {
+        "one run": lambda: bowls(316, 4365),
+        "three runs": lambda: bowls(1, 10, 100, 1000, 10_000),
+        "never grokked": lambda: bowls(316, at=(0.6, -0.4)),
+        "only step 0": lambda: bowls(0, sharp=0.0, floor=0.0),
     },
     "measures": {
         "one run": measured,
@@ -604,6 +622,47 @@ def test_measures_have_a_panel_each_and_their_parts_share_one() -> None:
         circuits.measures(history())
 
 
+# — the loss around a network —
+
+
+def test_every_checkpoint_has_a_panel_and_all_share_one_scale() -> None:
+    drawn = surfaces.loss_surface(bowls(316, 4365))
+    panels = drawn.axes[:2]
+    assert [axes.get_title(loc="left") for axes in panels] == ["step 316, memorized", "step 4,365, generalized"]
+    assert "loss 0.01" in texts(drawn)
+    scales = {(filled.norm.vmin, filled.norm.vmax) for axes in panels for filled in axes.collections[:1]}
+    assert scales == {(0.01, 0.01 + 40 * 3)}
+    assert drawn.axes[2].get_ylabel() == "train loss (nats)"
+    other = surfaces.loss_surface(bowls(316), side="validation")
+    assert "loss 0.02" in texts(other)
+    assert other.axes[1].get_ylabel() == "validation loss (nats)"
+
+
+def test_alpha_runs_to_the_right_and_the_lowest_point_is_marked() -> None:
+    drawn = surfaces.loss_surface(bowls(100, at=(2 / 3, -1 / 3)))
+    marks = {line.get_marker(): line.get_xydata()[0].tolist() for line in drawn.axes[0].lines}  # pyright: ignore[reportIndexIssue]
+    assert marks == {"o": [0, 0], "X": pytest.approx([2 / 3, -1 / 3])}
+    assert "cross: the lowest point" in said(drawn).replace("\n", " ")
+    assert [line.get_marker() for line in surfaces.loss_surface(bowls(100)).axes[0].lines] == ["o"]
+
+
+def test_losses_that_are_not_finite_or_zero_or_missing() -> None:
+    table = bowls(100)
+    values = np.array(table["values"][2].to_list())
+    for hole in (math.nan, math.inf, 0.0):
+        holed = table.with_columns(values=pl.Series([*table["values"].to_list()[:2], [hole, *values[1:]], values.tolist()]))
+        FigureCanvasAgg(surfaces.loss_surface(holed)).draw()
+    nothing = table.with_columns(values=pl.Series([*table["values"].to_list()[:2], [math.nan] * 49, values.tolist()]))
+    with pytest.raises(ValueError, match="no finite train loss at step 100"):
+        surfaces.loss_surface(nothing)
+    with pytest.raises(ValueError, match="expected also beta, train"):
+        surfaces.loss_surface(table.filter(~pl.col("name").is_in(["beta", "train"])))
+    with pytest.raises(ValueError, match="side: got 'test'; expected train or validation"):
+        surfaces.loss_surface(table, side="test")
+    with pytest.raises(ValueError, match="got 7 checkpoints; expected at most 6"):
+        surfaces.loss_surface(bowls(*range(7)))
+
+
 # — film —
 
 
@@ -663,3 +722,8 @@ def test_sharpness_tells_the_rank_correlation_with_its_interval() -> None:
     assert "a" in texts(appendix.sharpness(table))
     assert rank_correlation(np.ones(9), np.arange(9.0)) is None
     assert "too few" in said(appendix.sharpness(table.head(4)))
+    some = table.with_columns(sharpness=pl.when(pl.int_range(40) >= 3).then("sharpness"))
+    assert "37 runs; rank" in said(appendix.sharpness(some)).replace("\n", " ")
+    assert "; 3 more left out, whose sharpness is unknown" in said(appendix.sharpness(some)).replace("\n", " ")
+    with pytest.raises(ValueError, match="no run with a sharpness"):
+        appendix.sharpness(table.with_columns(sharpness=pl.lit(None, dtype=pl.Float64)))

@@ -116,7 +116,7 @@ def test_chunks_and_batches_add_up_to_the_whole(monkeypatch):
 
 
 def test_a_loss_without_gradient_is_refused(monkeypatch):
-    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
 
     @registry.loss()
     def mistakes(logits, answers):
@@ -369,6 +369,29 @@ def test_the_coefficient_of_a_crossing_of_valleys():
 
     found = coefficient(crossing, 2, epsilon=1e-3, localization=pull, nbeta=nbeta, draws=30_000, burn_in=2000)
     assert agrees(found, expected, within=0.1)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("batch", [400, 100])
+def test_the_coefficient_of_a_model_whose_minima_form_a_curve(batch):
+    # y = a·b·x: two parameters, but every (a, b) on a hyperbola is a minimum, so that λ = 1/2 and not 1 (Watanabe 2009).
+    source = np.random.default_rng(5)
+    x = source.standard_normal(400)
+    y = 1.3 * x + 0.5 * source.standard_normal(400)
+    slope = (x @ y) / (x @ x)
+    center, losses = np.full(2, math.sqrt(slope)), 0.5 * (slope * x - y) ** 2
+
+    def gradients(w, places):
+        x_, residual = x[places], w[:, :1] * w[:, 1:] * x[places] - y[places]
+        return 0.5 * (residual**2).mean(1), np.stack([(residual * x_ * w[:, 1:]).mean(1), (residual * x_ * w[:, :1]).mean(1)], 1)
+
+    nbeta, pull, epsilon = 400 / math.log(400), 2.0, 4e-4
+    sources = np.random.default_rng(1).spawn(16)
+    settings = dict(draws=4000, burn_in=500, epsilon=epsilon, localization=pull, nbeta=nbeta, batch=batch)
+    found = coefficient_of(sample(gradients, center, losses, sources, **settings), nbeta)
+    across = nbeta * (x @ x) / 400 * 2 * slope  # the curvature across the valley, times nβ
+    assert 0.5 * across / (across + pull) == pytest.approx(0.5, abs=0.02)
+    assert agrees(found, 0.5, within=0.12)
 
 
 def test_a_batch_is_compared_with_itself():

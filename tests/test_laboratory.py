@@ -403,7 +403,7 @@ def own_registry(monkeypatch):
 
     for kind in ("operation", "measure"):
         registry.entries(kind)
-    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
     return registry
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from groklab.laboratory import train
 from groklab.measuring import measure
 from groklab.results.files import DamagedError, StoreError
 from groklab.results.measures import Measured, file_name
-from groklab.stored import load
+from groklab.stored import drawn, landmarks, load
 
 TINY = dict(operation="addition", modulus=5, width=8, heads=2, layers=1, train_fraction=0.6, steps=30, stop="never")
 
@@ -24,7 +25,7 @@ def run(tmp_path):
 @pytest.fixture
 def parts(monkeypatch):
     """Measures of this test: one that counts how often it is taken, one of arrays, one that applies to no run but larger ones."""
-    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     taken = []
 
     @registry.measure(label="largest weight")
@@ -148,3 +149,50 @@ def test_the_command(run, tmp_path, capsys):
 def test_bad_words(run, words, status, told, tmp_path, capsys):
     assert cli.main(["measure", *words, "--runs", str(tmp_path / "runs")]) == status
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.medium
+def test_the_loss_around_a_run_is_measured_where_it_is_drawn(run, tmp_path, capsys):
+    words = ["latest", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "a.png")]
+    assert cli.main(["figure", "loss_surface(count=3)", *words]) == 0
+    assert (tmp_path / "a.png").stat().st_size > 5_000
+    assert Measured(run.folder, "loss_surface(count=3, radius=0.5)").array_steps() == landmarks(run) == [30]
+    titles = [axes.get_title(loc="left") for axes in drawn("loss_surface(count=3, radius=1.0, steps=(30, 0, 30))", [run]).axes[:-1]]
+    assert titles == ["step 0", "step 30"]
+    assert [axes.get_title(loc="left") for axes in drawn("loss_surface(count=3)", [run], checkpoint=10).axes[:-1]] == ["step 10"]
+    capsys.readouterr()
+    for call, told in (
+        ("loss_surface(count=4)", "count: got 4; expected an odd number"),
+        ("loss_surface(radius=-1)", "radius: got -1; expected a finite number above 0"),
+        ("loss_surface(steps=7)", "the nearest are at"),
+        ("loss_surface(steps='all')", "steps: got 'all'; expected steps of checkpoints"),
+        ("loss_surface(size=3)", "unknown setting 'size'"),
+    ):
+        assert cli.main(["figure", call, *words]) in (1, 2)
+        assert told in capsys.readouterr().err
+
+
+def test_landmarks_are_memorized_and_the_last(run, monkeypatch):
+    def at(memorized, generalized):
+        rows = [
+            {"step": step, "train_accuracy": float(step >= memorized), "validation_accuracy": float(step >= generalized)}
+            for step in range(31)
+        ]
+        monkeypatch.setattr(type(run), "rows", property(lambda self: rows))
+        return landmarks(run)
+
+    steps = run.folder.steps_of("checkpoints")
+    assert at(2, 20) == [next(step for step in steps if step >= 2), 30]
+    assert at(2, 99) == [next(step for step in steps if step >= 2), 30]
+    assert at(99, 99) == at(5, 5) == [30]
+
+
+def test_a_run_without_checkpoints_is_refused_once(run, tmp_path, capsys):
+    shutil.rmtree(run.folder.path / "checkpoints")
+    for words in (["measure", "sharpness"], ["measure", "hessian_trace", "loss_line"], ["figure", "loss_surface"], ["figure", "spectra"]):
+        assert cli.main([*words, "latest", "--runs", str(tmp_path / "runs")]) == 1
+        told = capsys.readouterr().err
+        assert (
+            told
+            == f"groklab: {run.id} has no stored checkpoints. Measures are taken of them; copy them into its folder, or remove the run and train it again.\n"
+        )

@@ -22,7 +22,7 @@ def _own_registry(monkeypatch):
     """What a test registers is forgotten after it."""
     for kind in ("operation", "group"):
         registry.entries(kind)
-    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -134,7 +135,7 @@ def my_widths(scale):
 
 
 def test_a_plugins_experiment_within_its_budgets(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     plugin = tmp_path / "my_lab.py"
     plugin.write_text(PLUGIN)
     registry.load_plugin(plugin)
@@ -160,6 +161,47 @@ def test_nothing_stored_is_said_and_nothing_is_drawn(tmp_path, capsys):
     assert cli.main(["replicate", "width_sweep", *words]) == 0
     assert "0 of 4 runs are there" in capsys.readouterr().out
     assert not list((tmp_path / "out").glob("width_sweep*")), "a report that says so is all there is"
+
+
+def test_sharpness_asks_for_networks_that_other_experiments_train():
+    for scale in experiments.SCALES:
+        others = [experiments.settings_of(name, scale) for name in ("figure2_left", "figure1_center")]
+        trained = {run.id: run for run in experiments.by_seed(others)}
+        for run in experiments.by_seed([experiments.settings_of("sharpness", scale)]):
+            assert run.budget.steps == trained[run.id].budget.steps, "its last checkpoint is the one that is there"
+
+
+@pytest.mark.medium
+def test_runs_whose_last_checkpoint_is_missing_are_left_out_and_named(tmp_path, capsys):
+    """One without checkpoints, as where only histories were kept, one with a damaged one, one trained further than is asked."""
+    words = ["replicate", "sharpness", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "out"), "--json"]
+    first, second, third, *rest = experiments.by_seed([experiments.settings_of("sharpness", "smoke")])
+    assert cli.main([*words, "--workers", "1"]) == 0
+    (part,) = json.loads(capsys.readouterr().out)["experiments"]
+    assert (part["notes"], len(part["files"])) == ([], 3)
+    whole = pl.read_parquet(tmp_path / "out" / "sharpness.parquet")
+    assert whole["sharpness"].null_count() == 0
+    shutil.rmtree(tmp_path / "runs" / first.id / "checkpoints")
+    for run in (first, second, third):
+        shutil.rmtree(tmp_path / "runs" / run.id / "measures")
+    damaged = max((tmp_path / "runs" / second.id / "checkpoints").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    max((tmp_path / "runs" / third.id / "checkpoints").iterdir()).unlink()
+    assert cli.main(words) == 0
+    told = capsys.readouterr()
+    (part,) = json.loads(told.out)["experiments"]
+    assert f"sharpness: unknown for 3 of {len(rest) + 3} runs" in part["notes"][0]
+    assert all(run.id in part["notes"][0] for run in (first, second, third))
+    assert "is damaged" in told.err
+    table = pl.read_parquet(tmp_path / "out" / "sharpness.parquet")
+    assert set(table.filter(table["sharpness"].is_null())["id"]) == {first.id, second.id, third.id}
+    kept = ~table["id"].is_in([first.id, second.id, third.id])
+    assert table.filter(kept).equals(whole.filter(kept))
+    for run in rest:
+        shutil.rmtree(tmp_path / "runs" / run.id / "measures")
+        shutil.rmtree(tmp_path / "runs" / run.id / "checkpoints")
+    assert cli.main(words[:-1]) == 0
+    assert "no figure: figure 'sharpness': got no run with a sharpness" in capsys.readouterr().out
 
 
 def test_a_dry_run_counts_and_trains_nothing(tmp_path, capsys):

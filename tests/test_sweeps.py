@@ -159,7 +159,7 @@ def test_the_script_is_imported_only_for_what_it_has_registered(monkeypatch):
 
 def test_an_operation_from_a_plugin(tmp_path, monkeypatch):
     registry.entries("operation")
-    monkeypatch.setattr(registry, "_entries", {kind: dict(names) for kind, names in registry._entries.items()})
+    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     monkeypatch.setattr(registry, "_plugins", {})
     plugin = tmp_path / "my_lab.py"
     plugin.write_text(

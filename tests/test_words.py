@@ -90,6 +90,22 @@ def test_the_page_on_understanding_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.medium
+def test_the_page_on_flatness_runs(tmp_path, monkeypatch, capsys):
+    """Its commands on a smaller network, one after the other in one folder."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "flatness.md").read_text()
+    small = "--modulus 7 --width 16 --heads 2 --steps 40 --checkpoints-per-decade 2 --no-figures"
+    commands = [line for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
+    assert len(commands) >= 8
+    for command in commands:
+        words = shlex.split(f"{command} {small}" if command.startswith("groklab train") else command)
+        assert cli.main(words[1:]) == 0, command
+        assert capsys.readouterr().out, command
+    for name in re.findall(r"\]\((pictures/[^)]+)\)", text):
+        assert (ROOT / "docs" / name).stat().st_size < 150_000, name
+
+
+@pytest.mark.medium
 def test_what_the_page_on_completing_shows_works(tmp_path, monkeypatch, capsys):
     """Its commands and its code, as they are, one after the other in one folder."""
     monkeypatch.chdir(tmp_path)

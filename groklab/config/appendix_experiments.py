@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from groklab.config.experiments import TINY, Scale, Settings, runs_of
-from groklab.config.power_experiments import COSTLY, METHODS, figure2_left
+from groklab.config.experiments import TINY, Scale, Settings, once_each, runs_of
+from groklab.config.power_experiments import COSTLY, METHODS, figure1_center, figure2_left
 from groklab.registry import experiment
 
 
@@ -31,11 +31,14 @@ def outliers(scale: Scale) -> Settings:
 def sharpness(scale: Scale) -> Settings:
     """Sharpness of the minimum against validation accuracy, over ways of optimizing the product in S₅ and shares of its table (Power et al. 2022, appendix).
 
-    ``groklab replicate sharpness --scale laptop``. The networks are those of ``figure2_left``, each at its end; nothing else is trained. The
-    paper is said to find that the flatter minima are those that generalize. What is told is Spearman's rank correlation over runs with a
-    bootstrap interval; runs of one setting are alike, so that it is narrower than new settings would make it. Cost: laptop at most 1.6
-    core hours (the six ways whose steps are not costly), paper at most 810 (nine ways, 19 fractions, three seeds).
+    ``groklab replicate sharpness --scale laptop``. The networks are those of ``figure2_left``, each at the end of the longest budget that an
+    experiment has for it; nothing else is trained. The paper is said to find that the flatter minima are those that generalize. What is told is
+    Spearman's rank correlation over runs with a bootstrap interval; runs of one setting are alike, so that it is narrower than new settings
+    would make it. Cost: laptop at most 1.9 core hours (the six ways whose steps are not costly), paper at most 900 (nine ways, 19
+    fractions, three seeds).
     """
     costly = COSTLY if scale == "laptop" else ()
     chosen = list(METHODS)[:4] if scale == "smoke" else [name for name in METHODS if name not in costly]
-    return {name: runs for name, runs in figure2_left(scale).items() if name in chosen}
+    left, center = figure2_left(scale), figure1_center(scale)
+    longest = {run.id: run for run in once_each(run for part in (left, center) for runs in part.values() for run in runs)}
+    return {name: [longest[run.id] for run in left[name]] for name in chosen}

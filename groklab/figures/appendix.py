@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from groklab.analysis.correlations import rank_correlation
@@ -66,7 +66,8 @@ def outliers(table: pl.DataFrame) -> Figure:
 def sharpness(table: pl.DataFrame) -> Figure:
     """Validation accuracy against the sharpness of the minimum, a dot per run, with Spearman's rank correlation (Power et al. 2022, appendix).
 
-    The interval of the correlation is of the bootstrap over runs. Settings, up to 8, are colors.
+    The interval of the correlation is of the bootstrap over runs. Settings, up to 8, are colors. Runs without a sharpness, because
+    they diverged or their last checkpoint is not stored, are counted and left out.
     """
     style.check_table("sharpness", table, ("sharpness", "validation_accuracy"))
     known = table.filter(pl.col("sharpness").is_not_null() & pl.col("validation_accuracy").is_not_null())
@@ -74,9 +75,11 @@ def sharpness(table: pl.DataFrame) -> Figure:
         raise ValueError("figure 'sharpness': got no run with a sharpness and an accuracy; expected at least one.")
     settings = known["setting"].unique(maintain_order=True).to_list() if "setting" in known.columns else [""]
     colored = 1 < len(settings) <= len(style.GROUPS)
+    unknown = table.height - known.height
+    left_out = f"; {unknown} more left out, whose sharpness is unknown" if unknown else ""
     x, y = (known[name].cast(pl.Float64).to_numpy() for name in ("sharpness", "validation_accuracy"))
     with style.publication():
-        drawing, place, top = _sheet(known, _correlation(x, y), rows=math.ceil(len(settings) / 2) if colored else 0)
+        drawing, place, top = _sheet(known, _correlation(x, y) + left_out, rows=math.ceil(len(settings) / 2) if colored else 0)
         axes = drawing.add_axes(place)
         handles: list[Line2D] = []
         for number, setting in enumerate(settings):
@@ -89,6 +92,8 @@ def sharpness(table: pl.DataFrame) -> Figure:
         if x.min() > 0 and x.max() / x.min() > 20:
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5))  # sharpnesses are small: labels of many digits
         axes.set(ylim=(-0.03, 1.03), xlabel="sharpness φ", ylabel="validation accuracy")
         if colored:
             _legend(drawing, handles, top)

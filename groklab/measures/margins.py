@@ -177,7 +177,10 @@ def norm_products(parameters: Parameters, task: MeasuredTask) -> dict[str, float
 
 
 @measure(
-    label="log of generalization bounds", source="Power et al. 2022; Bartlett et al. 2017; Neyshabur et al. 2018", check=_layer_problems
+    label="log of generalization bounds",
+    source="Power et al. 2022; Bartlett et al. 2017; Neyshabur et al. 2018",
+    check=_layer_problems,
+    needs_initial=True,
 )
 def generalization_bounds(parameters: Parameters, task: MeasuredTask) -> dict[str, float]:
     """Logarithm of five norm-based bounds without constants and additive logarithms, and the ``margin`` γ that they are divided by (the official implementation of Power et al. 2022).

@@ -55,7 +55,7 @@ def stable_ranks(parameters: Parameters, task: MeasuredTask) -> dict[str, float]
     return {name: stable_rank(values) for name, values in singular_values(parameters).items()}
 
 
-@measure(label="distance from the initial weights", source="Nagarajan & Kolter 2019")
+@measure(label="distance from the initial weights", source="Nagarajan & Kolter 2019", needs_initial=True)
 def distance_from_initial(parameters: Parameters, task: MeasuredTask) -> dict[str, float]:
     """Euclidean distance from the initial parameters: ``total``, and of every parameter tensor by name (Nagarajan & Kolter 2019)."""
     moved = Parameters(parameters.layout, parameters.flat.cpu().double() - task.initial.flat.cpu().double())
