@@ -174,6 +174,10 @@ def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path,
     found: dict[str, Any] = {"experiment": name, "runs": asked, "stored": len(there), "settings": [], "files": []}
     if table.is_empty():
         return found | {"message": "no run is stored"}
+    unfinished = ("running", "interrupted")  # they are evidence of a time, censored, but not of what becomes of a run
+    table = table.filter(~polars.col("status").is_in(unfinished))
+    if table.is_empty():
+        return found | {"message": "no run is complete"}
     place = axis_of(name)
     place = place if place in table.columns else "train_fraction"
     summary = summarize(table, by=["setting", place]).sort("setting", place, maintain_order=True)

@@ -61,7 +61,7 @@ def adam_memorizes_within_a_thousand_steps(table: pl.DataFrame) -> Judgment:
     if found.upper <= 1_000:
         return Judgment(
             verdict="reproduced",
-            reason=f"{len(sample)} seeds memorized at {told_steps(found.lower)} to {told_steps(found.upper)} steps",
+            reason=f"{len(sample)} seeds memorized by step {told_steps(found.upper)}",
             **facts,
         )
     if found.lower > 1_000:

@@ -53,7 +53,7 @@ def settings_of(name: str, scale: str) -> Settings:
     found = entry.function(scale)
     if not any(found.values()):
         raise ValueError(f"experiment {name}: it asks for no run at scale {scale}; expected at least one.")
-    return found
+    return {label: once_each(runs) for label, runs in found.items()}
 
 
 def once_each(runs: Iterable[Run]) -> list[Run]:

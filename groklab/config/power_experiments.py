@@ -88,15 +88,15 @@ def figure1_right(scale: Scale) -> Settings:
     """A small table with part of its cells hidden, as a network that has grokked it answers them (after Power et al. 2022, Figure 1 right).
 
     ``groklab replicate figure1_right --scale laptop``. The paper's picture is a puzzle without a run behind it: five letters, some cells
-    empty. Here the puzzle is addition mod 11 and a network solves it, every hidden cell right. Cost: laptop at most 0.1 core hours (three seeds of
+    empty. Here the puzzle is addition mod 12 and a small network solves it. Cost: laptop at most 0.1 core hours (three seeds of
     one small network), paper the same.
     """
     task = {
         "operation": "addition",
-        "modulus": 11,
+        "modulus": 12,
         "layers": 1,
         "width": 64,
-        "train_fraction": 0.75,
+        "train_fraction": 0.7,
         "optimizer": "muon(other_learning_rate=0.003)",
     }
     if scale == "smoke":

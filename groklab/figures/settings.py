@@ -109,7 +109,7 @@ def _sheet(columns: int, kinds: tuple[str, ...], title: str) -> tuple[Figure, li
     heights = [_HEIGHTS[0] if kind == "accuracy" else _HEIGHTS[1] if len(kinds) == 2 else _HEIGHTS[0] for kind in kinds]
     width = _LEFT + columns * _PANEL + (columns - 1) * _GAP + _RIGHT
     heading = style.lines_of(title, width - _LEFT - _RIGHT)
-    above, below = 0.34 + 0.21 * len(heading) + 0.44, 0.45 + style.LINE_HEIGHT
+    above, below = 0.27 + 0.21 * len(heading) + 0.4, 0.45 + style.LINE_HEIGHT
     height = above + sum(heights) + _BETWEEN * (len(kinds) - 1) + below
     drawing = Figure(figsize=(width, height))
     drawing.text(_LEFT / width, 1 - 0.07 / height, "\n".join(heading), size=style.TITLE_SIZE, va="top", linespacing=1.25)

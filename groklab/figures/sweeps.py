@@ -254,7 +254,7 @@ def _set_field_axis(axes: Axes, x: str, values: pl.Series, *, ticks: int = 8) ->
         axes.set_xlim(places[0] / 1.08, places[-1] * 1.08)
         shown = places[:: math.ceil(len(places) / ticks)]
         axes.xaxis.set_major_locator(FixedLocator(list(shown)))
-        axes.xaxis.set_major_formatter(FuncFormatter(_whole))
+        axes.xaxis.set_major_formatter(FuncFormatter(_plain))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(_name(x))
 
@@ -267,8 +267,8 @@ def _bare_percent(value: float, _: int | None) -> str:
     return f"{100 * value:.0f}"
 
 
-def _whole(value: float, _: int | None) -> str:
-    return style.count(value)
+def _plain(value: float, _: int | None) -> str:
+    return style.count(value) if value >= 1 else f"{value:g}"
 
 
 def _set_steps_axis(axes: Axes, tables: Sequence[pl.DataFrame]) -> None:
@@ -281,7 +281,7 @@ def _set_steps_axis(axes: Axes, tables: Sequence[pl.DataFrame]) -> None:
     room = max(1.25, math.sqrt(10 * low / high))
     axes.set_yscale("log")
     axes.set_ylim(low / room, high * room)
-    axes.yaxis.set_major_formatter(FuncFormatter(_whole))
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
