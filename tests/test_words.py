@@ -1,5 +1,6 @@
 """Words cannot drift from code: what the README shows is run."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -20,6 +21,13 @@ def blocks(language):
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) < 150
+
+
+def test_the_readme_opens_with_the_scorecard_that_is_kept():
+    kept = json.loads((ROOT / "replication" / "laptop" / "report.json").read_text())
+    opening = " ".join(README.split("## Try it")[0].split())
+    assert kept["summary"] in opening
+    assert "replication/laptop/figure1_left.png" in opening
 
 
 @pytest.mark.medium
