@@ -24,6 +24,7 @@ from groklab.analysis.claims import ordered
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
 from groklab.evidence import Findings, is_finished, results_of, stored_of, table_for_figure
+from groklab.results.files import StoreError
 
 if TYPE_CHECKING:
     import polars
@@ -60,24 +61,33 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
 
 def report(asked: ReportArguments) -> int:
     """Make the reports of a replication again from its results; the exit status."""
-    for folder in _replications(asked.folder):
-        found = report_again(folder, asked.runs)
-        if asked.json:
-            print(json.dumps(found, allow_nan=False, ensure_ascii=False))  # noqa: T201
-        else:
-            _tell(found, folder, None, was_stopped=False)
+    folders = _replications(asked.folder)
+    found = [report_again(folder, asked.runs) for folder in folders]
+    if asked.json:
+        whole = found[0] if len(found) == 1 else {"reports": found}
+        print(json.dumps(whole, allow_nan=False, ensure_ascii=False))  # noqa: T201
+        return 0
+    for folder, one in zip(folders, found, strict=True):
+        _tell(one, folder, None, was_stopped=False)
     return 0
 
 
 def report_again(folder: Path, runs: Path | None = None) -> dict[str, Any]:
     """The report of one folder from the runs of its archive, or of the folder of runs that it was made from; files are replaced."""
-    kept = json.loads((folder / "report.json").read_text())
-    settings = {part["experiment"]: settings_of(part["experiment"], kept["scale"]) for part in kept["experiments"]}
+    try:
+        kept = json.loads((folder / "report.json").read_text())
+        asked, scale = [str(part["experiment"]) for part in kept["experiments"]], str(kept["scale"])
+        origin = folder / str(kept["runs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{folder / 'report.json'} is damaged ({error}). Make it anew with `groklab replicate … --output {folder}`."
+        ) from error
+    settings = {name: settings_of(name, scale) for name in asked}
     archive = folder / archives.NAME
     if runs is not None or not archive.exists():
-        return written(settings, runs or folder / kept["runs"], folder, kept["scale"])
+        return written(settings, runs or origin, folder, scale)
     with tempfile.TemporaryDirectory() as scratch:
-        return written(settings, archives.unpack(archive, Path(scratch)), folder, kept["scale"])
+        return written(settings, archives.unpack(archive, Path(scratch)), folder, scale)
 
 
 def _replications(folder: Path) -> list[Path]:

@@ -87,6 +87,18 @@ def test_a_broken_archive_is_named(copy):
         replicating.report_again(copy)
 
 
+def test_several_reports_are_one_json_object(copy, capsys):
+    shutil.copytree(copy, copy.parent / "another")
+    assert cli.main(["report", str(copy.parent), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["reports"]) == 2
+
+
+def test_a_damaged_report_is_named(copy, capsys):
+    (copy / "report.json").write_text('{"scale": "smoke"}')
+    assert cli.main(["report", str(copy)]) == 1
+    assert "report.json is damaged" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_report_is_refused(tmp_path, capsys):
     assert cli.main(["report", str(tmp_path)]) == 2
     assert "expected a folder that `groklab replicate` wrote" in capsys.readouterr().err

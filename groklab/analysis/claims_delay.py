@@ -229,7 +229,7 @@ def final_accuracy_is_perfect_over_a_range_of_fractions(table: pl.DataFrame) -> 
     """… and final validation accuracy stays at 100 % over a range of train fractions, in which only the time grows (Power et al. 2022).
 
     Rule: over three neighboring fractions or more, a fifth of the table apart, with three seeds or more at each, all runs end at 99 % or
-    more, and generalizing is sooner at the largest than at the smallest (exact log-rank, stratified by nothing else). Not reproduced
+    more, and generalizing is sooner at the largest than at the smallest (exact log-rank). Not reproduced
     if at every such range most runs of some fraction that had reached 99 % end below it.
     """
     by_fraction = {fraction: part(table, train_fraction=fraction) for fraction in sorted(set(table["train_fraction"].to_list()))}
