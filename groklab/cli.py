@@ -120,7 +120,7 @@ def _train(words: list[str]) -> int:
     _load_plugins(words)
     asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
     _check_suffix(asked.picture)
-    trainer = partial(_lab().train, asked.run.implied(), runs=asked.where.runs, keep_state=asked.keep_state)
+    trainer = partial(_lab().train, asked.run.implied(), runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track)
     result = _trained(trainer, asked)
     if asked.picture is not None:
         _draw("learning_curves", [result[0]], asked.picture, None)
@@ -190,7 +190,7 @@ def _continue(words: list[str]) -> int:
 
     results: list[tuple[StoredRun, bool]] = []
     for stored in chosen:
-        results.append(_trained(partial(lab.continued, str(stored.folder.path), steps=asked.steps), asked))
+        results.append(_trained(partial(lab.continued, str(stored.folder.path), steps=asked.steps, track=asked.track), asked))
         if results[-1][1]:
             break
     return _report(results, asked)

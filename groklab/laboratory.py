@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from groklab.results.lock import InProgressError
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, drawn, end_and_reached, load, stored_runs
 from groklab.stored import results_as_asked as _stored
+from groklab.tracking import Trackers, tracking
 
 STATE_INTERVAL = 10.0
 """Seconds of training that a killed process may lose."""
@@ -54,6 +55,7 @@ def train(
     should_stop: Callable[[], bool] | None = None,
     wait: bool = True,
     keep_state: bool = True,
+    track: Trackers = (),
     **fields: Any,
 ) -> StoredRun:
     """Results of a run, trained as far as they are not stored yet.
@@ -61,6 +63,7 @@ def train(
     ``fields`` are the leaves of a run by name. Asking again finds what is stored; a larger budget goes on from it, a smaller
     one reports the results up to there. A run that another process trains is waited for, or InProgressError with
     ``wait=False``. ``should_stop`` is asked after every update; a true answer saves the state and raises ``Interrupted``.
+    ``track`` names trackers that are told as well, tensorboard, wandb, mlflow or trackio (see tracking.py).
     """
     asked = Run.of(run, **fields)
     check(asked)
@@ -77,22 +80,25 @@ def train(
 
     tell = Telling(begin, progress, end, should_stop or (lambda: False))
     has_told = False
-    while True:
-        done = stored_as_asked(asked, runs=runs)
-        if done is not None:
-            return done
-        train_batch([(0, asked)], Path(runs), tell, Rounds(STATE_INTERVAL, SAVING_PAUSE), keep_state)
-        outcome = ended.pop()
-        if isinstance(outcome, StoredRun):
-            return outcome
-        if not isinstance(outcome, InProgressError) or not wait:
-            raise outcome
-        if tell.should_stop():
-            raise KeyboardInterrupt
-        if on_wait is not None and not has_told:
-            on_wait(f"{outcome} Waiting for it.")
-            has_told = True
-        time.sleep(0.5)
+    with tracking(track, runs) as trackers:
+        tell = trackers.around(tell, [asked])
+        while True:
+            done = stored_as_asked(asked, runs=runs)
+            if done is not None:
+                trackers.stored([done])
+                return done
+            train_batch([(0, asked)], Path(runs), tell, Rounds(STATE_INTERVAL, SAVING_PAUSE), keep_state)
+            outcome = ended.pop()
+            if isinstance(outcome, StoredRun):
+                return outcome
+            if not isinstance(outcome, InProgressError) or not wait:
+                raise outcome
+            if tell.should_stop():
+                raise KeyboardInterrupt
+            if on_wait is not None and not has_told:
+                on_wait(f"{outcome} Waiting for it.")
+                has_told = True
+            time.sleep(0.5)
 
 
 def train_together(
@@ -105,13 +111,14 @@ def train_together(
     on_end: Callable[[int, Outcome], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     keep_state: bool = True,
+    track: Trackers = (),
 ) -> list[Outcome]:
     """What becomes of each of many runs, trained as far as they are not stored yet, those of one shape side by side.
 
     ``runs_per_batch`` of them advance together; ``auto`` is one on the CPU, and on a GPU as many as its free memory holds when
     they begin. An outcome is the run's results (a run that diverges has some), ``Interrupted`` or KeyboardInterrupt where
     ``should_stop`` asked to stop, and otherwise the error: InProgressError where another process trains it, which is not waited
-    for. A run's error does not stop the others. Histories are those of ``train``: on the CPU bit for bit, on a GPU, where the
+    for. ``track`` names trackers, as for ``train``. A run's error does not stop the others. Histories are those of ``train``: on the CPU bit for bit, on a GPU, where the
     runs of a batch share every call, to rounding. The callbacks are given a run's position in ``asked``.
     """
     many = list(asked)
@@ -123,7 +130,13 @@ def train_together(
         outcomes[position] = outcome
         tell_end(position, outcome)
 
-    tell = Telling(say_nothing, on_progress or say_nothing, end, stop)
+    with tracking(track, runs) as trackers:
+        tell = trackers.around(Telling(say_nothing, on_progress or say_nothing, end, stop), many)
+        _train_by_shape(many, Path(runs), runs_per_batch, tell, keep_state)
+    return [outcomes[position] for position in range(len(many))]
+
+
+def _train_by_shape(many: Sequence[Run], runs: Path, runs_per_batch: RunsPerBatch, tell: Telling, keep_state: bool) -> None:
     by_shape: dict[Any, list[tuple[int, Run]]] = {}
     for position, run in enumerate(many):
         try:
@@ -134,15 +147,14 @@ def train_together(
                 continue
         except Exception as error:  # of one run; the others go on
             done = error
-        end(position, done)
+        tell.end(position, done)
     for alike in by_shape.values():
-        while alike and not stop():
+        while alike and not tell.should_stop():
             size = _batch_size(alike[0][1], len(alike), runs_per_batch)
             batch, alike[:] = alike[:size], alike[size:]
-            train_batch(batch, Path(runs), tell, Rounds(STATE_INTERVAL, SAVING_PAUSE), keep_state)
+            train_batch(batch, runs, tell, Rounds(STATE_INTERVAL, SAVING_PAUSE), keep_state)
         for position, _ in alike:
-            end(position, KeyboardInterrupt())
-    return [outcomes[position] for position in range(len(many))]
+            tell.end(position, KeyboardInterrupt())
 
 
 def _shape_of(run: Run) -> Any:

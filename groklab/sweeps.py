@@ -91,6 +91,7 @@ def sweep(
     runs_per_batch: int | Literal["auto"] = "auto",
     zip: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
+    track: str | Sequence[str] = (),
     keep_state: bool = False,
     on_progress: Callable[[Tally], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -102,7 +103,7 @@ def sweep(
 
     A list, tuple or range holds alternatives of a field, all crossed with each other; ``zip`` names fields whose values are taken side by
     side (``config.sweep.sweep_of``). ``start`` is the run from which the fields depart. Without one, only the ends of
-    checkpoints are kept unless ``checkpoints_per_decade`` is given. ``plugins`` are files with functions of your own. See ``workers.train_all`` for ``workers``, ``ray``,
+    checkpoints are kept unless ``checkpoints_per_decade`` is given. ``plugins`` are files with functions of your own, ``track`` names trackers. See ``workers.train_all`` for ``workers``, ``ray``,
     ``runs_per_batch``, ``keep_state``, ``on_progress`` and ``should_stop``. A run that diverges or fails does not end the others; of failed ones a
     warning tells.
     """
@@ -121,6 +122,7 @@ def sweep(
         runs_per_batch=runs_per_batch,
         keep_state=keep_state,
         plugins=plugins,
+        track=track,
         on_progress=on_progress,
         should_stop=should_stop,
     )
