@@ -20,8 +20,8 @@ demo: $(READY)
 	$(BIN)/groklab train --preset power_default --picture learning_curves.png
 
 lint: $(READY)
-	$(BIN)/ruff format --check groklab tests benchmarks
-	$(BIN)/ruff check groklab tests benchmarks
+	$(BIN)/ruff format --check groklab tests benchmarks tools
+	$(BIN)/ruff check groklab tests benchmarks tools
 
 types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python groklab

@@ -7,13 +7,14 @@ missing, and stores it so that a process killed at any moment loses nothing but 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.config.checks import RunError
-from groklab.config.run import Run, leaves
+from groklab.config.run import Run, Task, leaves
 from groklab.recording import Interrupted, Outcome, Progress, Rounds, Telling, train_batch
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError
@@ -21,6 +22,9 @@ from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, drawn, end_and_reached, load, stored_runs
 from groklab.stored import results_as_asked as _stored
 from groklab.tracking import Trackers, tracking
+
+if TYPE_CHECKING:
+    from groklab.data.tables import Table
 
 STATE_INTERVAL = 10.0
 """Seconds of training that a killed process may lose."""
@@ -63,10 +67,19 @@ def train(
     ``fields`` are the leaves of a run by name. Asking again finds what is stored; a larger budget goes on from it, a smaller
     one reports the results up to there. A run that another process trains is waited for, or InProgressError with
     ``wait=False``. ``should_stop`` is asked after every update; a true answer saves the state and raises ``Interrupted``.
+    In a notebook the run is shown while it is trained, unless ``on_progress`` or ``on_begin`` is given.
     ``track`` names trackers that are told as well, tensorboard, wandb, mlflow or trackio (see tracking.py).
     """
     asked = Run.of(run, **fields)
     check(asked)
+    if on_progress is None and on_begin is None and "IPython" in sys.modules:
+        from groklab.notebook import LiveRun, in_notebook
+
+        if in_notebook():
+            with LiveRun(asked) as live:
+                stop = should_stop or live.should_stop
+                options: dict[str, Any] = {"wait": wait, "keep_state": keep_state, "track": track, "should_stop": stop}
+                return train(asked, runs=runs, on_progress=live, on_begin=live.begin, on_wait=on_wait or live.wait, **options)
     tell_begin, tell_progress, ended = on_begin or say_nothing, on_progress or say_nothing, list[Outcome]()
 
     def begin(position: int, rows: list[dict[str, Any]], segment: dict[str, Any]) -> None:
@@ -183,6 +196,24 @@ def stored_as_asked(run: Run, *, runs: str | Path = "runs") -> StoredRun | None:
     return _stored(RunFolder(Path(runs) / run.id), run)
 
 
+def table(task: Task | None = None, /, **fields: Any) -> Table:
+    """The table of an operation: ``table(operation="addition", modulus=7)``; ``fields`` are those of a run's task.
+
+    RunError where it cannot be made.
+    """
+    from groklab.config.consistency import task_problems
+    from groklab.data.tables import table_of
+
+    elsewhere = [name for name in fields if leaves().get(name, "task") != "task"]
+    if elsewhere:
+        raise ValueError(f"table: got {', '.join(elsewhere)}; expected fields of a task, which a table depends on.")
+    run = Run.of(None if task is None else Run(task=task), **fields)
+    problems = task_problems(run)
+    if problems:
+        raise RunError(problems)
+    return table_of(run.task)
+
+
 def say_nothing(*told: Any) -> None:
     """Tell nobody."""
 
@@ -211,4 +242,16 @@ def _stop_for(stored: StoredRun, steps: int) -> str:
     return "never" if ended is not None and ended <= reached < steps else stored.run.budget.stop
 
 
-__all__ = ["Interrupted", "Progress", "StoredRun", "check", "continued", "drawn", "load", "stored_runs", "train", "train_together"]
+__all__ = [
+    "Interrupted",
+    "Progress",
+    "StoredRun",
+    "check",
+    "continued",
+    "drawn",
+    "load",
+    "stored_runs",
+    "table",
+    "train",
+    "train_together",
+]
