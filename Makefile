@@ -6,7 +6,7 @@ READY := .venv/.ready
 # What trains is tested with the compiled kernels and, where there is no compiler, without them.
 EVERY_PATH := $(addprefix tests/test_,training.py optimizers.py interventions.py conformance.py laboratory.py fused.py)
 
-.PHONY: setup demo quick lint types test slow bench clean
+.PHONY: setup demo quick lint types test slow bench docs reference notebooks release-check coverage mutations clean
 
 setup: $(READY)
 
@@ -20,8 +20,8 @@ demo: $(READY)
 	$(BIN)/groklab train --preset power_default --picture learning_curves.png
 
 lint: $(READY)
-	$(BIN)/ruff format --check groklab tests benchmarks
-	$(BIN)/ruff check groklab tests benchmarks
+	$(BIN)/ruff format --check groklab tests benchmarks tools
+	$(BIN)/ruff check groklab tests benchmarks tools
 
 types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python groklab
@@ -41,5 +41,16 @@ slow: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.bench
 
+# Built with every warning an error; nothing is downloaded.
+docs: $(READY)
+	$(BIN)/python -m tools.reference --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+reference: $(READY)
+	$(BIN)/python -m tools.reference
+
+notebooks: $(READY)
+	$(BIN)/python -m tools.notebooks
+
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site .pytest_cache .ruff_cache .hypothesis

@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from groklab.completing import Completion, complete
     from groklab.config.run import Run
-    from groklab.laboratory import continued, train
+    from groklab.laboratory import continued, table, train
     from groklab.registry import (
         claim,
         experiment,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "groklab.completing": ("Completion", "complete"),
     "groklab.config.run": ("Run",),
-    "groklab.laboratory": ("continued", "train"),
+    "groklab.laboratory": ("continued", "table", "train"),
     "groklab.stored": ("StoredRun", "load", "stored_runs"),
     "groklab.sweeps": ("StoredSweep", "sweep"),
     "groklab.registry": (
@@ -87,6 +87,7 @@ __all__ = [
     "stop",
     "stored_runs",
     "sweep",
+    "table",
     "train",
 ]
 

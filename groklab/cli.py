@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from groklab.stopping import stop_requests
 
 if TYPE_CHECKING:
     from groklab.stored import StoredRun
@@ -120,7 +121,7 @@ def _train(words: list[str]) -> int:
     _load_plugins(words)
     asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
     _check_suffix(asked.picture)
-    trainer = partial(_lab().train, asked.run.implied(), runs=asked.where.runs, keep_state=asked.keep_state)
+    trainer = partial(_lab().train, asked.run.implied(), runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track)
     result = _trained(trainer, asked)
     if asked.picture is not None:
         _draw("learning_curves", [result[0]], asked.picture, None)
@@ -137,7 +138,7 @@ def _sweep(words: list[str]) -> int:
 
     _load_plugins(words)
     asked = parse(sweep_arguments(), "sweep", words)
-    with _stop_requests() as should_stop:
+    with stop_requests() as should_stop:
         return sweeping.sweep(asked, starting_run(words), should_stop)
 
 
@@ -148,7 +149,7 @@ def _replicate(words: list[str]) -> int:
 
     _load_plugins(words)
     asked = parse(ReplicateArguments, "replicate", words)
-    with _stop_requests() as should_stop:
+    with stop_requests() as should_stop:
         return replicating.replicate(asked, should_stop)
 
 
@@ -168,7 +169,7 @@ def _complete(words: list[str]) -> int:
 
     _load_plugins(words)
     asked = parse(complete_arguments(), "complete", words)
-    with _stop_requests() as should_stop:
+    with stop_requests() as should_stop:
         return completing.complete_verb(asked, should_stop)
 
 
@@ -190,7 +191,7 @@ def _continue(words: list[str]) -> int:
 
     results: list[tuple[StoredRun, bool]] = []
     for stored in chosen:
-        results.append(_trained(partial(lab.continued, str(stored.folder.path), steps=asked.steps), asked))
+        results.append(_trained(partial(lab.continued, str(stored.folder.path), steps=asked.steps, track=asked.track), asked))
         if results[-1][1]:
             break
     return _report(results, asked)
@@ -208,7 +209,7 @@ def _trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, bo
     from groklab.laboratory import Interrupted
 
     stream = sys.stderr if asked.where.json else sys.stdout
-    with _stop_requests() as should_stop:
+    with stop_requests() as should_stop:
         try:
             with Display(stream) as display:
                 result = train(
@@ -222,24 +223,6 @@ def _trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, bo
     if asked.figures:
         _draw_into_folder(result)
     return result, False
-
-
-@contextlib.contextmanager
-def _stop_requests() -> Generator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask for a stop after the current step; a second one stops at once."""
-    asked: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _draw_into_folder(result: StoredRun) -> None:

@@ -22,6 +22,7 @@ from groklab.crew import DEATHS
 from groklab.laboratory import RunsPerBatch
 from groklab.packing import Waiting
 from groklab.tally import BUSY_PAUSE, REPORTS, Job, Order, advance, attempt, settle, told_of
+from groklab.tracking import tracking
 
 LOOKS = 1.0
 """Seconds between two looks of a task whether to stop."""
@@ -33,6 +34,7 @@ class Board:
     def __init__(self) -> None:
         self.places: dict[str, tuple[int, dict[str, Any] | None]] = {}
         self.ends: dict[str, tuple[str, str]] = {}
+        self.notes: list[str] = []
         self.over = False
 
     def at(self, run: str, step: int, row: dict[str, Any] | None) -> None:
@@ -53,6 +55,15 @@ class Board:
         told, self.ends = self.ends, {}
         return told
 
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+        self.notes.append(text)
+
+    def all_notes(self) -> list[str]:
+        """What the user should know, told once."""
+        told, self.notes = self.notes, []
+        return told
+
     def stop(self) -> None:
         """Ask all tasks to save and end."""
         self.over = True
@@ -63,7 +74,13 @@ class Board:
 
 
 def train_task(
-    trees: Sequence[dict[str, Any]], folder: str, keep_state: bool, runs_per_batch: RunsPerBatch, plugins: Sequence[str], board: Any
+    trees: Sequence[dict[str, Any]],
+    folder: str,
+    keep_state: bool,
+    runs_per_batch: RunsPerBatch,
+    plugins: Sequence[str],
+    board: Any,
+    track: Sequence[str] = (),
 ) -> dict[int, tuple[str, str]]:
     """What a task does: one batch of runs; what became of each, by position, and a message."""
     import ray
@@ -91,8 +108,8 @@ def train_task(
         if what in _FINAL:
             board.end.remote(names[position], *ends[position])
 
-    with contextlib.suppress(KeyboardInterrupt):
-        attempt(runs, folder, keep_state, runs_per_batch, say, should_stop)
+    with tracking(track, folder, lambda text: board.note.remote(text)) as trackers, contextlib.suppress(KeyboardInterrupt):
+        attempt(runs, folder, keep_state, runs_per_batch, say, should_stop, trackers)
     return ends
 
 
@@ -135,7 +152,8 @@ class Cluster:
         name = f"groklab {first.id}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
         options = {"num_cpus": 1, "num_gpus": 1 if _device_of(first) == "cuda" else 0, "name": name}
         trees = [_portable(job.run) for job in batch]
-        return task.options(**options).remote(trees, str(self.folder), order.keep_state, order.runs_per_batch, order.plugins, board)
+        given = (trees, str(self.folder), order.keep_state, order.runs_per_batch, order.plugins, board, order.track)
+        return task.options(**options).remote(*given)
 
     def _take(self, ray: Any, pending: dict[Any, list[Job]], timeout: float) -> list[Job]:
         """Settle the tasks that have ended; those of their runs that must be asked for again."""
@@ -166,7 +184,9 @@ class Cluster:
 
     def _look(self, ray: Any, board: Any) -> None:
         open_jobs = {job.run.id: job for job in self.order.tally.jobs if job.status in ("waiting", "running")}
-        places, ends = ray.get([board.all.remote(), board.all_ends.remote()])
+        places, ends, notes = ray.get([board.all.remote(), board.all_ends.remote(), board.all_notes.remote()])
+        for note in notes:
+            self.order.tally.note(note)
         for name, (step, row) in places.items():
             if name in open_jobs:
                 advance(self.order.tally, open_jobs[name], step, row)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from groklab.laboratory import RunsPerBatch
 from groklab.packing import Waiting
 from groklab.spawning import check_script, without_script
 from groklab.tally import REPORTS, Job, Order, attempt, hear
+from groklab.tracking import PATIENCE, tracking
 
 DEATHS = 3
 """Processes that may die while they train the same run, the last one it alone, before it counts as failed."""
@@ -49,6 +51,7 @@ class Crew:
     def work(self, places: Sequence[str]) -> None:
         """Train with a process for every place until no run is left."""
         check_script()
+        for_trackers = 2 * PATIENCE if self.order.track else 0.0
         try:
             self.workers = [self._hired(place) for place in places]
             while self.waiting or any(worker.jobs for worker in self.workers):
@@ -62,14 +65,14 @@ class Crew:
                     self._listen(worker)
                 self.order.tell(self.order.tally)
         except KeyboardInterrupt:
-            self._dismiss(patience=60.0)
+            self._dismiss(patience=60.0 + for_trackers)
             raise
-        self._dismiss(patience=10.0)
+        self._dismiss(patience=10.0 + for_trackers)
 
     def _hired(self, place: str) -> _Worker:
         ours, theirs = self.context.Pipe()
         order = self.order
-        given = (theirs, place, order.folder, order.keep_state, order.runs_per_batch, order.plugins)
+        given = (theirs, place, order.folder, order.keep_state, order.runs_per_batch, order.plugins, order.track)
         process = self.context.Process(target=_serve, args=given, daemon=False)
         with without_script():
             process.start()
@@ -95,6 +98,9 @@ class Crew:
             self._bury(worker)
 
     def _hear(self, worker: _Worker, what: str, position: int, *content: Any) -> None:
+        if what == "note":
+            self.order.tally.note(*content)
+            return
         job = worker.jobs[position]
         hear(self.order.tally, job, self.order.folder, what, *content)
         if what != "at":
@@ -136,8 +142,8 @@ class Crew:
             # What they still say is heard: a full pipe would keep them from ending.
             while worker.process.is_alive() and time.monotonic() < until:
                 with contextlib.suppress(EOFError, OSError):
-                    if worker.connection.poll(0.05):
-                        worker.connection.recv()
+                    if worker.connection.poll(0.05) and (words := worker.connection.recv())[0] == "note":
+                        self._hear(worker, *words)
                 worker.process.join(0.01)
             if worker.process.is_alive():
                 worker.process.kill()
@@ -148,7 +154,13 @@ class Crew:
 
 
 def _serve(
-    connection: Connection, place: str, folder: Path, keep_state: bool, runs_per_batch: RunsPerBatch, plugins: Sequence[str]
+    connection: Connection,
+    place: str,
+    folder: Path,
+    keep_state: bool,
+    runs_per_batch: RunsPerBatch,
+    plugins: Sequence[str],
+    track: Sequence[str],
 ) -> None:
     """What a process does: train the batches that come through the pipe, until None comes or the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells what to do
@@ -162,6 +174,7 @@ def _serve(
         torch.cuda.set_device(place)  # the GPU that runs of device cuda are trained on
     looked = 0.0
     is_over = False
+    speaking = threading.Lock()  # trackers speak from their threads
 
     def should_stop() -> bool:
         nonlocal looked, is_over
@@ -175,17 +188,18 @@ def _serve(
         return is_over
 
     def say(*words: Any) -> None:
-        with contextlib.suppress(OSError):
+        with speaking, contextlib.suppress(OSError):
             connection.send(words)
 
-    while not is_over:
-        try:
-            asked = connection.recv()
-        except (EOFError, OSError):
-            return
-        if asked is None:
-            return
-        try:
-            attempt([Run.from_dict(tree) for tree in asked], folder, keep_state, runs_per_batch, say, should_stop)
-        except KeyboardInterrupt:
-            return
+    with tracking(track, folder, lambda text: say("note", 0, text)) as trackers:
+        while not is_over:
+            try:
+                asked = connection.recv()
+            except (EOFError, OSError):
+                return
+            if asked is None:
+                return
+            try:
+                attempt([Run.from_dict(tree) for tree in asked], folder, keep_state, runs_per_batch, say, should_stop, trackers)
+            except KeyboardInterrupt:
+                return

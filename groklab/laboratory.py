@@ -7,19 +7,24 @@ missing, and stores it so that a process killed at any moment loses nothing but 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.config.checks import RunError
-from groklab.config.run import Run, leaves
+from groklab.config.run import Run, Task, leaves
 from groklab.recording import Interrupted, Outcome, Progress, Rounds, Telling, train_batch
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, drawn, end_and_reached, load, stored_runs
 from groklab.stored import results_as_asked as _stored
+from groklab.tracking import Trackers, tracking
+
+if TYPE_CHECKING:
+    from groklab.data.tables import Table
 
 STATE_INTERVAL = 10.0
 """Seconds of training that a killed process may lose."""
@@ -54,6 +59,7 @@ def train(
     should_stop: Callable[[], bool] | None = None,
     wait: bool = True,
     keep_state: bool = True,
+    track: Trackers = (),
     **fields: Any,
 ) -> StoredRun:
     """Results of a run, trained as far as they are not stored yet.
@@ -61,9 +67,19 @@ def train(
     ``fields`` are the leaves of a run by name. Asking again finds what is stored; a larger budget goes on from it, a smaller
     one reports the results up to there. A run that another process trains is waited for, or InProgressError with
     ``wait=False``. ``should_stop`` is asked after every update; a true answer saves the state and raises ``Interrupted``.
+    In a notebook the run is shown while it is trained, unless ``on_progress`` or ``on_begin`` is given.
+    ``track`` names trackers that are told as well, tensorboard, wandb, mlflow or trackio (see tracking.py).
     """
     asked = Run.of(run, **fields)
     check(asked)
+    if on_progress is None and on_begin is None and "IPython" in sys.modules:
+        from groklab.notebook import LiveRun, in_notebook
+
+        if in_notebook():
+            with LiveRun(asked) as live:
+                stop = should_stop or live.should_stop
+                options: dict[str, Any] = {"wait": wait, "keep_state": keep_state, "track": track, "should_stop": stop}
+                return train(asked, runs=runs, on_progress=live, on_begin=live.begin, on_wait=on_wait or live.wait, **options)
     tell_begin, tell_progress, ended = on_begin or say_nothing, on_progress or say_nothing, list[Outcome]()
 
     def begin(position: int, rows: list[dict[str, Any]], segment: dict[str, Any]) -> None:
@@ -77,22 +93,25 @@ def train(
 
     tell = Telling(begin, progress, end, should_stop or (lambda: False))
     has_told = False
-    while True:
-        done = stored_as_asked(asked, runs=runs)
-        if done is not None:
-            return done
-        train_batch([(0, asked)], Path(runs), tell, Rounds(STATE_INTERVAL, SAVING_PAUSE), keep_state)
-        outcome = ended.pop()
-        if isinstance(outcome, StoredRun):
-            return outcome
-        if not isinstance(outcome, InProgressError) or not wait:
-            raise outcome
-        if tell.should_stop():
-            raise KeyboardInterrupt
-        if on_wait is not None and not has_told:
-            on_wait(f"{outcome} Waiting for it.")
-            has_told = True
-        time.sleep(0.5)
+    with tracking(track, runs) as trackers:
+        tell = trackers.around(tell, [asked])
+        while True:
+            done = stored_as_asked(asked, runs=runs)
+            if done is not None:
+                trackers.stored([done])
+                return done
+            train_batch([(0, asked)], Path(runs), tell, Rounds(STATE_INTERVAL, SAVING_PAUSE), keep_state)
+            outcome = ended.pop()
+            if isinstance(outcome, StoredRun):
+                return outcome
+            if not isinstance(outcome, InProgressError) or not wait:
+                raise outcome
+            if tell.should_stop():
+                raise KeyboardInterrupt
+            if on_wait is not None and not has_told:
+                on_wait(f"{outcome} Waiting for it.")
+                has_told = True
+            time.sleep(0.5)
 
 
 def train_together(
@@ -105,13 +124,14 @@ def train_together(
     on_end: Callable[[int, Outcome], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     keep_state: bool = True,
+    track: Trackers = (),
 ) -> list[Outcome]:
     """What becomes of each of many runs, trained as far as they are not stored yet, those of one shape side by side.
 
     ``runs_per_batch`` of them advance together; ``auto`` is one on the CPU, and on a GPU as many as its free memory holds when
     they begin. An outcome is the run's results (a run that diverges has some), ``Interrupted`` or KeyboardInterrupt where
     ``should_stop`` asked to stop, and otherwise the error: InProgressError where another process trains it, which is not waited
-    for. A run's error does not stop the others. Histories are those of ``train``: on the CPU bit for bit, on a GPU, where the
+    for. ``track`` names trackers, as for ``train``. A run's error does not stop the others. Histories are those of ``train``: on the CPU bit for bit, on a GPU, where the
     runs of a batch share every call, to rounding. The callbacks are given a run's position in ``asked``.
     """
     many = list(asked)
@@ -123,7 +143,13 @@ def train_together(
         outcomes[position] = outcome
         tell_end(position, outcome)
 
-    tell = Telling(say_nothing, on_progress or say_nothing, end, stop)
+    with tracking(track, runs) as trackers:
+        tell = trackers.around(Telling(say_nothing, on_progress or say_nothing, end, stop), many)
+        _train_by_shape(many, Path(runs), runs_per_batch, tell, keep_state)
+    return [outcomes[position] for position in range(len(many))]
+
+
+def _train_by_shape(many: Sequence[Run], runs: Path, runs_per_batch: RunsPerBatch, tell: Telling, keep_state: bool) -> None:
     by_shape: dict[Any, list[tuple[int, Run]]] = {}
     for position, run in enumerate(many):
         try:
@@ -134,15 +160,14 @@ def train_together(
                 continue
         except Exception as error:  # of one run; the others go on
             done = error
-        end(position, done)
+        tell.end(position, done)
     for alike in by_shape.values():
-        while alike and not stop():
+        while alike and not tell.should_stop():
             size = _batch_size(alike[0][1], len(alike), runs_per_batch)
             batch, alike[:] = alike[:size], alike[size:]
-            train_batch(batch, Path(runs), tell, Rounds(STATE_INTERVAL, SAVING_PAUSE), keep_state)
+            train_batch(batch, runs, tell, Rounds(STATE_INTERVAL, SAVING_PAUSE), keep_state)
         for position, _ in alike:
-            end(position, KeyboardInterrupt())
-    return [outcomes[position] for position in range(len(many))]
+            tell.end(position, KeyboardInterrupt())
 
 
 def _shape_of(run: Run) -> Any:
@@ -169,6 +194,24 @@ def check_runs_per_batch(value: object) -> None:
 def stored_as_asked(run: Run, *, runs: str | Path = "runs") -> StoredRun | None:
     """The results of a run, where they reach as far as it asks; None where something is missing."""
     return _stored(RunFolder(Path(runs) / run.id), run)
+
+
+def table(task: Task | None = None, /, **fields: Any) -> Table:
+    """The table of an operation: ``table(operation="addition", modulus=7)``; ``fields`` are those of a run's task.
+
+    RunError where it cannot be made.
+    """
+    from groklab.config.consistency import task_problems
+    from groklab.data.tables import table_of
+
+    elsewhere = [name for name in fields if leaves().get(name, "task") != "task"]
+    if elsewhere:
+        raise ValueError(f"table: got {', '.join(elsewhere)}; expected fields of a task, which a table depends on.")
+    run = Run.of(None if task is None else Run(task=task), **fields)
+    problems = task_problems(run)
+    if problems:
+        raise RunError(problems)
+    return table_of(run.task)
 
 
 def say_nothing(*told: Any) -> None:
@@ -199,4 +242,16 @@ def _stop_for(stored: StoredRun, steps: int) -> str:
     return "never" if ended is not None and ended <= reached < steps else stored.run.budget.stop
 
 
-__all__ = ["Interrupted", "Progress", "StoredRun", "check", "continued", "drawn", "load", "stored_runs", "train", "train_together"]
+__all__ = [
+    "Interrupted",
+    "Progress",
+    "StoredRun",
+    "check",
+    "continued",
+    "drawn",
+    "load",
+    "stored_runs",
+    "table",
+    "train",
+    "train_together",
+]

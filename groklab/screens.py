@@ -55,7 +55,12 @@ def print_runs(table: polars.DataFrame, nothing: str = "no runs are stored here 
 
 def runs_screen(table: polars.DataFrame) -> Screen:
     """Rows of ``tables.runs_table``: what became of each run."""
-    columns: Columns = {
+    return screen_of(runs_columns(), table.iter_rows(named=True), left=("id", "status"))
+
+
+def runs_columns() -> Columns:
+    """What is told of each run."""
+    return {
         "id": lambda row: row["id"],
         "status": lambda row: row["status"],
         "steps": lambda row: number(row["steps"]),
@@ -64,11 +69,15 @@ def runs_screen(table: polars.DataFrame) -> Screen:
         "delay": lambda row: times(row["delay"]),
         "validation": lambda row: percent(row["validation_accuracy"]),
     }
-    return screen_of(columns, table.iter_rows(named=True), left=("id", "status"))
 
 
 def settings_screen(settings: Sequence[Row], quantity: Quantity | None = None, *, level: float = LEVEL) -> Screen:
     """Rows of ``statistics.summarize``: medians, and behind them how many runs got there where not all did; or one quantity with its range."""
+    return screen_of(settings_columns(settings, quantity, level=level), settings, left=names_before("runs", settings))
+
+
+def settings_columns(settings: Sequence[Row], quantity: Quantity | None = None, *, level: float = LEVEL) -> Columns:
+    """What is told of each setting."""
     names = names_before("runs", settings)
     told: Quantity = quantity or "generalized_at"
     unit = times if told == "delay" else number
@@ -85,7 +94,7 @@ def settings_screen(settings: Sequence[Row], quantity: Quantity | None = None, *
         "best validation": lambda row: percent(row["best_validation_accuracy"]),
         "last": lambda row: percent(row["validation_accuracy"]),
     }
-    return screen_of(columns, settings, left=names)
+    return columns
 
 
 def settings_notes(settings: Sequence[Row], quantity: Quantity | None = None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,9 +115,15 @@ class StoredRun:
         _, arrays = self.folder.read_step("checkpoints", step)
         return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision])
 
-    def plot(self) -> Figure:
-        """Its learning curves."""
-        return drawn("learning_curves", [self])
+    def plot(self, name: str = "learning_curves", *, checkpoint: int | None = None) -> Figure:
+        """Its learning curves, or another figure of one run, such as ``run.plot("operation_table")``."""
+        return drawn(name, [self], checkpoint=checkpoint)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        from groklab.notebook import run_html
+
+        return run_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``groklab train --json`` prints."""
@@ -144,6 +151,10 @@ def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = No
     problems = registry.call_problems("figure", name)
     if problems:
         raise ValueError(f"figure: {' '.join(problems)}")
+    if "IPython" in sys.modules:
+        from groklab.notebook import show_figures
+
+        show_figures()
     call = registry.parse_call(name)
     entry, settings = registry.look_up("figure", call.name), dict(call.settings)
     takes = entry.facts["takes"]

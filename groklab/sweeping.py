@@ -24,6 +24,7 @@ from groklab.forecast import dry_run
 from groklab.laboratory import stored_as_asked
 from groklab.screens import print_screen, settings_notes, settings_screen
 from groklab.tally import Job, Tally
+from groklab.trackers import named
 
 _LINES = 2.0
 """Seconds between two lines where the output is no terminal."""
@@ -35,6 +36,7 @@ def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) ->
     """Do what the flags ask for; the exit status."""
     from groklab.workers import train_all
 
+    named(asked.track)
     made = _sweep_of(asked, start)
     runs = made.runs()
     if asked.dry_run:
@@ -50,6 +52,7 @@ def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) ->
                 runs_per_batch=asked.runs_per_batch,
                 keep_state=asked.keep_state,
                 plugins=asked.plugin,
+                track=asked.track,
                 on_progress=screen,
                 should_stop=should_stop,
             )

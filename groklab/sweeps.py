@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +15,12 @@ from groklab import registry
 from groklab.config.run import Run, leaves
 from groklab.config.sweep import Sweep, sweep_of
 from groklab.results.store import RunFolder
-from groklab.stored import StoredRun
+from groklab.stored import StoredRun, drawn
 from groklab.tally import Tally
 
 if TYPE_CHECKING:
     import polars
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,8 +73,18 @@ class StoredSweep:
 
         return summarize(self.table, self.varying if by is None else by, level=LEVEL if level is None else level)
 
+    def plot(self, name: str = "learning_curves") -> Figure:
+        """The learning curves of its runs, or another figure of many, such as ``sweep.plot("steps_against")``."""
+        return drawn(name, self.runs)
+
     def __len__(self) -> int:
         return len(self.runs)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        from groklab.notebook import sweep_html
+
+        return sweep_html(self)
 
     def __repr__(self) -> str:
         numbers = self.counts
@@ -91,6 +104,7 @@ def sweep(
     runs_per_batch: int | Literal["auto"] = "auto",
     zip: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
+    track: str | Sequence[str] = (),
     keep_state: bool = False,
     on_progress: Callable[[Tally], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -102,8 +116,9 @@ def sweep(
 
     A list, tuple or range holds alternatives of a field, all crossed with each other; ``zip`` names fields whose values are taken side by
     side (``config.sweep.sweep_of``). ``start`` is the run from which the fields depart. Without one, only the ends of
-    checkpoints are kept unless ``checkpoints_per_decade`` is given. ``plugins`` are files with functions of your own. See ``workers.train_all`` for ``workers``, ``ray``,
-    ``runs_per_batch``, ``keep_state``, ``on_progress`` and ``should_stop``. A run that diverges or fails does not end the others; of failed ones a
+    checkpoints are kept unless ``checkpoints_per_decade`` is given. ``plugins`` are files with functions of your own, ``track`` names trackers. See ``workers.train_all`` for ``workers``, ``ray``,
+    ``runs_per_batch``, ``keep_state``, ``on_progress`` and ``should_stop``. In a notebook the runs are shown while they are trained, unless
+    ``on_progress`` is given. A run that diverges or fails does not end the others; of failed ones a
     warning tells.
     """
     from groklab.workers import train_all
@@ -113,17 +128,25 @@ def sweep(
     if start is None:
         fields.setdefault("checkpoints_per_decade", 0)
     asked = sweep_of(start, zip=zip, **fields)
-    tally = train_all(
-        asked.runs(),
-        folder=runs,
-        workers=workers,
-        ray=ray,
-        runs_per_batch=runs_per_batch,
-        keep_state=keep_state,
-        plugins=plugins,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
+    with contextlib.ExitStack() as shown:
+        if on_progress is None and "IPython" in sys.modules:
+            from groklab.notebook import LiveSweep, in_notebook
+
+            if in_notebook():
+                on_progress = live = shown.enter_context(LiveSweep())
+                should_stop = should_stop or live.should_stop
+        tally = train_all(
+            asked.runs(),
+            folder=runs,
+            workers=workers,
+            ray=ray,
+            runs_per_batch=runs_per_batch,
+            keep_state=keep_state,
+            plugins=plugins,
+            track=track,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
     made = StoredSweep(asked, Path(runs), tally)
     if made.failed:
         name, reason = next(iter(made.failed.items()))

@@ -14,6 +14,7 @@ from groklab.config.run import Run
 from groklab.laboratory import Interrupted, Outcome, Progress, RunsPerBatch, stored_as_asked, train_together
 from groklab.results.lock import InProgressError
 from groklab.stored import StoredRun
+from groklab.tracking import Trackers, to_standard_error
 
 REPORTS = 0.25
 """Seconds between two reports on a run."""
@@ -53,6 +54,14 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
     steps_made: int = 0
     """Updates since the beginning, of all runs together."""
+    notes: list[str] = field(default_factory=list[str])
+    """What the user should know of the trackers, each told once on standard error, whichever process finds it."""
+
+    def note(self, text: str) -> None:
+        """Tell the user something, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            to_standard_error(text)
 
     def count(self, *statuses: Status) -> int:
         """Runs with one of these statuses."""
@@ -88,6 +97,8 @@ class Order:
     """Files to import first, found from any working directory."""
     tell: Callable[[Tally], None]
     stop: Callable[[], bool]
+    track: Sequence[str] = ()
+    """Trackers by name."""
 
 
 def attempt(
@@ -97,6 +108,7 @@ def attempt(
     runs_per_batch: RunsPerBatch,
     say: Callable[..., object],
     should_stop: Callable[[], bool],
+    track: Trackers = (),
 ) -> None:
     """Train runs together, and say what ``hear`` takes note of, with a run's position behind the first word.
 
@@ -123,6 +135,7 @@ def attempt(
         on_end=end,
         should_stop=should_stop,
         keep_state=keep_state,
+        track=track,
     )
     if any(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes):
         raise KeyboardInterrupt

@@ -14,7 +14,10 @@ from groklab.crew import Crew
 from groklab.laboratory import RunsPerBatch, check, check_runs_per_batch, say_nothing, stored_as_asked
 from groklab.packing import Waiting, places, processes_on
 from groklab.results.files import StoreError
+from groklab.results.store import RunFolder
+from groklab.stored import StoredRun
 from groklab.tally import REPORTS, Job, Order, Tally, attempt, finish, hear
+from groklab.tracking import Tracking, tracking
 
 
 def train_all(
@@ -26,6 +29,7 @@ def train_all(
     runs_per_batch: RunsPerBatch = "auto",
     keep_state: bool = False,
     plugins: Sequence[str | Path] = (),
+    track: str | Sequence[str] = (),
     on_progress: Callable[[Tally], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Tally:
@@ -34,7 +38,8 @@ def train_all(
     ``workers`` is the number of processes (for each device, where runs ask for several), by default one per core of a CPU and one
     per GPU; 1 trains in this process. ``ray`` is the address of a Ray cluster that trains instead, or ``auto`` for the one that is
     running. ``runs_per_batch`` runs of one shape are trained side by side by one process; ``auto`` is one on the CPU and, on a
-    GPU, as many as its memory holds. ``plugins`` are files that the processes import first. ``should_stop`` is asked several times a second; a true answer has every process save its state, and
+    GPU, as many as its memory holds. ``plugins`` are files that the processes import first. ``track`` names trackers that are told as
+    well (tracking.py). ``should_stop`` is asked several times a second; a true answer has every process save its state, and
     raises KeyboardInterrupt. Runs that diverge or fail are in the tally, and the others go on.
     """
     asked = list(runs)
@@ -47,7 +52,17 @@ def train_all(
     tally = Tally([_job(run, Path(folder)) for run in asked])
     tell, stop = on_progress or say_nothing, should_stop or (lambda: False)
     imported = [str(Path(plugin).resolve()) for plugin in plugins]
-    order = Order(tally, Path(folder), keep_state, runs_per_batch, imported, tell, stop)
+    names = [track] if isinstance(track, str) else list(track)
+    order = Order(tally, Path(folder), keep_state, runs_per_batch, imported, tell, stop, names)
+    with tracking(names, folder, tally.note) as trackers:
+        trackers.stored([StoredRun(RunFolder(Path(folder) / job.run.id), job.run) for job in tally.jobs if job.was_stored])
+        _train(order, ray, workers, trackers)
+    return tally
+
+
+def _train(order: Order, ray: str | None, workers: int | None, trackers: Tracking) -> None:
+    """What is missing, on the cluster, in this process or in others."""
+    tally, tell, runs_per_batch = order.tally, order.tell, order.runs_per_batch
     tell(tally)
     if ray is not None and tally.count("waiting"):
         from groklab.cluster import Cluster
@@ -57,11 +72,10 @@ def train_all(
         waiting = waiting_runs(tally.jobs, runs_per_batch, workers)
         found = places(waiting.batches_on(), workers=workers)
         if workers == 1 or len(found) == 1:
-            _train_here(order, waiting)
+            _train_here(order, waiting, trackers)
         else:
             Crew(order, waiting).work(found)
     tell(tally)
-    return tally
 
 
 def waiting_runs(jobs: Sequence[Job], runs_per_batch: RunsPerBatch, workers: int | None) -> Waiting:
@@ -102,7 +116,7 @@ def _job(run: Run, folder: Path) -> Job:
     return job
 
 
-def _train_here(order: Order, waiting: Waiting) -> None:
+def _train_here(order: Order, waiting: Waiting, trackers: Tracking) -> None:
     """One batch after another in this process."""
     tally, told = order.tally, 0.0
     while waiting:
@@ -120,5 +134,5 @@ def _train_here(order: Order, waiting: Waiting) -> None:
                 told = time.monotonic()
                 order.tell(tally)
 
-        attempt([job.run for job in jobs], order.folder, order.keep_state, order.runs_per_batch, say, order.stop)
+        attempt([job.run for job in jobs], order.folder, order.keep_state, order.runs_per_batch, say, order.stop, trackers)
         waiting.put(job for job in jobs if job.status == "waiting")

@@ -34,6 +34,8 @@ class TrainArguments:
     """Draw the learning curves and the table into the run's folder."""
     picture: Path | None = None
     """Another file for the learning curves, .png, .svg or .pdf."""
+    track: tuple[str, ...] = ()
+    """Trackers that get the numbers too: tensorboard, wandb, mlflow, trackio; local in RUNS/trackers, but for a wandb with a login."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class ContinueArguments:
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     figures: bool = True
     """Draw the learning curves and the table into the run's folder."""
+    track: tuple[str, ...] = ()
+    """Trackers that get the numbers too: tensorboard, wandb, mlflow, trackio; local in RUNS/trackers, but for a wandb with a login."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class SweepArguments:
     """Python files that register operations, measures … of your own."""
     keep_state: bool = False
     """Keep the full training state of complete runs, so that they can be continued."""
+    track: tuple[str, ...] = ()
+    """Trackers that get the numbers too: tensorboard, wandb, mlflow, trackio; local in RUNS/trackers, but for a wandb with a login."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
 

@@ -79,6 +79,12 @@ class Table:
         """For each cell (x, y) the number of the cell (y, x); its own on the diagonal, −1 where there is none."""
         return self.find(self.y, self.x)
 
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        from groklab.data.markup import table_html  # which reads properties, and is of no use outside notebooks
+
+        return table_html(self)
+
 
 def table_of(task: Task) -> Table:
     """The table of a task; ValueError where it cannot be made. Equal tasks share one table."""

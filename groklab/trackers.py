@@ -1,0 +1,267 @@
+"""Where else the numbers of runs can go while they are trained: TensorBoard, W&B, MLflow, trackio.
+
+A tracker is a function that opens a run and returns a ``Channel``: records go in and nothing comes back. They are called in threads
+beside the training (tracking.py), so they may take their time, and may fail. Each library is imported when its tracker is first
+used; they come with ``pip install 'groklab[track]'``. All but an online W&B write below the results folder, in ``runs/trackers``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import fcntl
+import importlib
+import logging
+import netrc
+import os
+import re
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groklab import __version__
+from groklab.registry import nearest
+
+PROJECT = "groklab"
+"""What the runs are found under in every tracker, unless the environment names another project."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A run that a tracker is to follow."""
+
+    id: str
+    """Of the run, and its name there."""
+    fields: Mapping[str, Any]
+    """Every field of the run by name, the unset ones with what they stand for."""
+    budget: tuple[str, ...]
+    """Those of them that may change when it is continued."""
+    root: Path
+    """Folder for what trackers write, ``runs/trackers``."""
+    sent: int
+    """The step up to which the tracker has its evaluations; −1 where it does not know the run."""
+
+
+class Channel(NamedTuple):
+    """An opened run."""
+
+    record: Callable[[int, Mapping[str, float]], object]
+    """Take the numbers of one evaluation."""
+    close: Callable[[str, Mapping[str, float]], object]
+    """Take its status and its results: steps, memorized_at, generalized_at, delay."""
+    place: str
+    """Where to look, in words."""
+
+
+def text_of(value: Any) -> str | int | float | bool:
+    """A field as trackers can filter by it."""
+    if isinstance(value, (list, tuple)):
+        return " + ".join(map(str, value)) or "none"
+    return value if isinstance(value, (str, int, float, bool)) else str(value)
+
+
+# — the trackers —
+
+
+def tensorboard(opening: Opening) -> Channel:
+    """Event files in runs/trackers/tensorboard, a folder for each run; its fields as hyperparameters."""
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+    folder = opening.root / "tensorboard"
+    # What an ended process may have written beyond what is known to be sent is hidden by the purge and written again.
+    writer = SummaryWriter(str(folder / opening.id), purge_step=opening.sent + 1)
+    fields = {name: text_of(value) for name, value in opening.fields.items()}
+    results = dict.fromkeys(("train_accuracy", "validation_accuracy", "memorized_at", "generalized_at"), 0)
+    experiment, begin, end = hparams(fields, results)
+    if opening.sent < 0:
+        for summary in (experiment, begin):
+            _of(writer.file_writer).add_summary(summary)
+        writer.add_text("run", "\n".join(f"    {name}: {value}" for name, value in fields.items()), 0)
+
+    def record(step: int, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            writer.add_scalar(name, value, step)
+        writer.flush()
+
+    def close(status: str, results: Mapping[str, float]) -> None:
+        for name, value in results.items():
+            writer.add_scalar(name, value, int(results["steps"]))
+        writer.add_text("status", status, int(results["steps"]))
+        _of(writer.file_writer).add_summary(end)
+        writer.close()
+
+    return Channel(record, close, f"tensorboard --logdir {folder}")
+
+
+def wandb(opening: Opening) -> Channel:
+    """Weights & Biases: as WANDB_MODE says; without it online where there is a login, otherwise offline in runs/trackers/wandb."""
+    import wandb as library
+
+    mode: Any = None if "WANDB_MODE" in os.environ or _has_wandb_login() else "offline"
+    folder = Path(os.environ.get("WANDB_DIR") or opening.root)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = library.init(
+        mode=mode,
+        dir=str(folder),
+        project=os.environ.get("WANDB_PROJECT") or PROJECT,
+        id=opening.id,
+        name=opening.id,
+        config={**opening.fields, "groklab": __version__},
+        allow_val_change=True,
+        resume="allow",
+        reinit="create_new",  # runs of one batch are open at the same time
+        settings=library.Settings(silent=True, console="off"),  # standard output may be asked to be JSON
+    )
+    is_offline = bool(run.settings._offline)
+    place = f"wandb sync {folder / 'wandb' / 'offline-run-*'}" if is_offline else str(run.project_url)
+
+    def record(step: int, numbers: Mapping[str, float]) -> None:
+        run.log(dict(numbers), step=step)
+
+    def close(status: str, results: Mapping[str, float]) -> None:
+        run.summary.update({**results, "status": status})
+        run.finish(exit_code=0 if status in ("complete", "interrupted") else 1)
+
+    return Channel(record, close, place)
+
+
+def _has_wandb_login() -> bool:
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = re.sub(r"^https?://|[:/].*$", "", os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    named = os.environ.get("NETRC")
+    for file in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
+            if netrc.netrc(str(file)).authenticators(host) is not None:
+                return True
+    return False
+
+
+def mlflow(opening: Opening) -> Channel:
+    """MLflow: at MLFLOW_TRACKING_URI, otherwise a local SQLite store, runs/trackers/mlflow.db."""
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.tracking import MlflowClient
+
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every table that they create
+    root = opening.root.resolve()
+    address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
+    with _alone(root / "mlflow.lock"):  # tables and the experiment are made once, by one of the processes
+        client = MlflowClient(tracking_uri=address)
+        known = client.get_experiment_by_name(experiment)
+        is_local = "MLFLOW_TRACKING_URI" not in os.environ
+        artifacts = (root / "mlflow-artifacts").as_uri() if is_local else None
+        number = client.create_experiment(experiment, artifacts) if known is None else known.experiment_id
+    found = client.search_runs([number], f"tags.`groklab.id` = '{opening.id}'", max_results=1)
+    tags = {"groklab.id": opening.id, "groklab.version": __version__}
+    run = found[0].info.run_id if found else client.create_run(number, run_name=opening.id, tags=tags).info.run_id
+    if found:
+        client.update_run(run, status="RUNNING")
+    # A parameter of MLflow is written once and never changed; the budget of a run may grow.
+    texts = {name: str(text_of(value)) for name, value in opening.fields.items()}
+    parameters = [] if found else [Param(name, text) for name, text in texts.items() if name not in opening.budget]
+    client.log_batch(run, params=parameters, tags=[RunTag(f"groklab.{name}", texts[name]) for name in opening.budget])
+
+    def metrics(step: int, numbers: Mapping[str, float]) -> list[Metric]:
+        now = int(time.time() * 1000)
+        return [Metric(re.sub(r"[^\w./: -]", "_", name), value, now, step) for name, value in numbers.items()]
+
+    def record(step: int, numbers: Mapping[str, float]) -> None:
+        client.log_batch(run, metrics=metrics(step, numbers))
+
+    def close(status: str, results: Mapping[str, float]) -> None:
+        client.log_batch(run, metrics=metrics(int(results["steps"]), results), tags=[RunTag("groklab.status", status)])
+        client.set_terminated(run, {"complete": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED"))
+
+    shown = f"mlflow ui --backend-store-uri {address}" if address.startswith("sqlite") else address
+    return Channel(record, close, shown)
+
+
+def trackio(opening: Opening) -> Channel:
+    """trackio: its local store at TRACKIO_DIR, otherwise in runs/trackers/trackio."""
+    with _environment("TRACKIO_DIR", str(opening.root.resolve() / "trackio")):
+        library = importlib.import_module("trackio")  # which reads the variable once, here
+        parts = [importlib.import_module(f"trackio.{name}") for name in ("run", "utils")]
+    for part in (library, *parts):
+        vars(part)["print"] = _quiet  # on standard output, which may be asked to be JSON
+    # It knows one run at a time for a context; runs of one batch are open at the same time.
+    context = contextvars.copy_context()
+    project = os.environ.get("TRACKIO_PROJECT") or PROJECT
+    run = context.run(
+        library.init,
+        project,
+        name=opening.id,
+        config={name: text_of(value) for name, value in opening.fields.items()} | {"groklab": __version__},
+        resume="allow",
+        embed=False,
+        auto_log_gpu=False,
+        auto_log_cpu=False,
+    )
+
+    def record(step: int, numbers: Mapping[str, float]) -> None:
+        context.run(run.log, dict(numbers), step)
+
+    def close(status: str, results: Mapping[str, float]) -> None:
+        context.run(run.log, {f"result/{name}": value for name, value in results.items()} | {"status": status}, int(results["steps"]))
+        context.run(run.finish)
+
+    place = f"TRACKIO_DIR={parts[1].TRACKIO_DIR} trackio show --project {project}"
+    return Channel(record, close, place)
+
+
+TRACKERS: dict[str, Callable[[Opening], Channel]] = {
+    "tensorboard": tensorboard,
+    "wandb": wandb,
+    "mlflow": mlflow,
+    "trackio": trackio,
+}
+
+
+def named(names: str | tuple[str, ...] | list[str]) -> dict[str, Callable[[Opening], Channel]]:
+    """Trackers by name; ValueError for an unknown one with the nearest names."""
+    chosen = [names] if isinstance(names, str) else list(names)
+    unknown = [
+        f"track: got {name!r}; expected {', '.join(TRACKERS)}. {nearest(str(name), list(TRACKERS))}"
+        for name in chosen
+        if name not in TRACKERS
+    ]
+    if unknown:
+        raise ValueError("\n".join(unknown))
+    return {name: TRACKERS[name] for name in chosen}
+
+
+# — what they need —
+
+
+def _of(writer: Any) -> Any:
+    """TensorBoard's writer of event files, which is None only where its SummaryWriter is closed."""
+    return writer
+
+
+def _quiet(*told: Any, **options: Any) -> None:
+    """Print nothing."""
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Generator[None]:
+    """Within it, a variable has a value unless the user has given it one."""
+    is_given = name in os.environ
+    os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        if not is_given:
+            del os.environ[name]
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """Within it, no other process of this machine is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""What makes and checks the documentation and the release; not part of the package."""
