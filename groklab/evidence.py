@@ -22,6 +22,8 @@ from groklab.stored import StoredRun, results_as_asked
 if TYPE_CHECKING:
     import polars
 
+UNFINISHED = ("running", "interrupted")
+
 _SILENCE = 10.0
 """Seconds after which it is told how many runs have been measured."""
 
@@ -105,6 +107,8 @@ def results_of(
 
     there = stored_of(settings, runs)
     table = runs_table([found.folder for _, found in there], [found.run for _, found in there])
+    # Of an unfinished run only what was evaluated is known for good: its state, which may be a little further, is not kept in archives.
+    table = table.with_columns(polars.when(polars.col("status").is_in(UNFINISHED)).then("evaluated_at").otherwise("steps").alias("steps"))
     left_out = set(leaves()) - _told_fields(settings) - {"steps"}
     more: dict[str, list[Any]] = {name: [(found.rows or [{}])[-1].get(name) for _, found in there] for name in results}
     for measure in measures:

@@ -23,7 +23,7 @@ from groklab import archives, registry
 from groklab.analysis.claims import ordered
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
-from groklab.evidence import Findings, is_finished, results_of, stored_of, table_for_figure
+from groklab.evidence import UNFINISHED, Findings, is_finished, results_of, stored_of, table_for_figure
 from groklab.results.files import StoreError
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
         return dry_run(asked, runs)
     tally, was_stopped = _trained(asked, runs, should_stop) if asked.train else (None, False)
     output = asked.output or Path("replication") / asked.scale
-    if asked.archive:
-        _archive(settings, asked.where.runs, output)
     found = written(settings, asked.where.runs, output, asked.scale)
+    if asked.archive:  # after what it keeps has been measured; the report is then of what is kept, while other processes may train on
+        _archive(settings, asked.where.runs, output)
+        found = report_again(output)
     if asked.where.json:
         print(json.dumps(_in_short(found, output), allow_nan=False, ensure_ascii=False))  # noqa: T201
     else:
@@ -184,8 +185,8 @@ def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path,
     found: dict[str, Any] = {"experiment": name, "runs": asked, "stored": len(there), "settings": [], "files": []}
     if table.is_empty():
         return found | {"message": "no run is stored"}
-    unfinished = ("running", "interrupted")  # they are evidence of a time, censored, but not of what becomes of a run
-    table = table.filter(~polars.col("status").is_in(unfinished))
+    # Unfinished runs are evidence of a time, censored, but not of what becomes of a run.
+    table = table.filter(~polars.col("status").is_in(UNFINISHED))
     if table.is_empty():
         return found | {"message": "no run is complete"}
     place = axis_of(name)
