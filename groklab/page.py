@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from groklab.report import facts_of, scorecards, told_value
+from groklab.report import facts_of, place_of, scorecards, told_value
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --quiet: #63636b; --ground: #ffffff; --card: #f6f6f8; --line: #dedee3;
@@ -88,7 +88,7 @@ def _claim(claim: Mapping[str, Any]) -> str:
     rests = f"{claim['runs']:,} runs" if claim["experiment"] else "arithmetic"
     return (
         f"<article class='claim' id='{escape(claim['id'])}'><span class='id'>{escape(claim['id'])}</span>"
-        f"<div>{escape(claim['sentence'])} <span class='quiet'>{escape(claim['place'])}</span></div>"
+        f"<div>{escape(claim['sentence'])} <span class='quiet'>{escape(place_of(claim))}</span></div>"
         f"<span class='verdict {_class(claim['verdict'])}'>{escape(claim['verdict'])}</span>"
         f"<div class='more'><dl>{rows}</dl><details><summary>rule and numbers ({rests})</summary>{rule}</details></div></article>"
     )

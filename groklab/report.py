@@ -51,7 +51,7 @@ def report_of(
         "runs": origin,
         "summary": summary_of(counted, scale),
         "claims": claims,
-        "experiments": [_experiment(part, settings[part["experiment"]], runs, scale) for part in parts],
+        "experiments": [_experiment(part, settings[part["experiment"]], runs, scale) for part in sorted(parts, key=_place_in_report)],
         "versions": _versions(settings, runs),
     }
 
@@ -134,6 +134,12 @@ def _experiment(part: Mapping[str, Any], settings: Settings, runs: Path, scale: 
     }
 
 
+def _place_in_report(part: Mapping[str, Any]) -> tuple[int, str]:
+    """The paper's numbered figures first, then what is asked about it, then later work."""
+    source = str(registry.look_up("experiment", part["experiment"]).facts["source"])
+    return (0 if source.startswith("Power et al. 2022, Figure") else 1 if "Power et al. 2022" in source else 2, part["experiment"])
+
+
 def _about(paragraphs: Sequence[str]) -> str:
     """What an experiment's docstring says besides its title, without the command and the cost, which are told apart."""
     text = " ".join(" ".join(paragraphs).split())
@@ -203,7 +209,7 @@ def markdown_of(found: Mapping[str, Any]) -> str:
         for claim in claims:
             row = (
                 claim["id"],
-                f"{claim['sentence']} *{claim['place']}*",
+                f"{claim['sentence']} *{place_of(claim)}*",
                 claim["paper"],
                 told_value(claim),
                 f"**{claim['verdict']}**: {claim['reason']}",
@@ -222,6 +228,11 @@ def markdown_of(found: Mapping[str, Any]) -> str:
     lines += [f"- **{claim['id']}** {claim['rule']}" for claim in found["claims"]]
     lines += ["", "## Versions", "", *(f"- {version}" for version in found["versions"]), ""]
     return "\n".join(lines)
+
+
+def place_of(claim: Mapping[str, Any]) -> str:
+    """Where a claim stands: the place in the paper, and which paper where it is another."""
+    return claim["place"] if claim["source"] == "Power et al. 2022" else f"{claim['source']}, {claim['place']}"
 
 
 def scorecards(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:

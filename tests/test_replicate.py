@@ -97,7 +97,8 @@ def test_replicating_everything_draws_every_figure_and_then_trains_nothing(tmp_p
     monkeypatch.chdir(tmp_path)
     assert cli.main(["replicate", "all", "--workers", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["experiments"]
-    assert [part["experiment"] for part in found] == NAMES
+    assert sorted(part["experiment"] for part in found) == NAMES
+    assert found[0]["experiment"] == "figure1_center", "the paper's figures come first"
     for part in found:
         assert part["stored"] == part["runs"]
         assert [Path(file).suffix for file in part["files"]][:3] == [".png", ".csv", ".parquet"], part

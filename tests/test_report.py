@@ -117,6 +117,7 @@ def test_markdown_and_page_tell_every_claim_and_figure(made):
     assert not re.search(r"(src|href)='(?!data:)", page), "nothing is fetched"
     assert "<script" not in page
     assert found["summary"] in markdown
+    assert [part["experiment"] for part in found["experiments"]] == ["figure3_right", "width_sweep"]
 
 
 def test_an_undecided_claim_tells_what_deciding_costs(made):
