@@ -147,7 +147,9 @@ def _measured(measure: str, there: Sequence[StoredRun]) -> list[float | None]:
 
 def _at_the_end(found: StoredRun, measure: str) -> float | None:
     """A measure of one number, of the checkpoint of a run's last evaluation; None where that is not stored, or the run diverged."""
-    evaluated_at = found.rows[-1]["step"] if found.rows else None
+    if not found.rows:
+        return None
+    evaluated_at = int(found.rows[-1]["step"])
     kept = kept_numbers(found.folder).get(measure, {}).get(evaluated_at, {})
     if kept:  # also where the checkpoint itself was not kept
         return next((float(value) for value in kept.values() if value is not None), None)
