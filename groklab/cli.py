@@ -32,6 +32,7 @@ VERBS = {
     "table": "print the table of an operation and its properties",
     "measure": "take measures of the checkpoints of stored runs",
     "figure": "draw stored runs",
+    "dashboard": "look at runs in a browser, live while they are trained",
     "remove": "delete stored runs",
     "export": "write a stored run's network to a file, for groklab or TransformerLens",
     "import": "make a stored run of a network in a file",
@@ -331,6 +332,15 @@ def _draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int 
         save_film(filmed(name, chosen[0]), output)
 
 
+def _dashboard(words: list[str]) -> int:
+    from groklab import reading
+    from groklab.arguments.parsing import parse
+    from groklab.arguments.reading import DashboardArguments
+
+    _load_plugins(words)
+    return reading.dashboard(parse(DashboardArguments, "dashboard", words))
+
+
 def _remove(words: list[str]) -> int:
     from groklab import reading
     from groklab.arguments.parsing import parse
@@ -372,6 +382,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "table": _table,
     "measure": _measure,
     "figure": _figure,
+    "dashboard": _dashboard,
     "remove": _remove,
     "export": _export,
     "import": _import,

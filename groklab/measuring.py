@@ -14,6 +14,7 @@ from rich.table import Table as Screen
 
 from groklab import registry
 from groklab.results.measures import Measured
+from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, load
 
 if TYPE_CHECKING:
@@ -50,9 +51,16 @@ class Measurement:
 
 
 def measure(
-    names: Sequence[str], run: StoredRun, *, steps: Sequence[int] | None = None, on_step: Callable[[int], None] | None = None
+    names: Sequence[str],
+    run: StoredRun,
+    *,
+    steps: Sequence[int] | None = None,
+    into: Path | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> list[Measurement]:
     """Measures of a stored run's checkpoints (all of them unless steps are given), taken where they are not kept already.
+
+    They are kept with the run, or in the folder ``into`` where the run's is not to be changed.
 
     ValueError where a measure is unknown or does not apply to the run, naming those that do; StoreError where a checkpoint is missing,
     naming the nearest.
@@ -70,17 +78,19 @@ def measure(
             run.folder.read_step("checkpoints", step)  # which says what there is
     found: list[Measurement] = []
     for step in steps or stored:
-        found += _of_checkpoint(run, calls, step)
+        found += _of_checkpoint(run, calls, step, into)
         if on_step is not None:
             on_step(step)
     return found
 
 
-def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int) -> Iterator[Measurement]:
+def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int, into: Path | None) -> Iterator[Measurement]:
     """Every measure of one checkpoint, whose parameters are read only where something is missing."""
     surroundings: tuple[Parameters, MeasuredTask] | None = None
     for call in calls:
         kept = Measured(run.folder, call)
+        if into is not None and step not in kept.numbers() and step not in kept.array_steps():
+            kept = Measured(RunFolder(into), call)
         numbers = kept.numbers()
         if step in numbers:
             yield Measurement(run.id, call, step, numbers[step], kept.file)
@@ -153,8 +163,10 @@ def measure_verb(asked: MeasureArguments) -> int:
         for step in steps or ():
             run.folder.read_step("checkpoints", step)
     found: list[Measurement] = []
+    if asked.into is not None and len(runs) > 1:
+        raise ValueError(f"--into: got {asked.into} for {len(runs)} runs; expected one run. Each needs a folder of its own.")
     for run in runs:
-        found += measure(names, run, steps=steps)
+        found += measure(names, run, steps=steps, into=asked.into)
     if asked.where.json:
         print(json.dumps({"measures": [one.to_dict() for one in found]}, allow_nan=False))  # noqa: T201
         return 0

@@ -15,7 +15,7 @@ from groklab.analysis.grokking import told
 from groklab.analysis.selection import select
 from groklab.analysis.tables import runs_table
 from groklab.arguments.parsing import is_terminal
-from groklab.arguments.reading import ListArguments, RemoveArguments, ShowArguments, TableArguments
+from groklab.arguments.reading import DashboardArguments, ListArguments, RemoveArguments, ShowArguments, TableArguments
 from groklab.config.checks import RunError
 from groklab.config.consistency import task_problems
 from groklab.config.presets import preset_named
@@ -260,6 +260,20 @@ def _cell(answers: Mapping[tuple[int, int], int], names: Sequence[str], x: int, 
     if (x, y) not in answers:
         return "·"
     return names[answers[x, y]] if answers[x, y] >= 0 else "?"
+
+
+# — dashboard —
+
+
+def dashboard(asked: DashboardArguments) -> int:
+    """Serve the pages over a folder of results; StoreError where their libraries are not installed."""
+    try:
+        from groklab.dashboard.server import serve
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] not in ("dash", "plotly", "flask", "werkzeug"):
+            raise
+        raise StoreError("the dashboard needs dash and plotly, which are not installed: pip install 'groklab[dashboard]'") from None
+    return serve(asked.root(), host=asked.host, port=asked.port, with_token=asked.token, with_browser=asked.browser, plugins=asked.plugin)
 
 
 # — remove —

@@ -376,10 +376,10 @@ def test_runs_stopped_early_keep_their_last_value() -> None:
     early = {"step": np.array([0.0, 1.0, 2.0]), "a": np.array([0.0, 0.5, 1.0])}
     late = {"step": np.array([0.0, 1.0, 2.0, 3.0, 5.0]), "a": np.zeros(5)}
     sparse = {"step": np.array([0.0, 2.0, 5.0]), "a": np.full(3, 7.0)}
-    steps, values = curves._on_common_steps([early, late], "a")
+    steps, values = curves.on_common_steps([early, late], "a")
     assert steps.tolist() == [0, 1, 2, 3, 5]
     assert values.tolist() == [[0, 0.5, 1, 1, 1], [0, 0, 0, 0, 0]]
-    assert curves._on_common_steps([early, late, sparse], "a")[0].tolist() == [0, 2, 5]
+    assert curves.on_common_steps([early, late, sparse], "a")[0].tolist() == [0, 2, 5]
 
 
 def test_groups_are_listed_with_their_moments() -> None:

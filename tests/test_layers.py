@@ -20,10 +20,11 @@ EARLIER = {
     "results": {"registry", "config"},
     "analysis": {"registry", "config", "data", "results"},
     "figures": {"registry", "config", "data", "results", "analysis"},
+    "dashboard": {"registry", "config", "data", "results", "analysis", "figures"},
 }
 """What each stage may import besides itself (docs/design.md); modules at the top of the package may import everything."""
 
-WITHOUT_TORCH = ("calls", "registry", "config", "data", "results", "analysis", "figures")
+WITHOUT_TORCH = ("calls", "registry", "config", "data", "results", "analysis", "figures", "dashboard")
 
 
 def stage_of(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from groklab.data.splits import Split, split_of
 from groklab.data.tables import Table, table_of
 from groklab.results.files import DamagedError, StoreError
 from groklab.results.history import in_sequence, within
-from groklab.results.store import RunFolder, unpacked_answers
+from groklab.results.store import Reading, RunFolder, unpacked_answers
 
 
 def cells_table(folder: RunFolder, run: Run, step: int | None = None) -> pl.DataFrame:
@@ -69,7 +69,11 @@ def runs_table(stored: Sequence[RunFolder], asked: Sequence[Run] | None = None) 
     the budgets up to which their results are reported; otherwise all that is stored counts.
     """
     as_asked: Sequence[Run | None] = [None] * len(stored) if asked is None else asked
-    rows = [_run_row(folder, run) for folder, run in zip(stored, as_asked, strict=True)]
+    return table_of_rows([_run_row(folder, run) for folder, run in zip(stored, as_asked, strict=True)])
+
+
+def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """The table of runs from its rows, each as ``row_of`` makes it."""
     columns = {name: [row.get(name) for row in rows] for name in _schema()}
     # What a column cannot hold, as in a run.json that was edited by hand, is null and not the end of the whole table.
     return pl.DataFrame([pl.Series(name, columns[name], dtype=kind, strict=False) for name, kind in _schema().items()])
@@ -100,11 +104,16 @@ def _parts(hint: Any) -> tuple[Any, ...]:
 
 def _run_row(folder: RunFolder, asked: Run | None) -> dict[str, Any]:
     try:
-        description, stored, (rows, steps), status = folder.reading()
+        return row_of(folder.id, folder.reading(), asked)
     except DamagedError:
         return {"id": folder.id, "status": "damaged"}
     except StoreError:
         return {"id": folder.id, "status": folder.status()}
+
+
+def row_of(run_id: str, reading: Reading, asked: Run | None = None) -> dict[str, Any]:
+    """A run's row in the table of runs, from what was read of it; ``asked`` as for ``runs_table``."""
+    description, stored, (rows, steps), status = reading
     run = stored if asked is None else asked
     if asked is not None and rows:
         ended = end_of(asked, in_sequence(rows), steps)
@@ -120,4 +129,4 @@ def _run_row(folder: RunFolder, asked: Run | None) -> dict[str, Any]:
             continue
         value = resolved.get(name) if fields[name] is None or name == "file" else fields[name]
         fields[name] = str(value) if kind == pl.String and value is not None else value
-    return {"id": folder.id, "status": status, **fields}
+    return {"id": run_id, "status": status, **fields}

@@ -1,4 +1,4 @@
-"""What the verbs that read stored runs and registered names take: show, list, table, measure, figure, remove."""
+"""What the verbs that read stored runs and registered names take: show, list, table, measure, figure, dashboard, remove."""
 
 from __future__ import annotations
 
@@ -87,6 +87,8 @@ class MeasureArguments:
     """Measures, with their settings as in "restricted_loss(variant='blocks')", then runs: ids, unique prefixes, paths, or latest."""
     checkpoint: str = "all"
     """Step of the checkpoint, or all."""
+    into: Path | None = None
+    """Another folder to keep them in, where the runs' own are not to be changed; read from there as well as from the runs."""
     plugin: tuple[Path, ...] = ()
     """Python files to import first."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
@@ -107,6 +109,32 @@ class FigureArguments:
     plugin: tuple[Path, ...] = ()
     """Python files to import first."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+
+@dataclass(frozen=True)
+class DashboardArguments:
+    """Look at the results in a browser, live, while runs are being trained by whatever process; nothing is changed."""
+
+    folder: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the results; the same as --runs."""
+    port: int | None = None
+    """Port to serve on, 0 for any that is free; by default 8050 or the next one that is free."""
+    host: str = "127.0.0.1"
+    """Address to serve on. Any that others can reach asks for a token, which is made and printed."""
+    browser: bool = True
+    """Open a browser."""
+    token: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Ask for a token on this machine's own address too, where others have accounts on it."""
+    plugin: tuple[Path, ...] = ()
+    """Python files to import first: the copies that runs keep of their plugins are never executed by the dashboard."""
+    runs: Path | None = None
+    """Folder of the results; runs by default."""
+
+    def root(self) -> Path:
+        """The folder that is meant; ValueError where two are."""
+        if self.folder is not None and self.runs is not None and self.folder != self.runs:
+            raise ValueError(f"DIR: got {self.folder} and --runs {self.runs}; expected one of them.")
+        return self.folder or self.runs or Path("runs")
 
 
 @dataclass(frozen=True)

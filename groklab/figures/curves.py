@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 _NEEDS = ("run", "step", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
 _WIDTH, _PANEL_HEIGHTS, _LEFT, _RIGHT, _BETWEEN = 4.8, (1.75, 1.35), 0.62, 0.34, 0.16
 """Inches: the figure, its two panels, the margins beside them and the gap between them."""
-_FEW = 5
+FEW = 5
 """Up to so many runs a group's runs are drawn one by one, and its band is their range: quantiles would pretend to more."""
 
 
@@ -95,7 +95,7 @@ def _groups(history: polars.DataFrame) -> list[Group]:
     return [Group(label, runs, "seeds" if grouped else "runs") for label, runs in groups.items()]
 
 
-def _on_common_steps(runs: Sequence[dict[str, Values]], column: str) -> tuple[Values, Values]:
+def on_common_steps(runs: Sequence[dict[str, Values]], column: str) -> tuple[Values, Values]:
     """Steps that all runs share, and the values there, one row a run.
 
     A run that was stopped early keeps its last value: most stop because they have generalized, and to leave them out would turn
@@ -109,7 +109,7 @@ def _on_common_steps(runs: Sequence[dict[str, Values]], column: str) -> tuple[Va
     return steps, np.stack(rows)
 
 
-def _quantiles(values: Values, shares: Sequence[float]) -> Values:
+def quantiles(values: Values, shares: Sequence[float]) -> Values:
     """Quantiles over runs, one row a share; NaN where no run has a value."""
     result = np.full((len(shares), values.shape[1]), np.nan)
     present = np.isfinite(values).any(axis=0)
@@ -120,14 +120,14 @@ def _quantiles(values: Values, shares: Sequence[float]) -> Values:
 
 def _draw(accuracy: Axes, loss: Axes, group: Group, colors: tuple[str, str], train_line: str) -> None:
     """The curves of one group: median, band and, where they are few, its runs; the band of train only where its color is its own."""
-    few = len(group.runs) <= _FEW
+    few = len(group.runs) <= FEW
     own_color = colors[0] != colors[1]
     for split, color, line in (("train", colors[0], train_line), ("validation", colors[1], "-")):
         strong = own_color or split == "validation"
         for axes, kind in ((accuracy, "accuracy"), (loss, "loss")):
-            steps, values = _on_common_steps(group.runs, f"{split}_{kind}")
+            steps, values = on_common_steps(group.runs, f"{split}_{kind}")
             values = np.where(np.isfinite(values) & ((kind == "accuracy") | (values > 0)), values, np.nan)  # the loss axis is a logarithm
-            low, middle, high = _quantiles(values, (0.0, 0.5, 1.0) if few else (0.1, 0.5, 0.9))
+            low, middle, high = quantiles(values, (0.0, 0.5, 1.0) if few else (0.1, 0.5, 0.9))
             dot = "o" if len(steps) == 1 else ""
             axes.plot(
                 steps,
@@ -260,9 +260,9 @@ def _caption(groups: Sequence[Group]) -> list[str]:
         parts.append(groups[0].label)
     if max(sizes) > 1:
         many = str(max(sizes)) if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
-        bands = {"range" if size <= _FEW else "10–90 %" for size in sizes if size > 1}
-        band = bands.pop() if len(bands) == 1 else f"10–90 % (range up to {_FEW})"
-        thin = "; thin: each" if max(sizes) <= _FEW else ""
+        bands = {"range" if size <= FEW else "10–90 %" for size in sizes if size > 1}
+        band = bands.pop() if len(bands) == 1 else f"10–90 % (range up to {FEW})"
+        thin = "; thin: each" if max(sizes) <= FEW else ""
         parts.append(f"line: median of {many} {noun}; band: {band}{thin}")
     if len(groups) > 1:
         parts.append(f"▼ generalized: median ({noun} that reached it)" if max(sizes) > 1 else "▼ generalized")

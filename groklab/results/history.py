@@ -46,17 +46,22 @@ def read_evaluations(folder: Path) -> Evaluations:
     except FileNotFoundError:
         content = b""
     lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
-    rows = _parsed(path, lines)
-    before = -math.inf
-    for number, row in enumerate(rows, 1):
-        if not _is_evaluation(row):
-            raise damaged(path, f"line {number} is not an evaluation")
-        if row["step"] <= before:
-            raise damaged(path, f"line {number} does not follow the line before it")
-        before = row["step"]
+    rows = rows_in(path, lines)
     if saved is not None and checksum(lines[: saved.evaluations]) != saved.history:
         raise damaged(path, f"its evaluations up to step {saved.step:,} are not the {saved.evaluations} that were written")
     return Evaluations(rows, max(rows[-1]["step"] if rows else 0, 0 if saved is None else saved.step))
+
+
+def rows_in(path: Path, lines: Sequence[bytes], *, known: int = 0, after: float = -math.inf) -> list[Row]:
+    """The evaluations in whole lines of a history, those behind its ``known`` first lines and step ``after``; DamagedError for anything else."""
+    rows = _parsed(path, lines, known)
+    for number, row in enumerate(rows, known + 1):
+        if not _is_evaluation(row):
+            raise damaged(path, f"line {number} is not an evaluation")
+        if row["step"] <= after:
+            raise damaged(path, f"line {number} does not follow the line before it")
+        after = row["step"]
+    return rows
 
 
 def saved_in(folder: Path) -> Saved | None:
@@ -91,7 +96,7 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if not row.get("extra")]
 
 
-def _parsed(path: Path, lines: Sequence[bytes]) -> list[Any]:
+def _parsed(path: Path, lines: Sequence[bytes], known: int) -> list[Any]:
     """A value for every line, by one call of the parser for all of them: half the time of one call for each."""
     try:
         rows = json.loads(b"[" + b",".join(lines) + b"]")
@@ -100,7 +105,7 @@ def _parsed(path: Path, lines: Sequence[bytes]) -> list[Any]:
     except (ValueError, RecursionError):
         pass
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, known + 1):
         try:
             rows.append(json.loads(line))
         except (ValueError, RecursionError) as error:

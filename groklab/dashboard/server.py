@@ -1,0 +1,108 @@
+"""``groklab dashboard``: serve the pages over a folder of results until Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+import webbrowser
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from groklab.dashboard.access import Guard
+from groklab.dashboard.app import make_app
+from groklab.dashboard.catalog import Catalog
+from groklab.dashboard.computing import Computing
+from groklab.dashboard.controls import Results
+
+PORT = 8050
+"""Where it is served unless another port is asked for; the next free one where this is taken."""
+_TRIED = 20
+
+
+class _Quiet(WSGIRequestHandler):
+    """Answers without a line for each."""
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        pass
+
+
+def serve(
+    root: Path, *, host: str = "127.0.0.1", port: int | None = None, with_token: bool = False, with_browser: bool = True,
+    plugins: tuple[Path, ...] = (),
+) -> int:  # fmt: skip
+    """Serve until Ctrl-C, and open a browser."""
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"DIR: got {str(root)!r}, which is a file; expected the folder of the results.")
+    if port is not None and not 0 <= port <= 65535:
+        raise ValueError(f"--port: got {port}; expected 0 (any free one) to 65535.")
+    server, computing, address = serving(root, host=host, port=port, with_token=with_token, plugins=plugins)
+    print(f"groklab dashboard over {root}: {address}", flush=True)  # noqa: T201
+    print("Ctrl-C ends it; what is being trained goes on.", flush=True)  # noqa: T201
+    if with_browser:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    threading.Thread(target=_warm, daemon=True).start()
+    try:
+        # One thread for matrix products: beside a training, many are slower than one, and its cores are not taken.
+        with threadpool_limits(1):
+            server.serve_forever()
+    except KeyboardInterrupt:
+        print()  # noqa: T201 - the line after ^C
+    finally:
+        computing.close()
+        server.server_close()
+    return 0
+
+
+def _warm() -> None:
+    """Import what t-SNE takes a second for, before it is asked for."""
+    import_module("sklearn.manifold")
+
+
+def serving(
+    root: Path, *, host: str = "127.0.0.1", port: int | None = None, with_token: bool = False, plugins: tuple[Path, ...] = ()
+) -> tuple[BaseWSGIServer, Computing, str]:
+    """A server that is bound and not yet serving, the processes that it may start, and the address to open."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    results = Results(Catalog(root), Computing(plugins))
+    bound = _bound(host, [port] if port is not None else range(PORT, PORT + _TRIED))
+    number = bound.getsockname()[1]
+    guard = Guard.of(host, number, with_token=with_token)
+    app = make_app(results, guard)
+    server = make_server(host, number, app.server, threaded=True, request_handler=_Quiet, fd=bound.fileno())
+    bound.close()  # the server has a copy
+    name = f"[{host}]" if ":" in host else _own_name() if host == "0.0.0.0" else host
+    return server, results.computing, f"http://{name}:{number}/" + (f"?token={guard.token}" if guard.token else "")
+
+
+def _bound(host: str, ports: Sequence[int]) -> socket.socket:
+    """A socket that listens at the first of some ports that is free; ValueError where none is, or the address is not this machine's."""
+    reason = ""
+    for port in ports:
+        try:
+            family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            found = socket.socket(family, kind, protocol)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            break
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(place)
+            found.listen(128)
+            return found
+        except OSError as error:
+            found.close()
+            reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            if error.errno != errno.EADDRINUSE:
+                break
+    told = f"port {ports[0]}" if len(ports) == 1 else f"any of the ports {ports[0]} to {ports[-1]}"
+    raise ValueError(f"While opening {told} of {host}: {reason}. Choose others with --port and --host.")
+
+
+def _own_name() -> str:
+    return socket.gethostname()
