@@ -147,6 +147,8 @@ def _usual_field(table: pl.DataFrame) -> str:
 def _usual_line(table: pl.DataFrame, x: str) -> str:
     """The next field in which runs differ that agree in the first."""
     names = [name for name in differing(table, within=[x]) if name != x] if table.height and x in table.columns else []
+    if "operation" in names:
+        return "operation"
     few = [name for name in names if table[name].n_unique() <= MOST_GROUPS]
     return max(few, key=lambda name: table[name].n_unique(), default=names[0] if names else "")
 
