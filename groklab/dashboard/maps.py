@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from plotly.colors import sample_colorscale
+from threadpoolctl import threadpool_limits
 
 from groklab.analysis.cosets import search_cosets
 from groklab.analysis.elements import matrix_of, order_of
@@ -23,6 +26,8 @@ _PERMUTATIONS = 99
 """Pictures are judged by eye here; `groklab figure number_line` has p values."""
 _WAIT = 0.5
 """Seconds that a page waits for t-SNE before it shows the rest without it."""
+_PICTURES = 300
+"""t-SNE pictures that are kept."""
 PHASE = ("#5b8ff0", "#a06be0", "#e0569c", "#e8743b", "#c9a227", "#5fb04a", "#22b4a8", "#5b8ff0")
 """Colors around a circle: the end is the beginning, and all are seen on white and on black."""
 
@@ -105,26 +110,44 @@ def strongest(place: Place) -> int:
     return remembered(("circle", *place.key), lambda: circularity(place.matrix, order, permutations=_PERMUTATIONS)).strongest
 
 
+def _prepare() -> None:
+    """A process for t-SNE: one thread, and after everything else."""
+    os.nice(10)
+    threadpool_limits(1)
+
+
 class _Neighbors:
-    """t-SNE takes a second or so: one at a time, beside the pages, and each once."""
+    """t-SNE takes a second or so: another process makes one at a time, and each once."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="groklab t-SNE")
+        self._process: ProcessPoolExecutor | None = None
         self._made: dict[tuple[Any, ...], Future[Numbers]] = {}
         self._lock = threading.Lock()
 
     def of(self, place: Place) -> Future[Numbers]:
         with self._lock:
             if place.key not in self._made:
-                while len(self._made) > 300:
+                while len(self._made) > _PICTURES:
                     self._made.pop(next(iter(self._made)))
-                matrix = place.matrix
-                self._made[place.key] = self._pool.submit(lambda: tsne(matrix))
+                if self._process is None:
+                    self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _prepare)
+                try:
+                    self._made[place.key] = self._process.submit(tsne, place.matrix)
+                except BrokenExecutor:  # somebody has ended it
+                    self._process = None
+                    raise ValueError("The process that makes t-SNE pictures has ended. Ask again.") from None
             return self._made[place.key]
 
     def is_ready(self, place: Place) -> bool:
         found = self._made.get(place.key)
         return found is not None and found.done()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._process is not None:
+                self._process.shutdown(wait=False, cancel_futures=True)
+            self._process = None
+            self._made.clear()
 
 
 _neighbors = _Neighbors()
@@ -136,7 +159,15 @@ def neighbors(place: Place) -> Shown:
         points = _neighbors.of(place).result(timeout=_WAIT)
     except TimeoutError:
         return Shown(np.zeros((0, 2)), "being computed …", is_ready=False)
+    except BrokenExecutor:
+        _neighbors.close()
+        raise ValueError("The process that makes t-SNE pictures has ended. Ask again.") from None
     return Shown(points, "neighbors are kept, distances are not")
+
+
+def close() -> None:
+    """End the process that makes t-SNE pictures, if there is one."""
+    _neighbors.close()
 
 
 def is_ready(place: Place) -> bool:

@@ -8,12 +8,12 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from groklab.dashboard import maps
 from groklab.dashboard.access import Guard
 from groklab.dashboard.app import make_app
 from groklab.dashboard.catalog import Catalog
@@ -46,7 +46,6 @@ def serve(
     print("Ctrl-C ends it; what is being trained goes on.", flush=True)  # noqa: T201
     if with_browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    threading.Thread(target=_warm, daemon=True).start()
     try:
         # One thread for matrix products: beside a training, many are slower than one, and its cores are not taken.
         with threadpool_limits(1):
@@ -55,13 +54,9 @@ def serve(
         print()  # noqa: T201 - the line after ^C
     finally:
         computing.close()
+        maps.close()
         server.server_close()
     return 0
-
-
-def _warm() -> None:
-    """Import what t-SNE takes a second for, before it is asked for."""
-    import_module("sklearn.manifold")
 
 
 def serving(

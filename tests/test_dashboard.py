@@ -1,0 +1,562 @@
+"""The dashboard without a browser: who may look, at which files, and what it says of runs that grow, vanish or are damaged."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("dash", reason="the extra dashboard is not installed")
+
+from groklab.cli import main
+from groklab.config.run import Run
+from groklab.config.steps import steps_up_to
+from groklab.dashboard import maps
+from groklab.dashboard.access import Guard
+from groklab.dashboard.address import Address, conditions_in, filtered
+from groklab.dashboard.app import make_app, pages
+from groklab.dashboard.catalog import Catalog
+from groklab.dashboard.computing import Computing
+from groklab.dashboard.controls import Results, marks_of, percent
+from groklab.dashboard.theme import escaped
+from groklab.results.store import RunFolder, packed_answers
+
+SECRET = "the-secret-outside"
+EVIL = "<script>window.stolen = 1</script>"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch, tmp_path):
+    monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ended():
+    yield
+    maps.close()
+
+
+def row(step, *, validation=0.1, train=1.0):
+    return {
+        "step": step,
+        "train_loss": 2.0 / (step + 1),
+        "validation_loss": 3.0,
+        "train_accuracy": train,
+        "validation_accuracy": validation,
+        "weight_norm": 40.0 + step,
+        "wall_time": step / 100,
+    }
+
+
+def stored(root, *, steps=100, status="complete", **fields):
+    """A run's folder as training leaves it, without answers and checkpoints."""
+    run = Run.of(**{"operation": "addition", "modulus": 7, "steps": 100, **fields})
+    folder = RunFolder(root / run.id)
+    folder.create(run, {"total": 10, "non_embedding": 5})
+    lines = [json.dumps(row(step, validation=1.0 if step > 50 else 0.1)) + "\n" for step in sorted({*steps_up_to(steps, 25), steps})]
+    (folder.path / "history.jsonl").write_text("".join(lines))
+    folder.update(
+        status=status, segments=[{"from_step": 0, "began": "2026-01-01", "groklab": "0", "torch": "0", "device": "cpu", "path": "batched"}]
+    )
+    return folder
+
+
+def with_answers(folder, step=100):
+    """Answers and a checkpoint of a table mod 7."""
+    cells = 49
+    folder.write_step("answers", step, packed_answers(np.arange(cells) % 7, np.full(cells, 0.5)))
+    generator = np.random.default_rng(step)
+    folder.write_step(
+        "checkpoints",
+        step,
+        {"output": generator.normal(size=(7, 16)).astype("f4"), "embedding": generator.normal(size=(9, 16)).astype("f4")},
+    )
+    return folder
+
+
+def results(root, **options):
+    return Results(Catalog(root), Computing(**options))
+
+
+def client(root, host="127.0.0.1"):
+    made = make_app(results(root), Guard.of(host, 8050)).server.test_client()
+    made.environ_base["HTTP_HOST"] = "localhost:8050"
+    return made
+
+
+def get(made, path):
+    answer = made.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
+
+
+# — who may look —
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8050", "[::1]:8050", "LOCALHOST:1"])
+def test_this_machine_is_answered_by_its_own_names(tmp_path, host):
+    assert client(tmp_path).get("/api", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8050", "evil.example:8050", "192.168.1.7:8050"]
+)
+@pytest.mark.parametrize("path", ["/", "/api/runs", "/assets/style.css", "/_dash-layout"])
+def test_a_name_that_was_made_to_point_here_is_refused(tmp_path, host, path):
+    """DNS rebinding: the browser of somebody who visits evil.example would send its name."""
+    answer = client(tmp_path).get(path, headers={"Host": host})
+    assert answer.status_code == 403
+    assert "evil" not in answer.text
+
+
+def test_other_sites_may_link_here_and_nothing_else(tmp_path):
+    made = client(tmp_path)
+    assert made.get("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}).status_code == 200
+    assert made.get("/api/runs", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status_code == 403
+    assert made.post("/_dash-update-component", json={}, headers={"Origin": "http://evil.example"}).status_code == 403
+    assert (
+        made.post("/_dash-update-component", data="{}", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}).status_code
+        == 403
+    )
+
+
+def test_nothing_is_loaded_from_elsewhere_and_no_page_may_frame_it(tmp_path):
+    answer = client(tmp_path).get("/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
+    assert "unsafe-eval" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert 'src="http' not in answer.text
+    assert 'href="http' not in answer.text
+
+
+def test_elsewhere_a_token_is_demanded(tmp_path):
+    guard = Guard.of("0.0.0.0", 8050)
+    assert guard.token is not None
+    assert len(guard.token) >= 32
+    assert Guard.of("0.0.0.0", 8050).token != guard.token
+    server = make_app(results(tmp_path), guard).server
+    for path in ("/", "/api/runs", "/assets/style.css", "/_dash-layout", "/_dash-dependencies", "/curves"):
+        answer = server.test_client().get(path)
+        assert answer.status_code == 401, path
+        assert guard.token not in answer.text
+    wrong = server.test_client().get(f"/?token={guard.token[:-1]}x")
+    assert wrong.status_code == 401
+    made = server.test_client()
+    answer = made.get(f"/curves?run=a&token={guard.token}")
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "/curves?run=a"
+    assert "HttpOnly" in answer.headers["Set-Cookie"]
+    assert "SameSite=Strict" in answer.headers["Set-Cookie"]
+    assert made.get("/api/runs").status_code == 200
+    assert server.test_client().get("/api/runs", headers={"Authorization": f"Bearer {guard.token}"}).status_code == 200
+    assert server.test_client().get("/api/runs", headers={"Authorization": "Bearer é"}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["//evil.example", "/%2Fevil.example", "/\\evil.example"])
+def test_the_way_to_the_page_without_token_stays_here(tmp_path, path):
+    guard = Guard.of("0.0.0.0", 8050)
+    answer = make_app(results(tmp_path), guard).server.test_client().get(f"{path}?token={guard.token}")
+    location = answer.headers.get("Location", "/")
+    assert location.startswith("/")
+    assert not location.startswith(("//", "/\\"))
+
+
+def test_loopback_needs_no_token_unless_it_is_asked_for():
+    for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
+        assert Guard.of(host, 1).token is None
+    for host in ("0.0.0.0", "::", "192.168.1.7", "example.org", ""):
+        assert Guard.of(host, 1).token is not None
+    assert Guard.of("127.0.0.1", 1, with_token=True).token is not None
+
+
+# — at which files —
+
+EVERYWHERE = [f"/api/{page.name}" for page in pages()] + [f"/api/{page.name}.csv" for page in pages() if page.table is not None]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/../../{name}", "/api/%2e%2e/%2e%2e/{name}", "/assets/../../../../../../{full}", "/assets/%2e%2e/%2e%2e/{name}",
+        "/assets/..%2f..%2f{name}", "/_dash-component-suites/dash/../../../../../../{full}", "//{full}", "/{full}", "/static/../{name}",
+        "/assets//{full}", "/_dash-component-suites/groklab/{full}",
+    ],
+)  # fmt: skip
+def test_no_address_leads_out_of_the_results(tmp_path, path):
+    outside = tmp_path / "secret.txt"
+    outside.write_text(SECRET)
+    stored(tmp_path / "runs")
+    answer = client(tmp_path / "runs").get(path.format(name=outside.name, full=str(outside).lstrip("/")))
+    assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("run", ["../outside", "..%2Foutside", "%2e%2e/outside", "{full}", "./", "..", "", "a\x00b", "runs/../../outside"])
+def test_a_run_is_a_name_and_never_a_path(tmp_path, run):
+    inside = with_answers(stored(tmp_path / "runs"))
+    outside = with_answers(stored(tmp_path, modulus=7, seed=5))
+    outside.path.rename(tmp_path / "outside")
+    made = client(tmp_path / "runs")
+    for path in EVERYWHERE:
+        answer = made.get(path, query_string={"run": run.format(full=tmp_path / "outside")})
+        assert answer.status_code in (200, 400), path
+        assert "s5" not in answer.text.replace(inside.id, ""), path
+
+
+def test_links_out_of_the_results_are_not_followed(tmp_path):
+    root, outside = tmp_path / "runs", tmp_path / "outside"
+    with_answers(stored(root))
+    secret = with_answers(stored(outside, seed=1234))
+    (secret.path / "measures").mkdir()
+    (secret.path / "measures" / "restricted_loss.jsonl").write_text(
+        json.dumps({"step": 100, "values": {"restricted_loss": 98765.5}}) + "\n"
+    )
+    (root / "linked").symlink_to(secret.path)
+    for number, part in enumerate(("run.json", "history.jsonl", "answers", "checkpoints", "measures", "state.safetensors", "table.csv")):
+        folder = with_answers(stored(root, seed=100 + number)).path
+        target = folder / part
+        if target.is_dir():
+            target.rename(tmp_path / f"moved{number}")
+        target.unlink(missing_ok=True)
+        target.symlink_to(secret.path / part if (secret.path / part).exists() else secret.path / "run.json")
+    made = client(root)
+    listed = {entry["id"]: entry for entry in get(made, "/api/runs")["runs"]}
+    assert listed["linked"]["status"] == "unreadable"
+    assert "outside the results folder" in listed["linked"]["message"]
+    for name in listed:
+        for path in EVERYWHERE:
+            answer = made.get(path, query_string={"run": name})
+            assert answer.status_code in (200, 400)
+            assert "98765.5" not in answer.text
+            assert "s1234" not in answer.text
+    for number, path in ((2, "table"), (3, "embedding")):
+        name = next(name for name in listed if f"s{100 + number}-" in name)
+        answer = made.get(f"/api/{path}?run={name}")
+        assert answer.status_code == 400
+        assert "link" in answer.get_json()["error"]
+
+
+def test_a_results_folder_that_is_itself_a_link_is_read(tmp_path):
+    stored(tmp_path / "real")
+    (tmp_path / "runs").symlink_to(tmp_path / "real")
+    assert get(client(tmp_path / "runs"), "/api/runs")["count"] == 1
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nothing_up(tmp_path):
+    stored(tmp_path)
+    other = stored(tmp_path, seed=1)
+    (other.path / "history.jsonl").unlink()
+    os.mkfifo(other.path / "history.jsonl")
+    states = {entry["id"]: entry["status"] for entry in get(client(tmp_path), "/api/runs")["runs"]}
+    assert states[other.id] == "unreadable"
+    assert sorted(states.values()) == ["complete", "unreadable"]
+
+
+def test_looking_changes_nothing(tmp_path):
+    folder = with_answers(stored(tmp_path / "runs"))
+
+    def state():
+        return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in (tmp_path / "runs").rglob("*")}
+
+    before = state()
+    made = client(tmp_path / "runs")
+    for path in EVERYWHERE:
+        assert made.get(f"{path}?run={folder.id}").status_code == 200, path
+    assert state() == before
+
+
+def test_a_runs_own_copy_of_a_plugin_is_never_executed(tmp_path):
+    folder = with_answers(stored(tmp_path / "runs"))
+    (folder.path / "plugins").mkdir()
+    (folder.path / "plugins" / "mine-0123456789abcdef.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    content = folder.description()
+    content["run"]["task"]["operation"] = "mine"
+    folder.update(run=content["run"], plugins=["mine-0123456789abcdef.py"])
+    made = client(tmp_path / "runs")
+    for path in EVERYWHERE:
+        answer = made.get(f"{path}?run={folder.id}")
+        assert answer.status_code in (200, 400)
+    assert "--plugin" in made.get(f"/api/table?run={folder.id}").get_json()["error"]
+    assert len(get(made, f"/api/curves?run={folder.id}")["curves"]) == 1
+    assert not (tmp_path / "executed").exists()
+
+
+# — names are text —
+
+
+def test_names_from_the_disk_are_shown_as_text():
+    assert escaped(EVIL) == "&lt;script&gt;window.stolen = 1&lt;/script&gt;"
+    assert "%{" not in escaped("%{customdata}")
+
+
+def test_a_csv_with_tags_in_its_names_stays_text_in_every_figure(tmp_path):
+    names = [EVIL, "<b>bold</b>", "<a href='javascript:alert(1)'>x</a>", "%{x}"]
+    table = tmp_path / "table.csv"
+    lines = [f'"{a}","{b}","{names[(i + j) % 4]}"' for i, a in enumerate(names) for j, b in enumerate(names)]
+    table.write_text("x,y,z\n" + "\n".join(lines) + "\n")
+    folder = stored(tmp_path / "runs", operation="from_file", modulus=None, file=str(table))
+    folder.write_step("answers", 100, packed_answers(np.arange(16) % 4, np.full(16, 0.25)))
+    generator = np.random.default_rng(0)
+    folder.write_step("checkpoints", 100, {"output": generator.normal(size=(4, 8)).astype("f4"), "<i>odd</i>": np.ones((2, 2), "f4")})
+    from groklab.dashboard.theme import LIGHT
+
+    made = results(tmp_path / "runs")
+    for page in pages():
+        shown = page.view(made, Address.of(f"run={folder.id}"), LIGHT)
+        for graph in shown.graphs.values():
+            drawn = graph.to_json()
+            for tag in ("<script", "<a href", "<i>", '%{x}"'):
+                assert tag not in drawn.replace("\\u003c", "<"), page.name
+    assert get(client(tmp_path / "runs"), f"/api/table?run={folder.id}")["elements"].count(EVIL) == 1
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("x,y,z\n=cmd(),a,a\na,=cmd(),a\na,a,a\n=cmd(),=cmd(),a\n")
+    folder = stored(tmp_path / "runs", operation="from_file", modulus=None, file=str(table))
+    text = client(tmp_path / "runs").get(f"/api/table.csv?run={folder.id}").text
+    assert "\n=cmd()" not in text
+    assert "'=cmd()" in text
+
+
+# — runs that grow, vanish, are damaged —
+
+
+def test_a_damaged_run_is_listed_as_damaged_and_everything_else_works(tmp_path):
+    good = with_answers(stored(tmp_path))
+    broken = [stored(tmp_path, seed=seed) for seed in (1, 2, 3, 4)]
+    (broken[0].path / "run.json").write_text("{")
+    (broken[1].path / "history.jsonl").write_text(json.dumps(row(0)) + "\nnonsense\n")
+    (broken[2].path / "run.json").write_text('{"format": 99}')
+    (broken[3].path / "history.jsonl").write_bytes(b"\xff\xfe\n")
+    (tmp_path / "not a run").mkdir()
+    (tmp_path / "a file").write_text("")
+    made = client(tmp_path)
+    states = {entry["id"]: entry for entry in get(made, "/api/runs")["runs"]}
+    assert [states[folder.id]["status"] for folder in broken] == ["damaged", "damaged", "unreadable", "damaged"]
+    assert "line 2 is not an evaluation" in states[broken[1].id]["message"]
+    assert str(tmp_path) not in json.dumps(states)
+    assert states[good.id]["status"] == "complete"
+    for path in EVERYWHERE:
+        assert made.get(path).status_code == 200, path
+    assert made.get(f"/api/table?run={broken[0].id}").status_code == 400
+
+
+def test_a_damaged_checkpoint_or_answer_is_named(tmp_path):
+    folder = with_answers(stored(tmp_path))
+    for kind, path in (("answers", "table"), ("checkpoints", "embedding")):
+        file = folder.path / kind / "step_000000100.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+        answer = client(tmp_path).get(f"/api/{path}?run={folder.id}")
+        assert answer.status_code == 400
+        assert "checksum" in answer.get_json()["error"]
+
+
+def test_a_history_that_grows_is_read_from_where_it_ended(tmp_path, monkeypatch):
+    folder = stored(tmp_path, steps=50, status="running")
+    monkeypatch.setattr("groklab.dashboard.catalog.owner_of", lambda path: "somebody")
+    catalog = Catalog(tmp_path)
+    monkeypatch.setattr("groklab.results.store.owner_of", lambda path: "somebody")
+    (entry,) = catalog.entries()
+    assert entry.status == "running"
+    assert entry.history.step[-1] == 50
+    monkeypatch.setattr(RunFolder, "reading", lambda self: pytest.fail("the whole run was read again"))
+    with open(folder.path / "history.jsonl", "a") as file:
+        file.write(json.dumps(row(60)) + "\n" + json.dumps(row(70))[:20])
+    (grown,) = catalog.entries()
+    assert grown.history.step[-1] == 60
+    assert grown.version > entry.version
+    assert grown.row["steps"] == 60
+    (same,) = catalog.entries()
+    assert same.version == grown.version
+    with open(folder.path / "history.jsonl", "a") as file:
+        file.write(json.dumps(row(70, validation=1.0))[20:] + "\n")
+    (whole,) = catalog.entries()
+    assert whole.history.step.tolist()[-2:] == [60, 70]
+    assert whole.row["generalized_at"] == 70
+
+
+def test_a_history_that_was_cut_is_read_anew(tmp_path):
+    folder = stored(tmp_path)
+    catalog = Catalog(tmp_path)
+    assert catalog.entries()[0].history.step[-1] == 100
+    folder.cut_history(48)
+    assert catalog.entries()[0].history.step[-1] == 48
+    stored(tmp_path, seed=1)
+    assert len(catalog.entries()) == 2
+    folder.remove()
+    assert [entry.row["seed"] for entry in catalog.entries()] == [1]
+
+
+def test_the_rows_are_those_of_the_table_of_runs(tmp_path):
+    from groklab.analysis.tables import runs_table
+    from groklab.results.finding import folders
+
+    for seed in range(3):
+        stored(tmp_path, seed=seed, steps=20 + 40 * seed, status="interrupted")
+    (stored(tmp_path, seed=9).path / "run.json").write_text("")
+    assert Catalog(tmp_path).table().equals(runs_table(folders(tmp_path)))
+
+
+def test_the_end_of_a_budget_beside_the_sequence_is_left_out_once_training_went_on(tmp_path):
+    folder = stored(tmp_path, steps=20)
+    with open(folder.path / "history.jsonl", "a") as file:
+        file.write(json.dumps(row(22) | {"extra": True}) + "\n" + json.dumps(row(30)) + "\n")
+    steps = Catalog(tmp_path).entries()[0].history.step.tolist()
+    assert 22 not in steps
+    assert steps[-1] == 30
+
+
+def test_many_new_runs_do_not_keep_a_page_waiting(tmp_path):
+    for seed in range(30):
+        stored(tmp_path, seed=seed)
+    catalog = Catalog(tmp_path)
+    catalog.look(seconds=0.0)
+    assert catalog.unread >= 29
+    while catalog.unread:
+        catalog.look(seconds=0.02)
+        time.sleep(0.06)
+    assert len(catalog.entries()) == 30
+
+
+def test_without_a_folder_or_runs_pages_say_what_to_do(tmp_path):
+    from groklab.dashboard.theme import LIGHT
+
+    for root in (tmp_path, tmp_path / "none"):
+        for page in pages():
+            assert page.layout(results(root), Address({})) is not None
+            page.view(results(root), Address({}), LIGHT)
+            assert page.data(results(root), Address({})) is not None
+
+
+# — addresses —
+
+
+def test_an_address_is_read_and_written_alike():
+    address = Address.of("?run=a&run=b&filter=operation%3Daddition&x=%3Cb%3E")
+    assert address.many("run") == ("a", "b")
+    assert Address.of(address.search) == address
+    assert address.with_values(run=["c"], x=None).search == "?filter=operation%3Daddition&run=c"
+    assert address.one("x", "y", among=("y", "z")) == "y"
+    assert Address.of("step=" + "9" * 30).number("step") is None
+
+
+def test_a_filter_names_fields_words_or_both(tmp_path):
+    assert conditions_in("add train_fraction >= 0.3") == (["train_fraction>=0.3"], ["add"])
+    for seed in range(4):
+        stored(tmp_path, seed=seed, train_fraction=0.3 + 0.1 * (seed % 2))
+    catalog = Catalog(tmp_path)
+    assert len(filtered(catalog, "addition train_fraction>0.35").entries) == 2
+    assert len(filtered(catalog, "seed=1, train_fraction=0.4").entries) == 1
+    assert len(filtered(catalog, "S3-").entries) == 1
+    wrong = filtered(catalog, "sead=1")
+    assert wrong.entries == []
+    assert "'seed'" in wrong.problem
+    assert filtered(catalog, "seed<").problem
+    assert filtered(catalog, "operation<3").problem
+
+
+def test_an_unknown_page_run_or_field_is_said(tmp_path):
+    stored(tmp_path)
+    made = client(tmp_path)
+    assert made.get("/api/none").status_code == 404
+    assert made.get("/api/runs.xml").status_code == 404
+    assert "no run 'nobody'" in made.get("/api/table?run=nobody").get_json()["error"]
+    assert "told" in get(made, "/api/curves?run=nobody")
+    assert get(made, "/api/runs?sort=nonsense&group=nonsense&page=x")["count"] == 1
+    assert get(made, "/api/sweeps?x=nonsense&by=nonsense")["field"] == "train_fraction"
+    assert made.get("/nowhere").status_code == 200  # the page says that there is none
+
+
+def test_marks_and_shares_are_written_as_people_read_them():
+    assert (
+        marks_of([0, 1, 10, 13, 100, 4365]) == {0: "0", 2: "10", 4: "100", 5: "4,365"} or marks_of([0, 1, 10, 13, 100, 4365])[5] == "4,365"
+    )
+    assert marks_of([]) == {}
+    assert percent(1.0) == "100 %"
+    assert percent(0.99999) == "99.9 %"
+    assert percent(None) == "–"
+
+
+def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stored(tmp_path / "runs")
+    (tmp_path / "replication" / "laptop").mkdir(parents=True)
+    claims = [
+        {
+            "id": "C1",
+            "verdict": "reproduced",
+            "value": 3.2,
+            "interval": [1.0, None],
+            "paper": "1.4",
+            "reason": EVIL,
+            "sentence": "It groks.",
+        },
+        {"id": 2},
+        "odd",
+    ]
+    (tmp_path / "replication" / "laptop" / "report.json").write_text(json.dumps({"claims": claims, "summary": ["odd"]}))
+    (tmp_path / "runs" / "report.json").write_text("{")
+    (tmp_path / "replication" / "away").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "report.json").write_text(json.dumps({"claims": [{"id": SECRET}]}))
+    found = get(client(tmp_path / "runs"), "/api/sweeps")["replications"]
+    assert [report["file"] for report in found] == ["replication/laptop/report.json"]
+    assert [claim["id"] for claim in found[0]["claims"]] == ["C1", 2]
+
+
+# — the verb —
+
+
+@pytest.mark.parametrize("missing", ["dash", "flask", "plotly"])
+def test_the_extra_that_is_missing_is_named_in_one_line(missing):
+    code = f"import sys; sys.modules[{missing!r}] = None; from groklab.cli import main; sys.exit(main(['dashboard', '--no-browser']))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "pip install 'groklab[dashboard]'" in ended.stderr
+
+
+def test_a_port_that_is_taken_and_a_file_are_refused(tmp_path, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["dashboard", str(tmp_path), "--no-browser", "--port", str(taken.getsockname()[1])]) == 2
+        assert "another program uses it" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["dashboard", str(tmp_path / "file"), "--no-browser"]) == 2
+    assert main(["dashboard", "a", "--runs", "b", "--no-browser"]) == 2
+    assert main(["dashboard", str(tmp_path), "--no-browser", "--port", "70000"]) == 2
+    assert main(["dashboard", str(tmp_path), "--no-browser", "--host", "no.such.host.invalid"]) == 2
+
+
+def test_the_reading_side_serves_every_page_without_torch(tmp_path):
+    folder = with_answers(stored(tmp_path))
+    code = f"""
+import sys
+sys.modules["torch"] = None
+from pathlib import Path
+from groklab.dashboard import maps
+from groklab.dashboard.access import Guard
+from groklab.dashboard.app import make_app, pages
+from groklab.dashboard.catalog import Catalog
+from groklab.dashboard.computing import Computing
+from groklab.dashboard.controls import Results
+made = make_app(Results(Catalog(Path({str(tmp_path)!r})), Computing()), Guard.of("127.0.0.1", 1)).server.test_client()
+for page in pages():
+    answer = made.get("/api/" + page.name + "?run={folder.id}&map=plane")
+    assert answer.status_code == 200, (page.name, answer.text)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
