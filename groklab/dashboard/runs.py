@@ -37,7 +37,7 @@ from groklab.dashboard.theme import Theme
 
 PAGE_SIZE = 50
 """Rows of one page of the table."""
-_FIELDS_SHOWN = 4
+_FIELDS_SHOWN = 3
 """Fields in which the runs differ that have a column of their own."""
 _RESULTS = (
     "steps",
