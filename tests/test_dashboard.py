@@ -560,3 +560,42 @@ for page in pages():
     assert answer.status_code == 200, (page.name, answer.text)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+
+
+@pytest.mark.medium
+def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path):
+    """In seconds of this process, as others may keep the machine busy; the first look at all of them is in pieces."""
+    root = tmp_path / "runs"
+    first = stored(root, operation="addition", steps=100)
+    text = (first.path / "run.json").read_text()
+    for number in range(1000):
+        folder = root / f"addition-7-f{0.3 + 0.1 * (number % 5):.2f}-s{number}-{number:08x}"
+        folder.mkdir()
+        fraction = f'"train_fraction": {0.3 + 0.1 * (number % 5):.1f}'
+        (folder / "run.json").write_text(text.replace('"train_fraction": 0.5', fraction).replace('"seed": 0', f'"seed": {number}'))
+        (folder / "history.jsonl").write_bytes((first.path / "history.jsonl").read_bytes())
+    with_answers(RunFolder(folder))
+    made = client(root)
+    while get(made, "/api/runs")["unread"]:
+        time.sleep(0.06)
+    assert get(made, "/api/runs")["count"] == 1001
+    made.get("/api/embedding")  # what is imported at the first call of a page
+    for path in EVERYWHERE:
+        begun = time.process_time()
+        assert made.get(path).status_code == 200
+        assert time.process_time() - begun < 1, path
+
+
+@pytest.mark.medium
+def test_measures_are_kept_elsewhere_where_that_is_asked_for(tmp_path, capsys):
+    words = "--operation addition --modulus 7 --width 16 --heads 2 --layers 1 --steps 20 --checkpoints-per-decade 1 --no-figures"
+    assert main(["train", *words.split(), "--runs", str(tmp_path / "runs")]) == 0
+    before = sorted(map(str, (tmp_path / "runs").rglob("*")))
+    into = tmp_path / "elsewhere"
+    assert main(["measure", "matrix_norms", "latest", "--runs", str(tmp_path / "runs"), "--into", str(into)]) == 0
+    assert sorted(map(str, (tmp_path / "runs").rglob("*"))) == before
+    kept = (into / "measures" / "matrix_norms.jsonl").read_text()
+    assert main(["measure", "matrix_norms", "latest", "--runs", str(tmp_path / "runs")]) == 0
+    assert next((tmp_path / "runs").rglob("matrix_norms.jsonl")).read_text() == kept
+    assert main(["measure", "matrix_norms", "latest", "latest", "--runs", str(tmp_path / "runs"), "--into", str(into)]) == 2
+    assert "--into" in capsys.readouterr().err

@@ -141,7 +141,7 @@ def _line(steps: list[int], values: list[float], name: str, color: str, dash: st
 def _against_step(traces: list[Any], step: int, theme: Theme, *, title: str, log: bool = False, legend: bool = False) -> go.Figure:
     at = max(step, 0.7)
     mark = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": theme.ink, "width": 1}}
-    scale: dict[str, Any] = {"type": "log", "tickformat": "~g", "nticks": 5} if log else {"rangemode": "tozero", "nticks": 5}
+    scale: dict[str, Any] = look.loss_axis([y for trace in traces for y in trace.y]) if log else {"rangemode": "tozero", "nticks": 5}
     return look.figure(
         theme, traces, shapes=[mark], margin={"l": 60, "r": 8, "t": 10, "b": 44}, showlegend=legend, revision=title,
         xaxis=look.axis(theme, title="step", type="log", dtick=1, tickformat="~s"), yaxis=look.axis(theme, title=title, **scale),

@@ -160,9 +160,9 @@ def graph(name: str, *, label: str, height: int | None = None, kind: str = "") -
         "showLink": False,
         "showTips": False,
     }
-    style: dict[str, Any] = {} if height is None else {"height": f"{height}px"}
-    drawn = dcc.Graph(id={"graph": name}, config=config, style=style, className=f"graph {kind}", figure=_blank())
-    return html.Div(drawn, className="drawing", role="img", **{"aria-label": label})
+    drawn = dcc.Graph(id={"graph": name}, config=config, className="graph", figure=_blank())  # as large as the place around it
+    style = {} if height is None else {"height": f"{height}px"}
+    return html.Div(drawn, className=f"drawing {kind}", style=style, role="group", **{"aria-label": label})
 
 
 def _blank() -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _scale(panel: str, found: Curves, values: str) -> dict[str, Any]:
     positive = len(known) > 0 and float(known.min()) > 0
     spans = positive and float(known.max()) / float(known.min()) > 50
     if values == "log" and positive and (panel == "loss" or spans):
-        return {"type": "log", "dtick": 1 if spans else "D2", "tickformat": "~g", "nticks": 6} if spans else {"type": "log", "nticks": 5}
+        return look.loss_axis(known.tolist())
     return {"nticks": 5, "tickformat": "~g"}
 
 

@@ -84,7 +84,7 @@ def layout(results: Results, address: Address) -> Piece:
                 html.Div(
                     [
                         html.H2("Principal components"),
-                        part("space"),
+                        part("space", "told"),
                         graph("space", label="elements in three dimensions", kind="half"),
                         downloads("embedding", "space"),
                     ],
@@ -93,7 +93,7 @@ def layout(results: Results, address: Address) -> Piece:
                 html.Div(
                     [
                         html.H2(part("title")),
-                        part("map"),
+                        part("map", "told"),
                         graph("map", label="elements on a map", kind="half"),
                         downloads("embedding", "map", csv=False, json=False),
                     ],

@@ -37,7 +37,7 @@ from groklab.dashboard.theme import Theme
 
 PAGE_SIZE = 50
 """Rows of one page of the table."""
-_FIELDS_SHOWN = 4
+_FIELDS_SHOWN = 3
 """Fields in which the runs differ that have a column of their own."""
 _RESULTS = (
     "steps",
@@ -194,16 +194,9 @@ def _row(entry: Entry, fields: Sequence[str], theme: Theme, *, picked: bool) -> 
     pick = dcc.Checklist([{"label": label, "value": "on"}], ["on"] if picked else [], id={"pick": entry.id}, className="pick")
     name = dcc.Link(entry.id, href=f"/curves?run={quote(entry.id)}") if entry.run is not None else html.Span(entry.id)
     if entry.run is None:
-        told = html.Td(entry.message, colSpan=len(fields) + 6, className="told")
+        told = html.Td([html.Span(entry.id), html.Small(entry.message)], colSpan=len(fields) + 7, className="name told")
         return html.Tr(
-            [
-                html.Td(""),
-                html.Td(_status(entry)),
-                html.Td(name, className="name"),
-                told,
-                html.Td(_ago(entry.changed), className="number late"),
-            ],
-            className="damaged",
+            [html.Td(""), html.Td(_status(entry)), told, html.Td(_ago(entry.changed), className="number late")], className="damaged"
         )
     return html.Tr(
         [

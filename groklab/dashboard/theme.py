@@ -85,6 +85,13 @@ def axis(theme: Theme, **more: Any) -> dict[str, Any]:
     return look | more
 
 
+def loss_axis(values: Any) -> dict[str, Any]:
+    """A logarithmic axis over some numbers: its powers of ten, and over less than two of them also twice and five times these."""
+    known = [float(value) for value in values if value is not None and 0 < value < float("inf")]
+    spans = bool(known) and max(known) / min(known) > 50
+    return {"type": "log", "dtick": 1 if spans else "D2", "tickformat": "~g"}
+
+
 def figure(theme: Theme, traces: list[Any] | None = None, **layout: Any) -> go.Figure:
     """A Plotly figure in the theme; ``revision`` keeps what the user has zoomed to while it stays the same."""
     look: dict[str, Any] = {

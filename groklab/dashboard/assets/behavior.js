@@ -122,9 +122,10 @@
 
   document.addEventListener("click", function (event) { if (event.target.closest("#play")) play(); });
   document.addEventListener("keydown", function (event) {
-    const typing = event.target.closest("input, textarea, select, button, a, [role=slider], [role=listbox], [role=combobox]");
-    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === " " && handle()) { event.preventDefault(); play(); }
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input:not([type=checkbox]):not([type=radio]), textarea, [role=listbox]")) return;
+    const has = event.target.closest("input, button, a, [role=combobox]"); // what space does something to already
+    if (event.key === " " && handle() && !has) { event.preventDefault(); play(); }
     if (event.key === "/") {
       const box = document.querySelector(".text input, input.text");
       if (box) { event.preventDefault(); box.focus(); }
