@@ -52,5 +52,9 @@ reference: $(READY)
 notebooks: $(READY)
 	$(BIN)/python -m tools.notebooks
 
+# Build, check, install with the lowest and the newest versions that the metadata allows, and run the fast tests there: see docs/releasing.md.
+release-check: $(READY)
+	$(BIN)/python -m tools.release
+
 clean:
 	rm -rf .venv build dist site .pytest_cache .ruff_cache .hypothesis

@@ -180,3 +180,9 @@ def test_wrong_places_in_streams_are_explained() -> None:
         stream("noise", -1)
     with pytest.raises(ValueError, match="expected a size above 0"):
         batch_order(0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(("seed", "cells"), [(0, [0, 1, 2, 5, 9, 15, 17, 19, 22, 23]), (1, [4, 6, 7, 9, 12, 13, 14, 15, 16, 23])])
+def test_the_cells_of_a_seed_never_change(seed: int, cells: list[int]) -> None:
+    """Stored runs are continued by later versions, whose split has to be the one that they began with."""
+    assert split(modulus=5, train_fraction=0.4, seed=seed).train.tolist() == cells

@@ -1,0 +1,192 @@
+"""Is the package what its metadata says? Built, checked, installed with its lowest and its newest versions, tested there.
+
+    python -m tools.release              everything; `make release-check`
+    python -m tools.release lowest       build and check, and only this environment
+
+torch is not installed into the environments: they see the one of this Python, whose version the lock pins, because builds of torch are
+chosen by machine.
+"""
+
+from __future__ import annotations
+
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import venv
+import zipfile
+from collections.abc import Iterable
+from email.message import Message
+from importlib.metadata import distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+ENDS = ("lowest", "newest")
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "beartype", "pyyaml")
+"""What the fast tests need beside the package; as locked."""
+BESIDE = ("tests", "benchmarks", "tools", "docs", "README.md", "CHANGELOG.md", "CITATION.cff", "LOG.md", "pyproject.toml", "Makefile")
+"""What tests read, from the source distribution; not the package itself, which is the installed one."""
+
+
+def say(text: str) -> None:
+    """A line about what is being done, in its order."""
+    print(text, flush=True)
+
+
+def run(*command: str | Path, **options: object) -> None:
+    """A command that has to succeed."""
+    subprocess.run([str(word) for word in command], check=True, **options)  # type: ignore[call-overload]
+
+
+def built(folder: Path) -> tuple[Path, Path]:
+    """The wheel and the source distribution, checked."""
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, stdout=subprocess.DEVNULL)
+    (wheel,), (source,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel, source)
+    names = set(zipfile.ZipFile(wheel).namelist())
+    here = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "groklab").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    if not here <= names or "groklab/py.typed" not in names:
+        raise SystemExit(f"the wheel lacks {sorted(here - names)}")
+    version = metadata_of(wheel)["Version"]
+    if f'__version__ = "{version}"' not in (ROOT / "groklab" / "__init__.py").read_text():
+        raise SystemExit(f"the wheel is version {version}, groklab/__init__.py is not")
+    say(f"built: {wheel.name} ({wheel.stat().st_size / 1000:,.0f} kB), {source.name} ({source.stat().st_size / 1000:,.0f} kB)")
+    return wheel, source
+
+
+def metadata_of(wheel: Path) -> Message:
+    """What the wheel says of itself."""
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(archive.read(name))
+
+
+def required(wheel: Path, extra: str = "") -> list[Requirement]:
+    """What the package needs, or what an extra adds."""
+    found = [Requirement(text) for text in metadata_of(wheel).get_all("Requires-Dist", [])]
+    return [one for one in found if (one.marker.evaluate({"extra": extra}) and bool(extra) if one.marker else not extra)]
+
+
+def lowest(requirements: Iterable[Requirement]) -> list[str]:
+    """Pins to the lower bounds; AssertionError where one has none."""
+    pins: list[str] = []
+    for one in requirements:
+        bounds = [part.version for part in one.specifier if part.operator in (">=", "~=", "==")]
+        assert len(bounds) == 1, f"{one}: expected one lower bound"
+        pins.append(f"{one.name}=={bounds[0]}")
+    return pins
+
+
+def locked(name: str) -> str:
+    """A package as requirements.lock pins it."""
+    found = re.search(rf"(?mi)^{re.escape(name)}==\S+$", (ROOT / "requirements.lock").read_text())
+    assert found is not None, f"{name} is not in requirements.lock"
+    return found[0]
+
+
+def environment(folder: Path) -> Path:
+    """An empty environment that sees this Python's torch and nothing else of it; its Python."""
+    venv.create(folder, with_pip=True, symlinks=True)
+    packages = next((folder / "lib").glob("python*")) / "site-packages"
+    torch = distribution("torch")
+    names = {str(file).split("/")[0] for file in torch.files or () if not str(file).startswith("..")}
+    for name in sorted(names - {"__pycache__"}):
+        place = Path(str(torch.locate_file(name)))
+        if place.exists():
+            (packages / name).symlink_to(place)
+    return folder / "bin" / "python"
+
+
+def install(python: Path, *what: str) -> None:
+    """Install into an environment."""
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what)
+
+
+def tested(end: str, wheel: Path, source: Path, folder: Path) -> None:
+    """The fast tests against the installed wheel, from outside the checkout, with one end of the versions that it allows."""
+    python = environment(folder / end)
+    needs = [one for one in required(wheel) if one.name != "torch"]
+    began = time.monotonic()
+    of_torch = [re.split(r"[;\[]", text)[0].strip() for text in distribution("torch").requires or () if "extra ==" not in text]
+    install(python, *(text for text in of_torch if not text.startswith(("nvidia", "triton", "cuda"))))
+    install(python, *(lowest(needs) if end == "lowest" else map(str, needs)), *map(locked, TEST_TOOLS))
+    install(python, "--no-deps", str(wheel))
+    run(python, "-m", "pip", "check", "--disable-pip-version-check", stdout=subprocess.DEVNULL) if end == "newest" else None
+    place = unpacked(source, folder / f"{end}-tests")
+    run(python, "-P", "-c", f"import groklab, sys; sys.exit({str(ROOT)!r} in groklab.__file__)", cwd=place)
+    say(f"{end}: installed in {time.monotonic() - began:.0f} s; {', '.join(lowest(needs) if end == 'lowest' else versions(python, needs))}")
+    # Benchmarks and tools are imported by tests and are no part of the package: only they are found beside it.
+    beside = place / "beside"
+    beside.mkdir()
+    for name in ("benchmarks", "tools"):
+        (beside / name).symlink_to(place / name)
+    began, variables = time.monotonic(), os.environ | {"PYTHONPATH": str(beside), "OMP_NUM_THREADS": "1"}
+    # Old libraries may warn of new ones that they use: that is not what is asked here.
+    command = [
+        python,
+        "-P",
+        "-m",
+        "pytest",
+        "-o",
+        "filterwarnings=default",
+        "-m",
+        "not medium and not slow",
+        "-n",
+        "2",
+        place / "tests",
+        "-c",
+        place / "pyproject.toml",
+    ]
+    run(*command, "--rootdir", place, "--deselect", "tests/test_layers.py", cwd=place, env=variables)
+    say(f"{end}: tested in {time.monotonic() - began:.0f} s")
+
+
+def versions(python: Path, needs: Iterable[Requirement]) -> list[str]:
+    """What is installed of these."""
+    code = "import sys; from importlib.metadata import version; print(*(f'{n}=={version(n)}' for n in sys.argv[1:]))"
+    return subprocess.check_output([str(python), "-c", code, *(one.name for one in needs)], text=True).split()
+
+
+def unpacked(source: Path, folder: Path) -> Path:
+    """What the tests read, without the package."""
+    with tarfile.open(source) as archive:
+        archive.extractall(folder, filter="data")
+    (place,) = folder.iterdir()
+    for name in BESIDE:
+        assert (place / name).exists(), f"the source distribution lacks {name}"
+    return place
+
+
+def extras_resolve(wheel: Path) -> None:
+    """Every extra can be installed beside this Python's torch."""
+    for extra in metadata_of(wheel).get_all("Provides-Extra", []):
+        needs = map(str, (Requirement(f"{one.name}{one.specifier}") for one in required(wheel, extra)))
+        run(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--disable-pip-version-check", *needs)
+        say(f"extra {extra}: resolves")
+
+
+def main(ends: list[str]) -> None:
+    """Check what is asked for; everything by default."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        wheel, source = built(folder / "dist")
+        if not ends:
+            extras_resolve(wheel)
+        for end in ends or ENDS:
+            tested(end, wheel, source, folder)
+        if not ends:
+            shutil.copytree(folder / "dist", ROOT / "dist", dirs_exist_ok=True)
+    say("the release is what it says.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
