@@ -52,6 +52,14 @@ reference: $(READY)
 notebooks: $(READY)
 	$(BIN)/python -m tools.notebooks
 
+# Lines of the package that the tests run, those in training processes included.
+coverage: $(READY)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --cov --cov-report=term:skip-covered
+
+# Lines broken on purpose, each of which some test must catch.
+mutations: $(READY)
+	$(BIN)/python -m tools.mutations
+
 # Build, check, install with the lowest and the newest versions that the metadata allows, and run the fast tests there: see docs/releasing.md.
 release-check: $(READY)
 	$(BIN)/python -m tools.release

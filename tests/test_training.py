@@ -7,8 +7,11 @@ import torch
 from groklab.config.run import Run
 from groklab.config.stops import generalized
 from groklab.data.splits import split_of
+from groklab.data.tables import table_of
+from groklab.model.losses import cross_entropy
 from groklab.model.parameters import Parameters
 from groklab.training import engine
+from groklab.training.answering import Questions, answers_of
 from groklab.training.batches import Batch, batch_size
 from groklab.training.engine import Advanced, Checkpoint, Ended, Evaluated, Past
 
@@ -170,6 +173,23 @@ def test_an_evaluation_is_exact():
     assert row["validation_accuracy_mirrored"] == np.mean(answers.answer[mirrored] == split.labels[mirrored])
     assert row["train_loss"] == pytest.approx(answers.loss[split.train].mean(), abs=1e-12)
     assert len(split.corrupted) == 3
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_losses_are_told_below_the_rounding_of_single_precision(together):
+    """A network that has memorized has losses that vanish beside 1 in float32: log(1 + 4 e^-20) is 4 e^-20 in float64, and 0 in float32."""
+    run = Run.of(operation="addition", modulus=5)
+    table, split = table_of(run.task), split_of(run)
+    logits = torch.zeros(1, table.cells, 5)
+    logits[0, torch.arange(table.cells), torch.from_numpy(table.z.astype(np.int64))] = 20.0
+    parameters = Batch([run], device="cpu").parameters
+    if together:
+        questions = Questions([table], [split], "cpu")
+        (answers,) = questions.apart(*map(np.asarray, questions.ask(lambda *given: logits, run, parameters, cross_entropy, {})))
+    else:
+        answers = answers_of(run, table, split, parameters, lambda *given: logits)
+    assert (answers.answer == table.z).all()
+    assert answers.loss == pytest.approx(np.full(table.cells, 4 * np.exp(-20.0)), rel=1e-5, abs=0.0)
 
 
 def test_cells_of_unknown_answer_count_neither_as_train_nor_as_validation(tmp_path):
