@@ -15,7 +15,7 @@ from groklab.registry import figure
 Values = NDArray[np.float64]
 
 _NEEDS = ("run", "step", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
-_PANEL, _HEIGHTS, _LEFT, _RIGHT, _GAP, _BETWEEN = 2.95, (1.6, 1.25), 0.62, 0.12, 0.22, 0.14
+_PANEL, _HEIGHTS, _LEFT, _RIGHT, _GAP, _BETWEEN = 2.95, (1.6, 1.25), 0.62, 0.34, 0.22, 0.14
 """Inches: width of a panel, heights of the rows, outer margins, the gaps between columns and rows."""
 _QUANTITIES = ("both", "accuracy", "loss")
 
