@@ -103,6 +103,9 @@ def wandb(opening: Opening) -> Channel:
     mode: Any = None if "WANDB_MODE" in os.environ or _has_wandb_login() else "offline"
     folder = Path(os.environ.get("WANDB_DIR") or opening.root)
     folder.mkdir(parents=True, exist_ok=True)
+    # W&B names an offline folder by second and id: one that goes on within the second would write over what is there.
+    while any((folder / "wandb").glob(f"offline-run-{time.strftime('%Y%m%d_%H%M%S')}-{opening.id}")):
+        time.sleep(0.05)
     run = library.init(
         mode=mode,
         dir=str(folder),
