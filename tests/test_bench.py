@@ -280,8 +280,12 @@ def _told(found: dict[str, Any]) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(not IS_COMPILED, reason="no compiled path on this machine")
 def test_the_fast_path_is_many_times_as_fast_as_the_peer_and_near_the_floor(measured: dict[str, Any]) -> None:
-    fast = measured["main"]["contenders"][measured["main"]["fast"]]
-    assert fast["times_faster_than_peer"]["median"] >= 4.5, _told(measured)
+    contenders = measured["main"]["contenders"]
+    fast, floor = contenders[measured["main"]["fast"]], contenders["floor"]
+    # How often the floor goes into the peer belongs to the processor, not to this package: where torch's products already run at its peak
+    # (AVX2, or registers of 512 bits that are worked off in two halves), nothing that makes them can be 4.5 times as fast as the peer.
+    within_reach = min(4.5, floor["times_faster_than_peer"]["median"] / 1.2)
+    assert fast["times_faster_than_peer"]["median"] >= within_reach, _told(measured)
     assert fast["times_the_floor"]["median"] <= 1.5, _told(measured)
 
 

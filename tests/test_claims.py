@@ -391,3 +391,12 @@ def test_a_judgment_as_json():
     told = Judgment(verdict="undecided", reason="none", interval=(1.0, None)).to_dict()
     assert told["interval"] == [1.0, None]
     assert told["details"] == []
+
+
+def test_a_judgment_is_the_same_on_processors_that_round_differently():
+    one, other = (
+        Judgment(verdict="reproduced", reason="", value=value, interval=(value, 2 * value)).to_dict() for value in (1 / 3, 1 / 3 + 1e-15)
+    )
+    assert one == other
+    assert one["value"] == pytest.approx(1 / 3, abs=1e-9)
+    assert Judgment(verdict="reproduced", reason="", value=394_240).to_dict()["value"] == 394_240

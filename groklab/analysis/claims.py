@@ -58,8 +58,13 @@ class Judgment:
     """More numbers, a line each."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in a report's JSON."""
-        return asdict(self) | {"interval": None if self.interval is None else list(self.interval), "details": list(self.details)}
+        """As it stands in a report's JSON: numbers to nine digits, as the last of sixteen are the processor's."""
+        interval = None if self.interval is None else [_digits(end) for end in self.interval]
+        return asdict(self) | {"value": _digits(self.value), "interval": interval, "details": list(self.details)}
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.9g}")
 
 
 def undecided(reason: str, **more: Any) -> Judgment:
