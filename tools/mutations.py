@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("groklab", "tests", "benchmarks", "tools", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff", "Makefile")
+COPIED = ("groklab", "tests", "benchmarks", "tools", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff", "LOG.md", "Makefile")
 
 
 class Mutation(NamedTuple):
@@ -132,7 +132,7 @@ def copied(folder: Path) -> Path:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "results", "notebooks"))
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
     return folder
@@ -165,6 +165,10 @@ def main(words: list[str]) -> int:
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as made:
         folder = copied(Path(made))
+        # A test that fails anyway catches nothing.
+        for tests in dict.fromkeys(mutation.tests for mutation in chosen):
+            if ending(folder, tests) != 0:
+                raise SystemExit(f"{tests} fails with nothing broken: run it by itself first")
         for mutation in chosen:
             began = time.monotonic()
             caught = is_caught(mutation, folder)
