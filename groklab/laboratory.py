@@ -76,9 +76,8 @@ def train(
         from groklab.notebook import LiveRun, in_notebook
 
         if in_notebook():
-            with LiveRun(asked) as live:
-                stop = should_stop or live.should_stop
-                options: dict[str, Any] = {"wait": wait, "keep_state": keep_state, "track": track, "should_stop": stop}
+            with LiveRun(asked, should_stop) as live:
+                options: dict[str, Any] = {"wait": wait, "keep_state": keep_state, "track": track, "should_stop": live.should_stop}
                 return train(asked, runs=runs, on_progress=live, on_begin=live.begin, on_wait=on_wait or live.wait, **options)
     tell_begin, tell_progress, ended = on_begin or say_nothing, on_progress or say_nothing, list[Outcome]()
 

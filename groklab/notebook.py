@@ -11,7 +11,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -194,10 +194,10 @@ def _widget() -> Any:
 class _Live:
     """Something that is trained, shown below the cell; the notebook's stop button stops it after the current step, with its state saved."""
 
-    def __init__(self) -> None:
+    def __init__(self, should_stop: Callable[[], bool] | None = None) -> None:
         self.place = _Place()
         self.began = self.drawn = time.monotonic()
-        self.requests = stop_requests()
+        self.requests = stop_requests(should_stop)
 
     def __enter__(self) -> Any:
         self.should_stop = self.requests.__enter__()
@@ -223,12 +223,12 @@ class _Live:
 class LiveRun(_Live):
     """One run: how far it is, its curves so far, how fast it goes."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, should_stop: Callable[[], bool] | None = None) -> None:
         self.run = run
         self.rows: list[Mapping[str, Any]] = []
         self.notes: list[str] = []
         self.newest: Progress | None = None
-        super().__init__()
+        super().__init__(should_stop)
 
     def begin(self, rows: list[dict[str, Any]], segment: Mapping[str, Any]) -> None:
         """Start from the evaluations that are stored."""
@@ -274,9 +274,9 @@ class LiveRun(_Live):
 class LiveSweep(_Live):
     """Many runs: how many are done, and which are being trained."""
 
-    def __init__(self) -> None:
+    def __init__(self, should_stop: Callable[[], bool] | None = None) -> None:
         self.tally: Tally | None = None
-        super().__init__()
+        super().__init__(should_stop)
 
     def __call__(self, tally: Tally) -> None:
         """Take note of how far they are."""

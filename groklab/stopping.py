@@ -10,14 +10,15 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def stop_requests() -> Generator[Callable[[], bool]]:
-    """Within it, SIGINT and SIGTERM ask for a stop after the current step; a second one stops at once.
+def stop_requests(also: Callable[[], bool] | None = None) -> Generator[Callable[[], bool]]:
+    """Within it, SIGINT and SIGTERM ask for a stop after the current step, and so does ``also``; a second signal stops at once.
 
-    In a thread that gets no signals nobody asks.
+    In a thread that gets no signals only ``also`` asks.
     """
     asked: list[int] = []
+    other = also or (lambda: False)
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield other
         return
 
     def note(number: int, frame: Any) -> None:
@@ -27,7 +28,7 @@ def stop_requests() -> Generator[Callable[[], bool]]:
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(asked) or other()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

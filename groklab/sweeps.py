@@ -133,8 +133,8 @@ def sweep(
             from groklab.notebook import LiveSweep, in_notebook
 
             if in_notebook():
-                on_progress = live = shown.enter_context(LiveSweep())
-                should_stop = should_stop or live.should_stop
+                on_progress = live = shown.enter_context(LiveSweep(should_stop))
+                should_stop = live.should_stop
         tally = train_all(
             asked.runs(),
             folder=runs,

@@ -2,7 +2,8 @@
 
 A tracker is a function that opens a run and returns a ``Channel``: records go in and nothing comes back. They are called in threads
 beside the training (tracking.py), so they may take their time, and may fail. Each library is imported when its tracker is first
-used; they come with ``pip install 'groklab[track]'``. All but an online W&B write below the results folder, in ``runs/trackers``.
+used; they come with ``pip install 'groklab[track]'``, or each with an extra of its own name. All but an online W&B write below the
+results folder, in ``runs/trackers``, unless the environment names another place.
 """
 
 from __future__ import annotations
@@ -62,6 +63,14 @@ def text_of(value: Any) -> str | int | float | bool:
     return value if isinstance(value, (str, int, float, bool)) else str(value)
 
 
+class Tracker(NamedTuple):
+    """A tracker, and where it would put runs now."""
+
+    opens: Callable[[Opening], Channel]
+    goes_to: Callable[[Path], str]
+    """From its root and the environment: which place that is. How much of a run is there is known for each place by itself."""
+
+
 # — the trackers —
 
 
@@ -100,8 +109,8 @@ def wandb(opening: Opening) -> Channel:
     """Weights & Biases: as WANDB_MODE says; without it online where there is a login, otherwise offline in runs/trackers/wandb."""
     import wandb as library
 
-    mode: Any = None if "WANDB_MODE" in os.environ or _has_wandb_login() else "offline"
-    folder = Path(os.environ.get("WANDB_DIR") or opening.root)
+    mode: Any = None if _is_wandb_told() else "offline"
+    folder = _wandb_folder(opening.root)
     folder.mkdir(parents=True, exist_ok=True)
     # W&B names an offline folder by second and id: one that goes on within the second would write over what is there.
     while any((folder / "wandb").glob(f"offline-run-{time.strftime('%Y%m%d_%H%M%S')}-{opening.id}")):
@@ -109,7 +118,7 @@ def wandb(opening: Opening) -> Channel:
     run = library.init(
         mode=mode,
         dir=str(folder),
-        project=os.environ.get("WANDB_PROJECT") or PROJECT,
+        project=_project("WANDB_PROJECT"),
         id=opening.id,
         name=opening.id,
         config={**opening.fields, "groklab": __version__},
@@ -129,6 +138,21 @@ def wandb(opening: Opening) -> Channel:
         run.finish(exit_code=0 if status in ("complete", "interrupted") else 1)
 
     return Channel(record, close, place)
+
+
+def wandb_goes_to(root: Path) -> str:
+    """Mode, server, owner and project, or the folder of an offline run."""
+    mode = os.environ.get("WANDB_MODE", "online" if _is_wandb_told() else "offline")
+    server = os.environ.get("WANDB_BASE_URL", "") if mode == "online" else str(_wandb_folder(root).resolve()) if mode == "offline" else ""
+    return " ".join((mode, server, os.environ.get("WANDB_ENTITY", ""), _project("WANDB_PROJECT")))
+
+
+def _wandb_folder(root: Path) -> Path:
+    return Path(os.environ.get("WANDB_DIR") or root)
+
+
+def _is_wandb_told() -> bool:
+    return "WANDB_MODE" in os.environ or _has_wandb_login()
 
 
 def _has_wandb_login() -> bool:
@@ -151,12 +175,11 @@ def mlflow(opening: Opening) -> Channel:
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every table that they create
     root = opening.root.resolve()
-    address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
+    address, experiment = _mlflow_address(root), _project("MLFLOW_EXPERIMENT_NAME")
     with _alone(root / "mlflow.lock"):  # tables and the experiment are made once, by one of the processes
         client = MlflowClient(tracking_uri=address)
         known = client.get_experiment_by_name(experiment)
-        is_local = "MLFLOW_TRACKING_URI" not in os.environ
+        is_local = not os.environ.get("MLFLOW_TRACKING_URI")
         artifacts = (root / "mlflow-artifacts").as_uri() if is_local else None
         number = client.create_experiment(experiment, artifacts) if known is None else known.experiment_id
     found = client.search_runs([number], f"tags.`groklab.id` = '{opening.id}'", max_results=1)
@@ -184,17 +207,40 @@ def mlflow(opening: Opening) -> Channel:
     return Channel(record, close, shown)
 
 
+def mlflow_goes_to(root: Path) -> str:
+    """Store and experiment."""
+    return f"{_mlflow_address(root.resolve())} {_project('MLFLOW_EXPERIMENT_NAME')}"
+
+
+def _mlflow_address(root: Path) -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+
+
 def trackio(opening: Opening) -> Channel:
-    """trackio: its local store at TRACKIO_DIR, otherwise in runs/trackers/trackio."""
-    with _environment("TRACKIO_DIR", str(opening.root.resolve() / "trackio")):
+    """trackio: its local store at TRACKIO_DIR, otherwise in runs/trackers/trackio; one place for all of a process."""
+    wanted = _trackio_folder(opening.root)
+    with _environment("TRACKIO_DIR", str(wanted)):
         library = importlib.import_module("trackio")  # which reads the variable once, here
         parts = [importlib.import_module(f"trackio.{name}") for name in ("run", "utils")]
-    for part in (library, *parts):
-        vars(part)["print"] = _quiet  # on standard output, which may be asked to be JSON
+    place = Path(parts[1].TRACKIO_DIR)
+    if place.resolve() != wanted:
+        raise RuntimeError(f"trackio keeps to the first folder of a process, {place}; for {wanted} start another one, or set TRACKIO_DIR")
+    modules = (library, *parts)
     # It knows one run at a time for a context; runs of one batch are open at the same time.
     context = contextvars.copy_context()
-    project = os.environ.get("TRACKIO_PROJECT") or PROJECT
-    run = context.run(
+    project = _project("TRACKIO_PROJECT")
+
+    def quietly(act: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        """Call without words on standard output, which may be asked to be JSON; a user's own trackio keeps its words."""
+        for module in modules:
+            vars(module)["print"] = _quiet
+        try:
+            return context.run(act, *given, **options)
+        finally:
+            for module in modules:
+                vars(module).pop("print", None)
+
+    run = quietly(
         library.init,
         project,
         name=opening.id,
@@ -206,25 +252,28 @@ def trackio(opening: Opening) -> Channel:
     )
 
     def record(step: int, numbers: Mapping[str, float]) -> None:
-        context.run(run.log, dict(numbers), step)
+        quietly(run.log, dict(numbers), step)
 
     def close(status: str, results: Mapping[str, float]) -> None:
-        context.run(run.log, {f"result/{name}": value for name, value in results.items()} | {"status": status}, int(results["steps"]))
-        context.run(run.finish)
+        quietly(run.log, {f"result/{name}": value for name, value in results.items()} | {"status": status}, int(results["steps"]))
+        quietly(run.finish)
 
-    place = f"TRACKIO_DIR={parts[1].TRACKIO_DIR} trackio show --project {project}"
-    return Channel(record, close, place)
+    return Channel(record, close, f"TRACKIO_DIR={place} trackio show --project {project}")
 
 
-TRACKERS: dict[str, Callable[[Opening], Channel]] = {
-    "tensorboard": tensorboard,
-    "wandb": wandb,
-    "mlflow": mlflow,
-    "trackio": trackio,
+def _trackio_folder(root: Path) -> Path:
+    return Path(os.environ.get("TRACKIO_DIR") or root / "trackio").resolve()
+
+
+TRACKERS: dict[str, Tracker] = {
+    "tensorboard": Tracker(tensorboard, lambda root: "event files"),
+    "wandb": Tracker(wandb, wandb_goes_to),
+    "mlflow": Tracker(mlflow, mlflow_goes_to),
+    "trackio": Tracker(trackio, lambda root: f"{_trackio_folder(root)} {_project('TRACKIO_PROJECT')}"),
 }
 
 
-def named(names: str | tuple[str, ...] | list[str]) -> dict[str, Callable[[Opening], Channel]]:
+def named(names: str | tuple[str, ...] | list[str]) -> dict[str, Tracker]:
     """Trackers by name; ValueError for an unknown one with the nearest names."""
     chosen = [names] if isinstance(names, str) else list(names)
     unknown = [
@@ -238,6 +287,10 @@ def named(names: str | tuple[str, ...] | list[str]) -> dict[str, Callable[[Openi
 
 
 # — what they need —
+
+
+def _project(variable: str) -> str:
+    return os.environ.get(variable) or PROJECT
 
 
 def _of(writer: Any) -> Any:

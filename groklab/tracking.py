@@ -1,8 +1,9 @@
 """Trackers beside the training: every one in a thread of its own, behind a queue that never makes the training wait.
 
 What a tracker does or fails to do changes neither a history nor, but for what its library computes, the time of a run: an error is
-told once, and the run goes on without that tracker. How much of a run each tracker has is kept in ``runs/trackers/sent``, so that a
-continued run goes on there too, and a stored one is passed on when it is asked for with a tracker that does not have it.
+told once, and the run goes on without that tracker. How much of a run a tracker has, and at which place, is kept in
+``runs/trackers/sent``: a continued run goes on there, also after a kill, and a stored one is passed on when it is asked for with a tracker
+that does not have it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from groklab.config.run import Run, leaves
 from groklab.recording import Interrupted, Outcome, Progress, Telling
 from groklab.results.files import read_json, write_json
 from groklab.stored import StoredRun
-from groklab.trackers import Channel, Opening, named
+from groklab.trackers import Channel, Opening, Tracker, named
 
 WAITING = 10_000
 """Records that may wait for a tracker; those beyond are dropped. A run has about 125 for every five decades of steps."""
@@ -44,6 +45,7 @@ class _Followed:
     """A run that a tracker follows."""
 
     channel: Channel
+    place: str
     sent: int
     """The last step that it was given."""
 
@@ -51,32 +53,38 @@ class _Followed:
 class Follower:
     """One tracker in its thread."""
 
-    def __init__(self, name: str, opens: Callable[[Opening], Channel], root: Path, report: Callable[[str], object]) -> None:
-        self.name, self.opens, self.root, self.report = name, opens, root / "trackers", report
+    def __init__(self, name: str, tracker: Tracker, root: Path, report: Callable[[str], object]) -> None:
+        self.name, self.tracker, self.root, self.report = name, tracker, root / "trackers", report
         self.followed: dict[str, _Followed] = {}
         self.waiting: queue.Queue[Callable[[], object] | None] = queue.Queue(WAITING)
-        self.failures = self.dropped = self.done = 0
+        self.failures = self.dropped = 0
+        self.moved = time.monotonic()
+        self.is_asked = False
         self.told: set[str] = set()
         self.thread = threading.Thread(target=self._work, name=f"groklab-{name}", daemon=True)
         self.thread.start()
 
     def do(self, act: Callable[[], object], *, patience: float = 0.0) -> None:
         """Have something done in the thread, if there is room in its queue, or will be in so many seconds."""
+        patience = 0.0 if self.dropped else patience  # what does not move once is not waited for again
         try:
             self.waiting.put(act, patience > 0, patience)
         except queue.Full:
             self.dropped += 1
             self._tell("behind", f"tracker {self.name} is slower than the training; records are left out.")
 
-    def close(self) -> None:
-        """Wait until everything is passed on, or nothing has moved for ``PATIENCE`` seconds."""
-        with contextlib.suppress(queue.Full):
-            self.waiting.put(None, timeout=PATIENCE)
-        done, since = self.done, time.monotonic()
-        while self.thread.is_alive() and time.monotonic() - since < PATIENCE:
+    def finish(self) -> None:
+        """Ask the thread to end after what waits for it, if there is room to ask."""
+        if not self.is_asked:
+            with contextlib.suppress(queue.Full):
+                self.waiting.put_nowait(None)
+                self.is_asked = True
+
+    def close(self, since: float) -> None:
+        """Wait until everything is passed on, or nothing has moved for ``PATIENCE`` seconds, those before ``since`` not counted."""
+        while self.thread.is_alive() and time.monotonic() - max(since, self.moved) < PATIENCE:
+            self.finish()
             self.thread.join(0.05)
-            if self.done != done:
-                done, since = self.done, time.monotonic()
         if self.thread.is_alive():
             self._tell("late", f"tracker {self.name} did not come to an end within {PATIENCE:g} s; what it has not written is lost to it.")
 
@@ -84,7 +92,7 @@ class Follower:
         while (act := self.waiting.get()) is not None:
             if self.failures < FAILURES:
                 self._try(act)
-            self.done += 1
+            self.moved = time.monotonic()
 
     def _try(self, act: Callable[[], object]) -> None:
         try:
@@ -108,10 +116,11 @@ class Follower:
         """Open a run and pass on what is stored of it and not there yet."""
         if name in self.followed:  # its batch had failed and goes on in halves
             return
-        sent = self._sent(name)
+        place = self.tracker.goes_to(self.root)
+        sent, _ = self._sent(name, place)
         budget = tuple(leaf for leaf, part in leaves().items() if part == "budget")
-        channel = self.opens(Opening(name, run.resolved(), budget, self.root, sent))
-        self.followed[name] = _Followed(channel, sent)
+        channel = self.tracker.opens(Opening(name, run.resolved(), budget, self.root, sent))
+        self.followed[name] = _Followed(channel, place, sent)
         self._tell(channel.place, f"{self.name} has it too: {channel.place}")
         for row in rows:
             self.record(name, row)
@@ -128,6 +137,7 @@ class Follower:
             del self.followed[name]  # it is not asked again for this run
             raise
         followed.sent = row["step"]
+        self._note(name, followed, has_ended=False)
 
     def end(self, name: str, status: str, result: StoredRun | None) -> None:
         """Pass on what has become of a run, and take note of how much of it is there."""
@@ -139,19 +149,27 @@ class Follower:
         results = {"steps": told.get("steps", followed.sent)} | {k: told[k] for k in wanted if told.get(k) is not None}
         followed.channel.close(status if result is None or status else result.status, results)
         self.failures = 0
-        write_json(self._marker(name), {"step": followed.sent})
+        self._note(name, followed, has_ended=status in ("", "failed"))
 
     def stored(self, result: StoredRun) -> None:
         """Pass on a run that was stored before, as far as it is not there."""
+        sent, has_ended = self._sent(result.id, self.tracker.goes_to(self.root))
         rows = result.rows
-        if rows and self._sent(result.id) < rows[-1]["step"]:
+        if rows and (sent < rows[-1]["step"] or not has_ended):
             self.begin(result.run, result.id, rows)
             self.end(result.id, "", result)
 
-    def _sent(self, name: str) -> int:
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            return int(read_json(self._marker(name))["step"])
-        return -1
+    def _sent(self, name: str, place: str) -> tuple[int, bool]:
+        """The last step of a run that a place has, −1 for none, and whether it has the run's end."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = read_json(self._marker(name))
+            if known["place"] == place:
+                return int(known["step"]), bool(known["ended"])
+        return -1, False
+
+    def _note(self, name: str, followed: _Followed, *, has_ended: bool) -> None:
+        # After every record: a process that is killed leaves behind what the tracker has, and nothing is there twice.
+        write_json(self._marker(name), {"place": followed.place, "step": followed.sent, "ended": has_ended})
 
     def _marker(self, name: str) -> Path:
         folder = self.root / "sent" / self.name
@@ -167,12 +185,15 @@ class Tracking:
 
     def __init__(self, names: str | Sequence[str], root: Path, report: Callable[[str], object] = to_standard_error) -> None:
         self.names = [names] if isinstance(names, str) else list(names)
-        self.followers = [Follower(name, opens, root, report) for name, opens in named(self.names).items()]
+        self.followers = [Follower(name, tracker, root, report) for name, tracker in named(self.names).items()]
 
     def close(self) -> None:
         """Wait for what is not passed on yet."""
+        since = time.monotonic()  # the same for all: several that hang cost no more than one
         for follower in self.followers:
-            follower.close()
+            follower.finish()
+        for follower in self.followers:
+            follower.close(since)
 
     def around(self, tell: Telling, runs: Sequence[Run]) -> Telling:
         """``tell``, with the trackers told as well; positions are those in ``runs``."""

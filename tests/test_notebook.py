@@ -1,6 +1,7 @@
 """What notebooks show: rich values, a live picture of a training, and the notebooks of the documentation, executed."""
 
 import re
+import signal
 import struct
 import sys
 import types
@@ -151,10 +152,20 @@ def test_a_training_moves_below_its_cell_and_leaves_a_line(cell, tmp_path):
     assert "Stored before; nothing was trained." in cell.shown[-1]
 
 
-def test_the_stop_button_saves_and_says_how_to_go_on(cell, tmp_path):
-    asked = iter(range(30))
+@pytest.mark.parametrize("by", ["the button", "a function", "the button beside a function"])
+def test_the_stop_button_saves_and_says_how_to_go_on(by, cell, tmp_path, monkeypatch):
+    asked, pressed, asks = iter(range(30)), [], notebook.LiveRun.__call__
+
+    def update(self, progress):
+        if progress.step == 5 and by != "a function" and not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+        asks(self, progress)
+
+    monkeypatch.setattr(notebook.LiveRun, "__call__", update)
+    should_stop = {"the button": None, "a function": lambda: next(asked) >= 5}.get(by, lambda: False)
     with pytest.raises(Interrupted) as stopped:
-        gl.train(**FIELDS, steps=30, stop="never", runs=tmp_path, should_stop=lambda: next(asked) >= 5)
+        gl.train(**FIELDS, steps=30, stop="never", runs=tmp_path, should_stop=should_stop)
     assert stopped.value.step > 0
     assert f"Stopped after step {stopped.value.step} and saved: the same cell goes on from there." in cell.shown[-1]
 

@@ -186,9 +186,10 @@ def test_a_stored_run_is_passed_on_when_it_is_asked_for_with_a_tracker(tmp_path,
 # — trackers that misbehave —
 
 
-def own(monkeypatch, record=lambda step, numbers: None, close=lambda status, results: None):
+def own(monkeypatch, record=lambda step, numbers: None, close=lambda status, results: None, *, opens=None, goes_to=lambda root: "here"):
     """A tracker named `own`, which is registered while a test runs."""
-    monkeypatch.setitem(trackers.TRACKERS, "own", lambda opening: trackers.Channel(record, close, "here"))
+    opens = opens or (lambda opening: trackers.Channel(record, close, "here"))
+    monkeypatch.setitem(trackers.TRACKERS, "own", trackers.Tracker(opens, goes_to))
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +207,7 @@ def test_a_tracker_that_raises_is_told_once_and_changes_nothing(when, tmp_path, 
         raise SystemExit("the server\nis gone")
 
     if when == "opening":
-        monkeypatch.setitem(trackers.TRACKERS, "own", fail)
+        own(monkeypatch, opens=fail)
     else:
         own(monkeypatch, **{when: fail})
     result = laboratory.train(RUN, runs=tmp_path, track="own")
@@ -255,6 +256,64 @@ def test_a_tracker_that_does_not_end_is_left_behind(tmp_path, monkeypatch, capfd
     laboratory.train(RUN, runs=tmp_path, track="own")
     release.set()
     assert "tracker own did not come to an end within 0.2 s" in capfd.readouterr().err
+
+
+def test_trackers_that_hang_cost_no_more_than_one(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(tracking, "PATIENCE", 0.5)
+    release = threading.Event()
+    own(monkeypatch, close=lambda status, results: release.wait(20))
+    names = ["own", "another", "a third"]
+    for name in names[1:]:
+        monkeypatch.setitem(trackers.TRACKERS, name, trackers.TRACKERS["own"])
+    made = tracking.Tracking(names, tmp_path)
+    result = laboratory.train(RUN, runs=tmp_path, track=made)
+    assert result.status == "complete"
+    began = time.perf_counter()
+    made.close()
+    assert time.perf_counter() - began < 1.2
+    release.set()
+    assert capfd.readouterr().err.count("did not come to an end within 0.5 s") == 3
+
+
+def test_another_place_gets_all_of_a_run_and_the_same_one_nothing_twice(tmp_path, monkeypatch):
+    there, seen = ["one"], []
+    own(monkeypatch, lambda step, numbers: seen.append((there[0], step)), goes_to=lambda root: there[0])
+    steps = [row["step"] for row in laboratory.train(RUN, runs=tmp_path, track="own").rows]
+    laboratory.train(RUN, runs=tmp_path, track="own")
+    assert seen == [("one", step) for step in steps]
+    there[0] = "two"
+    laboratory.train(RUN, runs=tmp_path, track="own")
+    assert seen[len(steps) :] == [("two", step) for step in steps]
+
+
+def test_after_a_kill_a_tracker_gets_what_it_lacks_and_the_end(tmp_path, monkeypatch):
+    seen, ends = [], []
+    own(monkeypatch, lambda step, numbers: seen.append(step), lambda status, results: ends.append(status))
+    result = laboratory.train(RUN, runs=tmp_path)
+    killed = tracking.Tracking("own", tmp_path)  # its process ends after five records, and nobody closes it
+    killed.around(Telling(*[lambda *told: None] * 3, lambda: False), [RUN]).begin(0, result.rows[:5], {})
+    killed.followers[0].close(time.monotonic())
+    assert (len(seen), ends) == (5, [])
+    laboratory.train(RUN, runs=tmp_path, track="own")
+    assert seen == [row["step"] for row in result.rows]
+    assert ends == ["complete"]
+    laboratory.train(RUN, runs=tmp_path, track="own")
+    assert ends == ["complete"]
+
+
+@pytest.mark.medium
+def test_a_second_folder_of_trackio_is_told_and_nothing_goes_to_the_first(tmp_path, capfd):
+    pytest.importorskip("trackio", reason="trackio is not installed")
+    forget_trackio()
+    laboratory.train(RUN, runs=tmp_path / "a", track="trackio")
+    result = laboratory.train(RUN, runs=tmp_path / "b", track="trackio")
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "trackio keeps to the first folder of a process" in told.err
+    assert len(trackio_points(tmp_path / "a" / "trackers", result.id, "validation_loss")[0]) == len(result.rows)
+    import trackio
+
+    assert "print" not in vars(trackio)
 
 
 def test_records_that_find_no_room_are_left_out(tmp_path, monkeypatch, capfd, undisturbed):
@@ -310,3 +369,4 @@ def test_wandb_is_online_only_where_there_is_a_login(variables, netrc, mode, tmp
     assert asked["mode"] == mode
     assert asked["id"] == "an-id"
     assert asked["resume"] == "allow"
+    assert trackers.wandb_goes_to(tmp_path).split()[0] == ("disabled" if variables.get("WANDB_MODE") else mode or "online")

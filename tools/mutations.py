@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("groklab", "tests", "benchmarks", "tools", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff", "LOG.md", "Makefile")
+COPIED = (
+    "groklab",
+    "tests",
+    "benchmarks",
+    "tools",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "LOG.md",
+    "Makefile",
+)
 
 
 class Mutation(NamedTuple):
@@ -162,6 +174,8 @@ def is_caught(mutation: Mutation, folder: Path) -> bool:
 def main(words: list[str]) -> int:
     """Try the mutations; 1 where one is not caught."""
     chosen = [mutation for mutation in MUTATIONS if all(word in mutation.name for word in words)]
+    if not chosen:
+        raise SystemExit(f"no mutation's name contains {' and '.join(words)}; there are: {', '.join(one.name for one in MUTATIONS)}")
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as made:
         folder = copied(Path(made))

@@ -320,6 +320,8 @@ def main(given: list[str]) -> int:
         for name in stale:
             print(f"docs/reference/{name} is not what the code says; `make reference` writes it.", file=sys.stderr)
         return 1 if stale else 0
+    if given:
+        raise SystemExit(f"got {' '.join(given)}; expected --check or nothing")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in stale:
         (FOLDER / name).write_text(pages()[name])

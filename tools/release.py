@@ -9,6 +9,7 @@ chosen by machine.
 
 from __future__ import annotations
 
+import contextlib
 import email
 import os
 import re
@@ -22,7 +23,7 @@ import venv
 import zipfile
 from collections.abc import Iterable
 from email.message import Message
-from importlib.metadata import distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -31,8 +32,20 @@ ROOT = Path(__file__).parent.parent
 ENDS = ("lowest", "newest")
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "beartype", "pyyaml")
 """What the fast tests need beside the package; as locked."""
-BESIDE = ("tests", "benchmarks", "tools", "docs", "README.md", "CHANGELOG.md", "CITATION.cff", "LOG.md", "pyproject.toml", "Makefile")
-"""What tests read, from the source distribution; not the package itself, which is the installed one."""
+BESIDE = (
+    "tests",
+    "benchmarks",
+    "tools",
+    "docs",
+    "README.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "LOG.md",
+    "pyproject.toml",
+    "Makefile",
+    "replication",
+)
+"""What tests read, from the source distribution. The package itself is deleted there: the installed one is tested."""
 
 
 def say(text: str) -> None:
@@ -97,13 +110,34 @@ def environment(folder: Path) -> Path:
     """An empty environment that sees this Python's torch and nothing else of it; its Python."""
     venv.create(folder, with_pip=True, symlinks=True)
     packages = next((folder / "lib").glob("python*")) / "site-packages"
-    torch = distribution("torch")
-    names = {str(file).split("/")[0] for file in torch.files or () if not str(file).startswith("..")}
-    for name in sorted(names - {"__pycache__"}):
-        place = Path(str(torch.locate_file(name)))
-        if place.exists():
-            (packages / name).symlink_to(place)
+    for one in torch_and_drivers():
+        for name in {str(file).split("/")[0] for file in one.files or ()} - {"..", "__pycache__"}:
+            place = Path(str(one.locate_file(name)))
+            if place.exists() and not (packages / name).exists():
+                (packages / name).symlink_to(place)
     return folder / "bin" / "python"
+
+
+def torch_and_drivers() -> list[Distribution]:
+    """torch, and where it is a build for GPUs the libraries that it cannot be imported without."""
+    found, wanted = dict[str, Distribution](), ["torch"]
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            with contextlib.suppress(PackageNotFoundError):
+                found[name] = distribution(name)
+                wanted += [one for one in map(name_of, found[name].requires or ()) if is_driver(one)]
+    return list(found.values())
+
+
+def name_of(requirement: str) -> str:
+    """The package that a requirement is for."""
+    return Requirement(requirement).name
+
+
+def is_driver(name: str) -> bool:
+    """Whether a package that torch needs belongs to the build that was chosen for the machine."""
+    return name.startswith(("nvidia", "triton", "cuda"))
 
 
 def install(python: Path, *what: str) -> None:
@@ -117,7 +151,7 @@ def tested(end: str, wheel: Path, source: Path, folder: Path) -> None:
     needs = [one for one in required(wheel) if one.name != "torch"]
     began = time.monotonic()
     of_torch = [re.split(r"[;\[]", text)[0].strip() for text in distribution("torch").requires or () if "extra ==" not in text]
-    install(python, *(text for text in of_torch if not text.startswith(("nvidia", "triton", "cuda"))))
+    install(python, *(text for text in of_torch if not is_driver(name_of(text))))
     install(python, *(lowest(needs) if end == "lowest" else map(str, needs)), *map(locked, TEST_TOOLS))
     install(python, "--no-deps", str(wheel))
     run(python, "-m", "pip", "check", "--disable-pip-version-check", stdout=subprocess.DEVNULL) if end == "newest" else None
@@ -157,30 +191,36 @@ def versions(python: Path, needs: Iterable[Requirement]) -> list[str]:
 
 
 def unpacked(source: Path, folder: Path) -> Path:
-    """What the tests read, without the package."""
+    """What the tests read, without the package, which processes that tests start would find first."""
     with tarfile.open(source) as archive:
         archive.extractall(folder, filter="data")
     (place,) = folder.iterdir()
     for name in BESIDE:
         assert (place / name).exists(), f"the source distribution lacks {name}"
+    shutil.rmtree(place / "groklab")
     return place
 
 
-def extras_resolve(wheel: Path) -> None:
-    """Every extra can be installed beside this Python's torch."""
+def extras_resolve(wheel: Path, folder: Path) -> None:
+    """Every extra can be installed into an empty environment beside this Python's torch."""
+    python = environment(folder / "extras")
+    needs = [str(one) for one in required(wheel) if one.name != "torch"]
     for extra in metadata_of(wheel).get_all("Provides-Extra", []):
-        needs = map(str, (Requirement(f"{one.name}{one.specifier}") for one in required(wheel, extra)))
-        run(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--disable-pip-version-check", *needs)
-        say(f"extra {extra}: resolves")
+        more = [f"{one.name}{one.specifier}" for one in required(wheel, extra) if one.name != "groklab"]
+        if more:  # otherwise it is made of other extras
+            run(python, "-m", "pip", "install", "--quiet", "--dry-run", "--disable-pip-version-check", *needs, *more)
+        say(f"extra {extra}: {', '.join(more) or 'made of others'} resolves")
 
 
 def main(ends: list[str]) -> None:
     """Check what is asked for; everything by default."""
+    if unknown := set(ends) - set(ENDS):
+        raise SystemExit(f"got {', '.join(sorted(unknown))}; expected {' or '.join(ENDS)}, or nothing for all")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         wheel, source = built(folder / "dist")
         if not ends:
-            extras_resolve(wheel)
+            extras_resolve(wheel, folder)
         for end in ends or ENDS:
             tested(end, wheel, source, folder)
         if not ends:
