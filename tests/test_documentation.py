@@ -108,3 +108,12 @@ def test_what_a_page_shows_works(name, tmp_path, monkeypatch, capsys):
                 assert cli.main([*words[1:], *shlex.split(extra.get(words[1], ""))]) == 0, command
     assert "failed" not in capsys.readouterr().err
     assert (tmp_path / "runs" / "trackers" / "tensorboard").exists()
+
+
+def test_the_map_of_the_house_has_every_file():
+    plan = page("design.md").split("```")[1]
+    modules = {path.name for path in Path(groklab.__file__).parent.rglob("*.py") if path.stem not in ("__init__", "__main__")}
+    # A pair such as `circuit.py, circuit_page.py` names both; a longer name does not name the shorter one.
+    named = set(re.findall(r"[\w]+\.py", plan))
+    assert sorted(modules - named) == []
+    assert sorted(named - modules) == []
