@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "groklab"
+import groklab
+
+PACKAGE = Path(groklab.__file__).parent
 
 EARLIER = {
     "calls": set(),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import groklab
 from groklab.analysis.grokking import first_reaching, summary, told
 
-PACKAGE = Path(__file__).parent.parent / "groklab"
+PACKAGE = Path(groklab.__file__).parent
 WITH_EXAMPLES = sorted(path for path in PACKAGE.rglob("*.py") if ">>> " in path.read_text())
 
 
