@@ -84,8 +84,10 @@ def test_a_step_that_is_not_stored_is_answered_with_the_nearest(run):
         run.read_step("measures")
 
 
-def test_answers_survive_packing():
-    answer, probability = np.array([0, 300, 1999]), np.array([0.0, 0.25, 1.0])
+@pytest.mark.parametrize(("largest", "bytes_each"), [(1999, 2), (65_535, 2), (65_536, 4), (100_000, 4)])
+def test_answers_survive_packing(largest, bytes_each):
+    answer, probability = np.array([0, 300, largest]), np.array([0.0, 0.25, 1.0])
+    assert packed_answers(answer, probability)["answer"].itemsize == bytes_each
     back, chance = unpacked_answers(packed_answers(answer, probability))
     assert back.tolist() == answer.tolist()
     np.testing.assert_allclose(chance, probability, atol=0.5 / 65535)  # half a step of the stored probability

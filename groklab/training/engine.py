@@ -242,10 +242,14 @@ class _Watch:
 
     def __init__(self, position: int, run: Run, past: Past) -> None:
         self.position, self.run, self.rows = position, run, list(past.rows)
+        standing = -1 if past.state is None else past.state.step
+        if past.state is not None and end_of(run, self.rows, standing) is not None:
+            # It stands at its end and nothing says so: its evaluation and checkpoint may be missing, so it is looked at, not updated.
+            standing, self.rows = standing - 1, [row for row in self.rows if row["step"] < past.state.step]
         self.evaluations = Ahead(run.budget.evaluations_per_decade)
         self.checkpoints = Ahead(run.budget.checkpoints_per_decade)
         self.has_ended = self.has_warned = False
-        self.told = -1 if past.state is None else past.state.step
+        self.told = standing
         """The last step of which everything was said."""
         self.batch: Batch | None = None
         self.r = 0
