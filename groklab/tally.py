@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from groklab.config.run import Run
 from groklab.laboratory import Interrupted, Outcome, Progress, RunsPerBatch, stored_as_asked, train_together
+from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError
 from groklab.stored import StoredRun
 from groklab.tracking import Trackers, to_standard_error
@@ -171,12 +172,16 @@ def advance(tally: Tally, job: Job, step: int, row: dict[str, Any] | None) -> No
 def settle(tally: Tally, job: Job, folder: Path, what: str, message: str = "") -> None:
     """A run has ended, failed, or was busy elsewhere (then it waits to be asked for again)."""
     if what == "ended":
-        found = stored_as_asked(job.run, runs=folder)
-        if found is None:
-            job.status, job.message = "failed", "its results are not there"
-            return
         before = job.step
-        finish(job, found)
+        try:
+            found = stored_as_asked(job.run, runs=folder)
+            if found is None:
+                job.status, job.message = "failed", "its results are not there"
+                return
+            finish(job, found)
+        except StoreError as error:  # what was written can no longer be read; the others go on
+            job.status, job.message = "failed", told_of(error)
+            return
         tally.steps_made += max(job.step - before, 0) if before else 0
     elif what == "failed":
         job.status, job.message = "failed", message
