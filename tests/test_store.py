@@ -378,6 +378,42 @@ def test_a_run_that_is_being_trained_is_not_removed(run):
     assert not run.path.exists()
 
 
+def test_a_run_is_removed_under_its_lock_and_its_settings_first(run, monkeypatch):
+    from groklab.results.lock import owner_of
+
+    seen = []
+    unlink = Path.unlink
+
+    def told(self, missing_ok=False):
+        if self.parent == run.path and "lock" not in self.name:
+            seen.append((self.name, owner_of(run.path) is not None))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", told)
+    run.remove()
+    assert seen[0] == ("run.json", True)
+    assert all(is_owned for _, is_owned in seen)
+    assert not run.path.exists()
+
+
+def test_a_run_begun_anew_while_it_is_removed_is_left_alone(run, monkeypatch):
+    rmdir = Path.rmdir
+
+    def late(self):
+        if self == run.path:
+            (self / "lock").write_text("of another process")
+        rmdir(self)
+
+    monkeypatch.setattr(Path, "rmdir", late)
+    run.remove()
+    assert [path.name for path in run.path.iterdir()] == ["lock"]
+
+
+def test_folders_of_imports_that_were_killed_are_found(tmp_path):
+    (tmp_path / "imported-addition-7-f0.50-s0-0123456789ab").mkdir()
+    assert len(empty_folders(tmp_path)) == 1
+
+
 def test_only_what_groklab_left_counts_as_an_empty_folder(tmp_path):
     for name in ("addition-7-f0.50-s0-0123abcd", "division-97-f0.50-s0-0123abcd", "my-files-notes-all", "run-f0.5-s1-notahash"):
         (tmp_path / name).mkdir()

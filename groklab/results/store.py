@@ -16,6 +16,7 @@ runs/<id>/figures/            what was drawn
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -44,7 +45,7 @@ from groklab.results.files import (
     write_whole,
 )
 from groklab.results.history import Evaluations, checksum, read_evaluations, within
-from groklab.results.lock import owner_of
+from groklab.results.lock import InProgressError, Lock, owner_of
 
 FORMAT = 1
 """Version of the results format; a reader for every older one is kept."""
@@ -300,14 +301,21 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete the whole folder; StoreError where a process is training in it."""
-        owner = owner_of(self.path)
-        if owner is not None:
-            raise StoreError(f"{self.id} is being trained by {owner}; stop it first.")
+        """Delete the whole folder, its lock held; StoreError where a process is training in it."""
         try:
-            shutil.rmtree(self.path)
+            with Lock(self.path):
+                for path in sorted(self.path.iterdir(), key=lambda path: path.name != "run.json"):  # without it nothing is taken for a run
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    elif path.name != "lock":
+                        path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.path.rmdir()
+        except InProgressError as error:
+            raise StoreError(f"{str(error).rstrip('.')}; stop it first.") from error
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            if error.errno != errno.ENOTEMPTY:  # another process has just begun the run anew
+                raise unwritable(self.path, error) from error
 
 
 def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
