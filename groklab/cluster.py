@@ -210,7 +210,7 @@ class Cluster:
 def _reason(ray: Any, error: Exception) -> str:
     """Why a task failed for good: by an error of its own, which Ray hands on at once, or by the deaths of its processes."""
     if isinstance(error, ray.exceptions.RayTaskError):
-        cause = error.cause if isinstance(error.cause, BaseException) else error  # the text of Ray's own begins with a coloured heading
+        cause = getattr(error, "cause", None) or error  # the text of Ray's own begins with a coloured heading
         return f"its task failed on the cluster: {type(cause).__name__}: {told_of(cause)}"
     return f"its task died {DEATHS} times on the cluster: {told_of(error).splitlines()[0]}"
 

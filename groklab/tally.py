@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from groklab.analysis.grokking import summary
 from groklab.config.run import Run
 from groklab.laboratory import Interrupted, Outcome, Progress, RunsPerBatch, stored_as_asked, train_together
 from groklab.results.files import StoreError
@@ -38,6 +39,8 @@ class Job:
     step: int = 0
     row: dict[str, Any] | None = None
     """Its newest evaluation in this training."""
+    has_generalized: bool = False
+    """Whether it has, by its results."""
     message: str = ""
     """Why it diverged or failed."""
     deaths: int = 0
@@ -156,6 +159,7 @@ def finish(job: Job, found: StoredRun) -> None:
     """A run has its results."""
     rows = found.rows
     job.step, job.row = found.steps, rows[-1] if rows else None
+    job.has_generalized = summary(rows, steps=job.step, threshold=job.run.budget.threshold).generalized_at is not None
     is_diverged = found.status == "diverged"
     job.status = "diverged" if is_diverged else "complete"
     job.message = found.folder.description().get("message", "") if is_diverged else ""

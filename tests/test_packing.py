@@ -16,7 +16,7 @@ from groklab.config.sweep import sweep_of
 from groklab.crew import DEATHS, Crew
 from groklab.laboratory import train
 from groklab.packing import Waiting, places, processes_on
-from groklab.tally import Job, Order, Tally, hear
+from groklab.tally import Job, Order, Tally, finish, hear
 
 TINY = {"operation": "addition", "modulus": 7, "width": 16, "layers": 1, "stop": "never", "checkpoints_per_decade": 0}
 
@@ -241,6 +241,19 @@ def test_results_that_can_no_longer_be_read_fail_one_run_alone(tmp_path):
     hear(Tally([job]), job, tmp_path, "ended")
     assert job.status == "failed"
     assert "history.jsonl is damaged" in job.message
+
+
+def test_a_run_that_has_generalized_counts_as_that_whatever_its_last_evaluation():
+    from groklab.sweeping import _counts
+
+    jobs = jobs_of(seed=range(3))
+    for job, accuracies in zip(jobs, ([0.1, 1.0, 0.9], [0.1, 0.2, 0.9], [0.1, 0.2, 1.0]), strict=True):
+        rows = [
+            {"step": step, "train_accuracy": 1.0, "validation_accuracy": accuracy, "train_loss": 0.0, "validation_loss": 1.0}
+            for step, accuracy in enumerate(accuracies)
+        ]
+        finish(job, SimpleNamespace(rows=rows, steps=10, status="complete"))
+    assert _counts(Tally(jobs)) == ["3 of 3 done", "2 generalized"]
 
 
 def test_of_a_batch_whose_task_fails_on_a_cluster_the_halves_are_tried(tmp_path):
