@@ -192,7 +192,12 @@ def _continue(words: list[str]) -> int:
 
     results: list[tuple[StoredRun, bool]] = []
     for stored in chosen:
-        results.append(_trained(partial(lab.continued, str(stored.folder.path), steps=asked.steps, track=asked.track), asked))
+        results.append(
+            _trained(
+                partial(lab.continued, str(stored.folder.path), steps=asked.steps, device=asked.device, path=asked.path, track=asked.track),
+                asked,
+            )
+        )
         if results[-1][1]:
             break
     return _report(results, asked)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import groklab.laboratory as laboratory
+from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.laboratory import Interrupted, continued, drawn, load, train
 from groklab.results.files import StoreError
@@ -247,6 +248,53 @@ def test_an_old_state_does_not_outlive_its_use(tmp_path, monkeypatch):
     monkeypatch.setattr(laboratory, "SAVING_PAUSE", 0)
     run = train(runs=tmp_path, keep_state=False, **TINY, steps=12)
     assert not (run.folder.path / "state.safetensors").exists()
+
+
+def test_results_are_found_where_neither_their_device_nor_their_path_is(tmp_path, monkeypatch, updates):
+    ask(tmp_path, steps=12)
+    for elsewhere in ({"device": "cuda:7"}, {"device": "mps"}):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        assert ask(tmp_path, steps=12, **elsewhere).steps == 12
+        with pytest.raises(RunError, match="expected a device of this machine"):
+            ask(tmp_path, steps=13, **elsewhere)
+    with pytest.raises(RunError, match="modulus"):
+        ask(tmp_path, steps=12, modulus=-1)
+    assert len(updates) == 12
+
+
+def test_a_run_of_another_machine_goes_on_here(tmp_path, monkeypatch):
+    run = ask(tmp_path, steps=12)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    description = run.folder.description()
+    description["run"]["budget"]["device"] = "cuda"
+    run.folder.update(run=description["run"])
+    with pytest.raises(RunError, match="No CUDA device is present"):
+        continued("latest", runs=tmp_path, steps=20)
+    longer = continued("latest", runs=tmp_path, steps=20, device="cpu", path="batched")
+    assert (longer.id, longer.steps, longer.run.budget.device) == (run.id, 20, "cpu")
+    assert longer.folder.description()["segments"][-1]["path"] == "batched"
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for count, told in ((1, "cuda:0 is the only one"), (4, "they are cuda:0 to cuda:3")):
+        monkeypatch.setattr("torch.cuda.device_count", lambda count=count: count)
+        with pytest.raises(RunError, match=told):
+            laboratory.check(Run.of(**TINY, device="cuda:7"))
+        laboratory.check(Run.of(**TINY, device=f"cuda:{count - 1}"))
+
+
+@pytest.mark.parametrize("fields", [{"precision": "float64"}, {"loss": "stablemax"}])
+def test_what_needs_float64_is_refused_on_mps(monkeypatch, fields):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    with pytest.raises(RunError, match="MPS has no float64"):
+        laboratory.check(Run.of(**TINY, **fields, device="mps"))
+    laboratory.check(Run.of(**TINY, precision="float32", device="mps"))
+
+
+def test_the_reference_trains_one_run_at_a_time_whatever_is_asked(monkeypatch):
+    runs = [Run.of(**TINY, seed=seed, path="reference", steps=2) for seed in range(3)]
+    assert [len(members) for members in engine._batches(runs, [engine.Past()] * 3, 4)] == [1, 1, 1]
 
 
 # — interrupted —
