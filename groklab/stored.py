@@ -100,6 +100,15 @@ class StoredRun:
         ended, reached = end_and_reached(self.folder, self.run)
         return "complete" if ended is not None and (ended < reached or stored != "running") else stored
 
+    @property
+    def lacks(self) -> list[str]:
+        """What was asked for and was not stored when the run was trained: denser evaluations or checkpoints, more measures; in words."""
+        asked, stored = self.run.budget, self.folder.settings().budget
+        spacings = ("evaluations_per_decade", "checkpoints_per_decade")
+        told = [(name, getattr(asked, name), getattr(stored, name)) for name in spacings]
+        lacking = [f"{name} {wanted} (stored: {there})" for name, wanted, there in told if wanted > there]
+        return lacking + [f"measure {name}" for name in asked.measures if name not in stored.measures]
+
     def stored_steps(self, kind: str) -> list[int]:
         """Steps of the stored ``checkpoints`` or ``answers`` within the budget, rising."""
         steps = self.steps
