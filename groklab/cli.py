@@ -190,10 +190,15 @@ def _continue(words: list[str]) -> int:
     lab = _lab()
     chosen = [lab.load(text, runs=asked.where.runs) for text in asked.which]  # all are found before one is trained
 
-    results: list[tuple[StoredRun, bool]] = []
+    results: list[tuple[StoredRun, int | None]] = []
     for stored in chosen:
-        results.append(_trained(partial(lab.continued, str(stored.folder.path), steps=asked.steps, track=asked.track), asked))
-        if results[-1][1]:
+        results.append(
+            _trained(
+                partial(lab.continued, str(stored.folder.path), steps=asked.steps, device=asked.device, path=asked.path, track=asked.track),
+                asked,
+            )
+        )
+        if results[-1][1] is not None:
             break
     return _report(results, asked)
 
@@ -204,8 +209,8 @@ def _lab() -> Any:
     return laboratory
 
 
-def _trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, bool]:
-    """Train one run with its progress shown; the run, and whether the user stopped it."""
+def _trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, int | None]:
+    """Train one run with its progress shown; the run, and the step after which the user stopped it."""
     from groklab.display import Display
     from groklab.laboratory import Interrupted
 
@@ -220,10 +225,10 @@ def _trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, bo
                     should_stop=should_stop,
                 )
         except Interrupted as interruption:
-            return interruption.run, True
+            return interruption.run, interruption.step
     if asked.figures:
         _draw_into_folder(result)
-    return result, False
+    return result, None
 
 
 def _draw_into_folder(result: StoredRun) -> None:
@@ -237,17 +242,20 @@ def _draw_into_folder(result: StoredRun) -> None:
             print(f"groklab: {name} was not drawn: {error}", file=sys.stderr)
 
 
-def _report(results: list[tuple[StoredRun, bool]], asked: Any) -> int:
+def _report(results: list[tuple[StoredRun, int | None]], asked: Any) -> int:
     from groklab.analysis.grokking import told
 
-    for run, was_stopped in results:
+    for run, stopped_after in results:
+        if lacking := ", ".join(run.lacks):
+            advice = "`groklab measure` takes measures of checkpoints; for the rest remove the run and train it again."
+            print(f"groklab: {run.id} was stored before, without {lacking}. {advice}", file=sys.stderr)
         if asked.where.json:
             continue
         print(f"results: {run.folder.path}")
         if (run.folder.path / "figures" / "learning_curves.png").exists():
             print(f"picture: {run.folder.path / 'figures' / 'learning_curves.png'}")
-        if was_stopped:
-            print(f"stopped after step {run.steps:,}; saved. Go on with: groklab continue {run.id} --runs {run.folder.path.parent}")
+        if stopped_after is not None:
+            print(f"stopped after step {stopped_after:,}; saved. Go on with: groklab continue {run.id} --runs {run.folder.path.parent}")
         elif run.status == "diverged":
             print(f"diverged: {run.folder.description()['message']}. Try a smaller learning rate.", file=sys.stderr)
         else:
@@ -255,7 +263,7 @@ def _report(results: list[tuple[StoredRun, bool]], asked: Any) -> int:
     if asked.where.json:
         found = [run.to_dict() for run, _ in results]
         _print_json(found[0] if len(found) == 1 else {"runs": found})
-    if any(was_stopped for _, was_stopped in results):
+    if any(stopped_after is not None for _, stopped_after in results):
         return 130
     return 1 if any(run.status == "diverged" for run, _ in results) else 0
 

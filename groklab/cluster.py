@@ -167,7 +167,7 @@ class Cluster:
             try:
                 ends: dict[int, tuple[str, str]] = ray.get(reference)
             except ray.exceptions.RayError as error:
-                ends = self._ends_of_failed(batch, told_of(error).splitlines()[0])
+                ends = self._ends_of_failed(batch, _reason(ray, error))
             for position, job in enumerate(batch):
                 if job.status in ("waiting", "running"):
                     settle(self.order.tally, job, self.folder, *ends.get(position, ("busy", "")))
@@ -177,7 +177,7 @@ class Cluster:
     def _ends_of_failed(self, batch: Sequence[Job], reason: str) -> dict[int, tuple[str, str]]:
         """Runs whose task failed for good: one has failed; several, of which one may be the cause, are tried again in halves."""
         if len(batch) == 1:
-            return {0: ("failed", f"its task failed {DEATHS} times on the cluster: {reason}")}
+            return {0: ("failed", reason)}
         for job in batch:
             job.most_together = (len(batch) + 1) // 2
         return {}
@@ -205,6 +205,14 @@ class Cluster:
         for batch in pending.values():
             for job in batch:
                 job.status = "waiting" if job.status == "running" else job.status
+
+
+def _reason(ray: Any, error: Exception) -> str:
+    """Why a task failed for good: by an error of its own, which Ray hands on at once, or by the deaths of its processes."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        cause = getattr(error, "cause", None) or error  # the text of Ray's own begins with a coloured heading
+        return f"its task failed on the cluster: {type(cause).__name__}: {told_of(cause)}"
+    return f"its task died {DEATHS} times on the cluster: {told_of(error).splitlines()[0]}"
 
 
 def _device_of(run: Run) -> str:

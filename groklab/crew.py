@@ -53,7 +53,8 @@ class Crew:
         check_script()
         for_trackers = 2 * PATIENCE if self.order.track else 0.0
         try:
-            self.workers = [self._hired(place) for place in places]
+            for place in places:
+                self.workers.append(self._hired(place))
             while self.waiting or any(worker.jobs for worker in self.workers):
                 if self.order.stop():
                     raise KeyboardInterrupt
@@ -64,7 +65,7 @@ class Crew:
                 for worker in {id(by_end[end]): by_end[end] for end in wait(list(by_end), timeout=REPORTS)}.values():
                     self._listen(worker)
                 self.order.tell(self.order.tally)
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, or an error of whoever is told: no process is left behind
             self._dismiss(patience=60.0 + for_trackers)
             raise
         self._dismiss(patience=10.0 + for_trackers)
@@ -142,8 +143,8 @@ class Crew:
             # What they still say is heard: a full pipe would keep them from ending.
             while worker.process.is_alive() and time.monotonic() < until:
                 with contextlib.suppress(EOFError, OSError):
-                    if worker.connection.poll(0.05) and (words := worker.connection.recv())[0] == "note":
-                        self._hear(worker, *words)
+                    if worker.connection.poll(0.05):
+                        self._hear(worker, *worker.connection.recv())
                 worker.process.join(0.01)
             if worker.process.is_alive():
                 worker.process.kill()

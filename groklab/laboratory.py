@@ -71,7 +71,8 @@ def train(
     ``track`` names trackers that are told as well, tensorboard, wandb, mlflow or trackio (see tracking.py).
     """
     asked = Run.of(run, **fields)
-    check(asked)
+    if asked.problems() or stored_as_asked(asked, runs=runs) is None:  # results that are there need neither the device nor the path
+        check(asked)
     if on_progress is None and on_begin is None and "IPython" in sys.modules:
         from groklab.notebook import LiveRun, in_notebook
 
@@ -217,8 +218,16 @@ def say_nothing(*told: Any) -> None:
     """Tell nobody."""
 
 
-def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None, **options: Any) -> StoredRun:
-    """A stored run trained on: to its own budget, or to another number of steps."""
+def continued(
+    text: str,
+    *,
+    runs: str | Path = "runs",
+    steps: int | None = None,
+    device: str | None = None,
+    path: Literal["auto", "compiled", "batched", "reference"] | None = None,
+    **options: Any,
+) -> StoredRun:
+    """A stored run trained on: to its own budget, or to another number of steps; on its own device and path, or on others."""
     stored = load(text, runs=runs)
     if "imported" in stored.folder.description():
         raise StoreError(
@@ -232,6 +241,7 @@ def continued(text: str, *, runs: str | Path = "runs", steps: int | None = None,
         )
     root = stored.folder.path.parent
     run = stored.run if steps is None else stored.run.replace(steps=steps, stop=_stop_for(stored, steps))
+    run = run.replace(**{name: value for name, value in (("device", device), ("path", path)) if value is not None})
     return train(run, runs=root, **options)
 
 

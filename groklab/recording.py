@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groklab.config.run import Run
-from groklab.config.stops import end_of
 from groklab.results.files import make_folder
 from groklab.results.history import in_sequence
 from groklab.results.lock import Lock
@@ -114,22 +114,14 @@ def _begun(
         if done is not None:  # another process came to the end between our look and our lock
             return done
         folder.clean()
-        past = _past(folder)
-        began_at = past.state.step if past.state is not None else 0
-        if past.state is not None and end_of(asked, past.rows, began_at) is not None:
-            if end_of(folder.run(), past.rows, began_at) is not None:  # killed before it could say that it was complete
-                folder.update(status="complete")
-            return StoredRun(folder, asked)
-        stored = folder.rows()
+        into, past, stored = _past(folder)
         if not folder.exists:
             folder.create(asked, engine.parameter_counts(asked))
-        folder.update_budget(asked)
-        segment = engine.segment(asked, began_at)
+        segment = engine.segment(asked, past.state.step if past.state is not None else 0)
+        folder.begin(asked, segment)
         tell.begin(position, stored, segment)
-        folder.update(status="running", message="", segments=[*folder.description()["segments"], segment])
         locks.push(held.pop_all())
-    wall_before = stored[-1].get("wall_time", 0.0) if stored else 0.0
-    return Recorder(position, asked, folder, lock, past, writer, rounds, keep_state, wall_before)
+    return Recorder(position, asked, folder, into, lock, past, stored, writer, rounds, keep_state)
 
 
 def _record(recorders: Sequence[Recorder], writer: Writer, tell: Telling) -> tuple[list[Recorder], Exception | None]:
@@ -182,7 +174,7 @@ def _interrupted(live: dict[int, Recorder], newest: Recorder, writer: Writer) ->
     """
     writer.drain()
     level = {k: recorder for k, recorder in live.items() if recorder.newest is not None and recorder.reached == newest.reached}
-    stopped = [k for k, recorder in level.items() if end_and_reached(recorder.folder, recorder.run)[0] is None]  # others are about to end
+    stopped = [k for k, recorder in level.items() if end_and_reached(recorder.into, recorder.run)[0] is None]  # others are about to end
     if all(k in stopped or (recorder.newest is None and recorder.began_at != newest.began_at) for k, recorder in live.items()):
         stopped = list(live)
     for k in stopped:
@@ -201,18 +193,32 @@ def _tell_end(recorder: Recorder, writer: Writer, tell: Telling) -> bool:
     return True
 
 
-def _past(folder: RunFolder) -> Past:
+class Standing(NamedTuple):
+    """Where a run stands when its training begins, and where what comes is written."""
+
+    into: RunFolder
+    """Its own folder; or the one inside, where it has results and no state, for these must not be lost before they are computed again."""
+    past: Past
+    stored: list[dict[str, Any]]
+    """All evaluations that are kept."""
+
+
+def _past(folder: RunFolder) -> Standing:
     """Where training goes on: at the stored state, with the history up to it; at the beginning where there is none."""
     from groklab.training.batches import State
     from groklab.training.engine import Past
 
     if not folder.exists:
-        return Past()
-    stored = folder.state()
-    rows = folder.cut_history(None if stored is None else stored[0])
-    if stored is None:
-        return Past()
-    return Past(State(*stored), in_sequence(rows))
+        return Standing(folder, Past(), [])
+    if not (folder.again.path / "history.jsonl").exists():
+        folder.take_over()
+    into, state = folder, folder.state()
+    if state is None and folder.rows():
+        into = folder.again
+        make_folder(into.path)
+        state = into.state()
+    rows = into.cut_history(None if state is None else state[0])
+    return Standing(into, Past() if state is None else Past(State(*state), in_sequence(rows)), rows)
 
 
 class Rounds:
@@ -251,15 +257,20 @@ class Recorder:
     """Of the run among those that were asked for."""
     run: Run
     folder: RunFolder
+    into: RunFolder
+    """Where its history, checkpoints, answers and state go: into its folder, or beside what they will replace."""
     lock: Lock
     past: Past
+    stored: Sequence[dict[str, Any]]
+    """Its evaluations so far."""
     writer: Writer
     rounds: Rounds
     keep_state: bool
-    wall_before: float
-    """Seconds that are stored as spent on it."""
 
     def __post_init__(self) -> None:
+        self.wall_before = self.stored[-1].get("wall_time", 0.0) if self.stored else 0.0
+        self.evaluated_at = self.stored[-1]["step"] if self.stored else -1
+        self.to_pass = self.folder.reached() if self.into is not self.folder else -1
         self.began_at = 0 if self.past.state is None else self.past.state.step
         self.newest: engine.Advanced | None = None
         self.failure: Exception | None = None
@@ -286,7 +297,7 @@ class Recorder:
             return Progress(self.run, event.step, None, self.began_at, now - self.began)
         if isinstance(event, engine.Evaluated):
             row = event.row | {"wall_time": round(self.wall_before + now - self.began, 3)}
-            self._write(partial(self.folder.append, row))
+            self._write(partial(self._write_evaluation, row))
             return Progress(self.run, event.row["step"], row, self.began_at, now - self.began)
         if isinstance(event, engine.Checkpoint):
             self._write(partial(self._write_checkpoint, event))
@@ -296,8 +307,9 @@ class Recorder:
             return Progress(self.run, event.step, None, self.began_at, now - self.began, event.message)
         if self.newest is not None and event.status == "complete" and self.keep_state:
             self._save(self.newest)
+        self._write(self._take_over)
         self._write(partial(self.folder.update, status=event.status, message=event.message))
-        if event.status == "complete" and not self.keep_state:
+        if not self.keep_state:
             self._write(self.folder.remove_state)
         self._write(self._close)
         return None
@@ -332,15 +344,33 @@ class Recorder:
         self.lock.release()
         self.is_closed = True
 
+    def _write_evaluation(self, row: dict[str, Any]) -> None:
+        if row["step"] <= self.evaluated_at:  # of a run that stood at its end, where it is looked at once more
+            return
+        self.into.append(row)
+        if row["step"] > self.to_pass:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        if self.into is not self.folder:
+            self.folder.take_over()
+            self.into = self.folder
+
     def _write_checkpoint(self, event: engine.Checkpoint) -> None:
-        self.folder.write_step("answers", event.step, packed_answers(event.answer, event.probability))
-        self.folder.write_step("checkpoints", event.step, event.parameters)
+        self.into.write_step("answers", event.step, packed_answers(event.answer, event.probability))
+        self.into.write_step("checkpoints", event.step, event.parameters)
 
     def _write_warning(self, message: str) -> None:
-        if not self.folder.description().get("warnings"):  # told once, and not again whenever the run is continued
-            self.folder.update(warnings=[message])
+        told = self.folder.description().get("warnings", [])
+        if _kind_of(message) not in map(_kind_of, told):  # each once, and not again whenever the run is continued
+            self.folder.update(warnings=[*told, message])
 
     def _write_state(self, state: State) -> None:
         began = time.perf_counter()
-        self.folder.write_state(state.step, state.arrays)
+        self.into.write_state(state.step, state.arrays)
         self.rounds.took(time.perf_counter() - began)
+
+
+def _kind_of(warning: str) -> str:
+    """What a warning is about: its words without the step and other numbers."""
+    return re.sub(r"[0-9,]+", "", warning)

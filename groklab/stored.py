@@ -81,10 +81,10 @@ class StoredRun:
         return polars.DataFrame([rows[step] for step in sorted(rows)], infer_schema_length=None)
 
     def measure(self, *names: str, steps: Sequence[int] | None = None) -> list[Measurement]:
-        """Measures of its checkpoints, such as ``run.measure("weight_norm")``, taken where they are not kept already."""
+        """Measures of its checkpoints, such as ``run.measure("weight_norm")``, by default of all within the budget, taken where they are not kept already."""
         from groklab.measuring import measure
 
-        return measure(names, self, steps=steps)
+        return measure(names, self, steps=steps or self.stored_steps("checkpoints"))
 
     @property
     def summary(self) -> Summary:
@@ -100,19 +100,37 @@ class StoredRun:
         ended, reached = end_and_reached(self.folder, self.run)
         return "complete" if ended is not None and (ended < reached or stored != "running") else stored
 
+    @property
+    def lacks(self) -> list[str]:
+        """What was asked for and was not stored when the run was trained: denser evaluations or checkpoints, more measures; in words."""
+        asked, stored = self.run.budget, self.folder.settings().budget
+        spacings = ("evaluations_per_decade", "checkpoints_per_decade")
+        told = [(name, getattr(asked, name), getattr(stored, name)) for name in spacings]
+        lacking = [f"{name} {wanted} (stored: {there})" for name, wanted, there in told if wanted > there]
+        return lacking + [f"measure {name}" for name in asked.measures if name not in stored.measures]
+
+    def stored_steps(self, kind: str) -> list[int]:
+        """Steps of the stored ``checkpoints`` or ``answers`` within the budget, rising."""
+        steps = self.steps
+        return [step for step in self.folder.steps_of(kind) if step <= steps]
+
+    def last_step(self, kind: str) -> int | None:
+        """The last of them; None where there is none."""
+        return next(reversed(self.stored_steps(kind)), None)
+
     def answers(self, step: int | None = None) -> polars.DataFrame:
-        """The table's cells with the network's answers at a checkpoint, the last by default."""
+        """The table's cells with the network's answers at a checkpoint, by default the last within the budget."""
         from groklab.analysis.tables import cells_table
 
-        return cells_table(self.folder, self.run, step)
+        return cells_table(self.folder, self.run, self.last_step("answers") if step is None else step)
 
     def model(self, step: int | None = None) -> Parameters:
-        """The parameters of a checkpoint, the last by default, with a run axis of one."""
+        """The parameters of a checkpoint, by default the last within the budget, with a run axis of one."""
         from groklab.model.parameters import parameters_from
         from groklab.training.batches import DTYPES, network
 
         _, _, layout = network(self.run)
-        _, arrays = self.folder.read_step("checkpoints", step)
+        _, arrays = self.folder.read_step("checkpoints", self.last_step("checkpoints") if step is None else step)
         return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision])
 
     def plot(self, name: str = "learning_curves", *, checkpoint: int | None = None) -> Figure:
@@ -190,12 +208,12 @@ def _table_for(entry: registry.Entry, run: StoredRun, checkpoint: int | None, se
         case "elements":
             from groklab.analysis.elements import elements_table
 
-            return elements_table(run.folder, run.run, checkpoint, layer=str(settings.get("layer", "output")))
+            step = run.last_step("checkpoints") if checkpoint is None else checkpoint
+            return elements_table(run.folder, run.run, step, layer=str(settings.get("layer", "output")))
         case "arrays":
             from groklab.results.tables import arrays_table
 
-            steps = run.folder.steps_of("checkpoints")
-            step = checkpoint if checkpoint is not None or not steps else steps[-1]
+            step = run.last_step("checkpoints") if checkpoint is None else checkpoint
             found = run.measure(entry.facts["measure"], steps=None if step is None else [step])[-1]
             return arrays_table(dict(found.values)).with_columns(at_step=polars.lit(found.step))
         case "checkpoints":
@@ -241,7 +259,7 @@ def _checkpoints_table(entry: registry.Entry, run: StoredRun, checkpoint: int | 
 
 def landmarks(run: StoredRun) -> list[int]:
     """Steps of the checkpoints that tell a run's story: the first that had memorized and not yet generalized, if there is one, and the last."""
-    steps = [step for step in run.folder.steps_of("checkpoints") if step <= run.steps]
+    steps = run.stored_steps("checkpoints")
     memorized = [step for step in steps[:-1] if moment_of(run, step) == "memorized"]
     return memorized[:1] + steps[-1:]
 
@@ -261,7 +279,7 @@ def filmed(name: str, run: StoredRun) -> Iterator[Figure]:
     from groklab.analysis.elements import elements_table
 
     entry = registry.look_up("figure", registry.parse_call(name).name)
-    steps = [step for step in run.folder.steps_of("answers") if step <= run.steps]
+    steps = run.stored_steps("answers")
     if not steps:
         raise ValueError(f"figure {entry.name!r}: {run.id} has no stored answers; expected at least those of one checkpoint.")
     history = run.history.with_columns(title=polars.lit(title_of(run)))
@@ -327,8 +345,11 @@ def results_as_asked(folder: RunFolder, asked: Run) -> StoredRun | None:
     ended, reached = end_and_reached(folder, asked)
     if status == "diverged" or (status == "complete" and ended is not None):
         return StoredRun(folder, asked)
+    if ended is None:
+        return None
     # Where a process is at the end just now, or was killed there, the last checkpoint may still be missing.
-    return StoredRun(folder, asked) if ended is not None and ended < reached else None
+    is_whole = ended < reached or (status == "interrupted" and ended in folder.steps_of("checkpoints"))
+    return StoredRun(folder, asked) if is_whole else None
 
 
 def end_and_reached(folder: RunFolder, run: Run) -> tuple[int | None, int]:

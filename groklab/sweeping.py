@@ -120,7 +120,7 @@ class Screen:
 
 def _counts(tally: Tally) -> list[str]:
     """How many runs are where, in words; what there is none of is left out."""
-    generalized = sum(_has_generalized(job) for job in tally.jobs)
+    generalized = sum(job.has_generalized for job in tally.jobs if job.status == "complete")
     complete = tally.count("complete")
     parts = [
         (complete, f"{complete:,} of {len(tally.jobs):,} done"),
@@ -130,10 +130,6 @@ def _counts(tally: Tally) -> list[str]:
         (tally.count("failed"), f"{tally.count('failed'):,} failed"),
     ]
     return [parts[0][1], *(told for number, told in parts[1:] if number)]
-
-
-def _has_generalized(job: Job) -> bool:
-    return job.status == "complete" and job.row is not None and job.row["validation_accuracy"] >= job.run.budget.threshold
 
 
 def _pace(tally: Tally) -> list[str]:

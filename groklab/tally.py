@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from groklab.analysis.grokking import summary
 from groklab.config.run import Run
 from groklab.laboratory import Interrupted, Outcome, Progress, RunsPerBatch, stored_as_asked, train_together
+from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError
 from groklab.stored import StoredRun
 from groklab.tracking import Trackers, to_standard_error
@@ -37,6 +39,8 @@ class Job:
     step: int = 0
     row: dict[str, Any] | None = None
     """Its newest evaluation in this training."""
+    has_generalized: bool = False
+    """Whether it has, by its results."""
     message: str = ""
     """Why it diverged or failed."""
     deaths: int = 0
@@ -155,6 +159,7 @@ def finish(job: Job, found: StoredRun) -> None:
     """A run has its results."""
     rows = found.rows
     job.step, job.row = found.steps, rows[-1] if rows else None
+    job.has_generalized = summary(rows, steps=job.step, threshold=job.run.budget.threshold).generalized_at is not None
     is_diverged = found.status == "diverged"
     job.status = "diverged" if is_diverged else "complete"
     job.message = found.folder.description().get("message", "") if is_diverged else ""
@@ -171,12 +176,16 @@ def advance(tally: Tally, job: Job, step: int, row: dict[str, Any] | None) -> No
 def settle(tally: Tally, job: Job, folder: Path, what: str, message: str = "") -> None:
     """A run has ended, failed, or was busy elsewhere (then it waits to be asked for again)."""
     if what == "ended":
-        found = stored_as_asked(job.run, runs=folder)
-        if found is None:
-            job.status, job.message = "failed", "its results are not there"
-            return
         before = job.step
-        finish(job, found)
+        try:
+            found = stored_as_asked(job.run, runs=folder)
+            if found is None:
+                job.status, job.message = "failed", "its results are not there"
+                return
+            finish(job, found)
+        except StoreError as error:  # what was written can no longer be read; the others go on
+            job.status, job.message = "failed", told_of(error)
+            return
         tally.steps_made += max(job.step - before, 0) if before else 0
     elif what == "failed":
         job.status, job.message = "failed", message

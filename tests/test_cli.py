@@ -96,6 +96,18 @@ def test_asking_again_finds_the_result_and_more_or_fewer_steps_share_it(groklab_
     assert len(list(Path("runs").iterdir())) == 1
 
 
+def test_what_stored_results_lack_of_what_was_asked_is_said(trained):
+    _, out, err = trained("train", *TINY, "--steps", 12, "--no-figures", "--evaluations-per-decade", 3, "--measures")
+    assert err == ""
+    words = ["--evaluations-per-decade", 50, "--checkpoints-per-decade", 20, "--measures", "weight_norm", "softmax_collapse"]
+    _, out, err = trained("train", *TINY, "--steps", 12, "--no-figures", *words)
+    told = (
+        "without evaluations_per_decade 50 (stored: 25), checkpoints_per_decade 20 (stored: 8), measure softmax_collapse. `groklab measure`"
+    )
+    assert told in err
+    assert "results: runs/addition" in out
+
+
 def test_train_for_people_says_what_happened_and_where(groklab_in):
     status, out, err = groklab_in("train", *TINY, "--steps", 12)
     identity = next(Path("runs").iterdir()).name

@@ -322,6 +322,11 @@ def test_norm_clamp_keeps_the_initial_norm():
     assert batch.parameters.flat.norm().item() == pytest.approx(0.5 * batch.initial.flat.norm().item())
 
 
+def test_norm_clamp_and_weights_that_stay_as_they_began_are_refused_together():
+    assert "norm_clamp" in str(*tiny("norm_clamp(scale=0.5)", attention="frozen").problems())
+    assert not tiny("norm_clamp(scale=0.5)").problems()
+
+
 def test_dropout_drops_the_stated_share_and_keeps_the_mean():
     moment = Batch([tiny()], device="cpu").moment()
     function = INTERVENTIONS["residual_dropout"].function
@@ -336,6 +341,11 @@ def test_stablemax_by_hand():
     s = [3.0, 0.5, 1.0]
     for answer in range(3):
         assert function(z, torch.tensor([answer])).item() == pytest.approx(-np.log(s[answer] / sum(s)))
+    logits = torch.tensor([[0.0, 1.0, -1.0]], dtype=torch.float64, requires_grad=True)
+    function(logits, torch.tensor([0])).sum().backward()
+    slopes = torch.tensor([1.0, 0.5, 0.5], dtype=torch.float64)  # of log s(z), at 0 too
+    s = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(logits.grad[0], slopes * (s / s.sum() - torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)))
     extreme = torch.tensor([[1e6, -1e6]], requires_grad=True)
     function(extreme, torch.tensor([1])).sum().backward()
     assert extreme.grad.isfinite().all()

@@ -4,11 +4,13 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import groklab.laboratory as laboratory
+from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.laboratory import Interrupted, continued, drawn, load, train
 from groklab.results.files import StoreError
@@ -96,13 +98,36 @@ def test_a_smaller_budget_is_reported_up_to_there(tmp_path, updates, steps):
     assert load("latest", runs=tmp_path).steps == 30
 
 
+def test_what_is_made_of_checkpoints_ends_with_the_budget_too(tmp_path):
+    ask(tmp_path, steps=30)
+    less, short = ask(tmp_path, steps=10), ask(tmp_path / "short", steps=10)
+    assert less.answers().equals(short.answers())
+    assert less.model().flat.equal(short.model().flat)
+    assert [found.step for found in less.measure("weight_norm")] == less.stored_steps("checkpoints") == short.folder.steps_of("checkpoints")
+    assert drawn("embeddings", [less]).axes
+
+
 def test_a_smaller_budget_of_an_interrupted_run_is_complete(tmp_path, updates):
     interrupt(tmp_path, at=20, steps=100)
-    for steps in (7, 19, 20):  # 19 and 20 are beyond the last evaluation, and the state is there
+    for steps in (7, 19):  # 19 is beyond the last evaluation, and the state is there
         less = ask(tmp_path, steps=steps)
         assert (less.status, less.steps) == ("complete", steps)
-    assert len(updates) == 20
     assert load("latest", runs=tmp_path).status == "interrupted"
+    assert len(updates) == 20
+
+
+@pytest.mark.parametrize("at", [17, 20, 25])  # 25 has an evaluation of its own
+def test_a_budget_that_ends_where_a_run_was_stopped_has_all_its_results(tmp_path, updates, at):
+    interrupt(tmp_path / "stopped", at=at, steps=100)
+    stored = ask(tmp_path / "stopped", steps=at)
+    assert (stored.status, stored.folder.status(), stored.steps) == ("complete", "complete", at)
+    assert laboratory.stored_as_asked(stored.run, runs=tmp_path / "stopped") is not None
+    assert len(updates) == at
+    whole = ask(tmp_path / "whole", steps=at)
+    assert without_time(stored.rows) == without_time(whole.rows)
+    assert stored.answers().equals(whole.answers())
+    longer = ask(tmp_path / "stopped", steps=30)
+    assert without_time(longer.rows) == without_time(ask(tmp_path / "whole", steps=30).rows)
 
 
 def test_wall_time_goes_on_where_it_was(tmp_path):
@@ -155,11 +180,121 @@ def test_without_state_a_longer_budget_begins_again(tmp_path, updates):
     assert len(updates) == 32
 
 
+def files_of(run):
+    return {
+        path.relative_to(run.folder.path): path.read_bytes()
+        for path in sorted(run.folder.path.rglob("*"))
+        if path.is_file() and path.name != "run.json"
+    }
+
+
+def test_results_without_a_state_are_kept_until_they_are_computed_again(tmp_path, updates):
+    short = train(runs=tmp_path / "runs", keep_state=False, **TINY, steps=20)
+    before = files_of(short)
+    for at, made in ((7, 27), (19, 39)):  # the second time it goes on from 7
+        stopped = interrupt(tmp_path / "runs", at=at, steps=40).run
+        assert {path: content for path, content in files_of(stopped).items() if path.parts[0] != "again"} == before
+        assert len(updates) == made
+        assert (stopped.status, stopped.steps) == ("interrupted", 20)
+        assert ask(tmp_path / "runs", steps=20).summary == short.summary
+        assert len(updates) == made
+    longer = ask(tmp_path / "runs", steps=40)
+    assert len(updates) == 60
+    assert not longer.folder.again.path.exists()
+    assert (longer.status, longer.steps) == ("complete", 40)
+    whole = ask(tmp_path / "whole", steps=40)
+    assert without_time(longer.rows) == without_time(whole.rows)
+    assert longer.answers().equals(whole.answers())
+    assert longer.folder.state()[0] == 40
+
+
+def test_what_is_computed_again_takes_over_as_soon_as_it_is_further(tmp_path):
+    train(runs=tmp_path, keep_state=False, **TINY, steps=12)
+    stopped = interrupt(tmp_path, at=25, steps=40).run
+    assert not stopped.folder.again.path.exists()
+    assert (stopped.steps, stopped.folder.state()[0]) == (25, 25)
+
+
+@pytest.mark.parametrize("call", [1, 3, pytest.param(2, marks=pytest.mark.medium), pytest.param(4, marks=pytest.mark.medium)])
+def test_a_process_killed_while_the_new_takes_the_place_of_the_old_loses_nothing(tmp_path, monkeypatch, undisturbed, call):
+    train(runs=tmp_path, keep_state=False, **TINY, checkpoints_per_decade=0, steps=9)
+    replace = Path.replace
+
+    def killed(self, target):
+        if self.parent.parent.name == "again" or self.parent.name == "again":
+            calls.append(1)
+            if len(calls) == call:
+                raise Killed
+        return replace(self, target)
+
+    calls = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        patch.setattr(laboratory, "STATE_INTERVAL", 0)
+        patch.setattr(laboratory, "SAVING_PAUSE", 0)
+        with pytest.raises(Killed):
+            train(runs=tmp_path, **TINY, checkpoints_per_decade=0, steps=20)
+    run = load("latest", runs=tmp_path)
+    assert run.steps >= 9
+    whole = load("latest", runs=undisturbed / "20")
+    finished = ask(tmp_path, steps=20)
+    assert without_time(finished.rows) == without_time(whole.rows)
+    assert finished.answers().equals(whole.answers())
+    assert not finished.folder.again.path.exists()
+
+
 def test_an_old_state_does_not_outlive_its_use(tmp_path, monkeypatch):
     monkeypatch.setattr(laboratory, "STATE_INTERVAL", 0)
     monkeypatch.setattr(laboratory, "SAVING_PAUSE", 0)
     run = train(runs=tmp_path, keep_state=False, **TINY, steps=12)
     assert not (run.folder.path / "state.safetensors").exists()
+
+
+def test_results_are_found_where_neither_their_device_nor_their_path_is(tmp_path, monkeypatch, updates):
+    ask(tmp_path, steps=12)
+    for elsewhere in ({"device": "cuda:7"}, {"device": "mps"}):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        assert ask(tmp_path, steps=12, **elsewhere).steps == 12
+        with pytest.raises(RunError, match="expected a device of this machine"):
+            ask(tmp_path, steps=13, **elsewhere)
+    with pytest.raises(RunError, match="modulus"):
+        ask(tmp_path, steps=12, modulus=-1)
+    assert len(updates) == 12
+
+
+def test_a_run_of_another_machine_goes_on_here(tmp_path, monkeypatch):
+    run = ask(tmp_path, steps=12)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    description = run.folder.description()
+    description["run"]["budget"]["device"] = "cuda"
+    run.folder.update(run=description["run"])
+    with pytest.raises(RunError, match="No CUDA device is present"):
+        continued("latest", runs=tmp_path, steps=20)
+    longer = continued("latest", runs=tmp_path, steps=20, device="cpu", path="batched")
+    assert (longer.id, longer.steps, longer.run.budget.device) == (run.id, 20, "cpu")
+    assert longer.folder.description()["segments"][-1]["path"] == "batched"
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for count, told in ((1, "cuda:0 is the only one"), (4, "they are cuda:0 to cuda:3")):
+        monkeypatch.setattr("torch.cuda.device_count", lambda count=count: count)
+        with pytest.raises(RunError, match=told):
+            laboratory.check(Run.of(**TINY, device="cuda:7"))
+        laboratory.check(Run.of(**TINY, device=f"cuda:{count - 1}"))
+
+
+@pytest.mark.parametrize("fields", [{"precision": "float64"}, {"loss": "stablemax"}])
+def test_what_needs_float64_is_refused_on_mps(monkeypatch, fields):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    with pytest.raises(RunError, match="MPS has no float64"):
+        laboratory.check(Run.of(**TINY, **fields, device="mps"))
+    laboratory.check(Run.of(**TINY, precision="float32", device="mps"))
+
+
+def test_the_reference_trains_one_run_at_a_time_whatever_is_asked(monkeypatch):
+    runs = [Run.of(**TINY, seed=seed, path="reference", steps=2) for seed in range(3)]
+    assert [len(members) for members in engine._batches(runs, [engine.Past()] * 3, 4)] == [1, 1, 1]
 
 
 # — interrupted —
@@ -236,15 +371,14 @@ def killed_at(monkeypatch, owner, name, *, call, after=False):
     ("name", "call"),
     [
         ("write_state", 14),
-        ("update", 2),
+        ("update", 1),
         *(
             pytest.param(name, call, marks=pytest.mark.medium)
             for name, call in [
                 ("append", 4),
                 ("create", 1),
                 ("write_state", 1),
-                ("update_budget", 1),
-                ("update", 1),
+                ("begin", 1),
                 ("append", 1),
                 ("write_step", 1),
                 ("write_step", 2),
@@ -260,7 +394,7 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_history(tmp_path, monkeypatch
     with killed_at(monkeypatch, RunFolder, name, call=call, after=after), pytest.raises(Killed):
         ask(tmp_path / "killed", steps=13)
     folder = RunFolder(tmp_path / "killed" / whole.id)
-    if folder.exists and not (name == "update" and call == 2 and after):
+    if folder.exists and not (name == "update" and after):
         assert folder.status() == "interrupted"
     run = ask(tmp_path / "killed", steps=13)
     assert run.status == run.folder.status() == "complete"
@@ -354,6 +488,21 @@ def test_a_process_that_was_robbed_of_its_lock_writes_nothing_more(tmp_path):
     assert {p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()} == seen[0]
 
 
+def test_every_kind_of_warning_is_kept_once(tmp_path, monkeypatch):
+    told = {3: "at step 3 one thing.", 5: "another thing of 1,240 runs.", 7: "at step 7 one thing.", 9: "another thing of 620 runs."}
+    train_quietly = engine.train
+
+    def train_and_warn(*given, **named):
+        for event in train_quietly(*given, **named):
+            if isinstance(event, engine.Advanced) and event.step in told:
+                yield engine.Noted(event.run, event.step, told[event.step])
+            yield event
+
+    monkeypatch.setattr(engine, "train", train_and_warn)
+    run = ask(tmp_path, steps=12)
+    assert run.folder.description()["warnings"] == [told[3], told[5]]
+
+
 # — diverged —
 
 WILD = {**TINY, "learning_rate": 1e30, "warmup": 0, "norm": "none", "precision": "float32"}
@@ -370,6 +519,43 @@ def test_a_diverged_run_says_so_and_is_not_tried_again(tmp_path, updates):
         assert again.status == "diverged"
     assert continued("latest", runs=tmp_path, steps=200).status == "diverged"
     assert len(updates) == made
+
+
+def test_a_state_that_is_not_to_be_kept_is_not_kept_of_a_diverged_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(laboratory, "STATE_INTERVAL", 0)
+    monkeypatch.setattr(laboratory, "SAVING_PAUSE", 0)
+    for keep_state in (True, False):
+        run = train(runs=tmp_path / str(keep_state), keep_state=keep_state, **WILD, steps=30)
+        assert run.status == "diverged"
+        assert (run.folder.state() is not None) is keep_state
+
+
+def test_what_is_stored_says_that_it_is_trained_on_in_one_write(tmp_path, monkeypatch):
+    ask(tmp_path, steps=12)
+    written = []
+    write = RunFolder.begin
+
+    def begin(self, run, segment):
+        before = self.description()
+        write(self, run, segment)
+        after = self.description()
+        written.append((before["status"], after["status"], after["run"]["budget"]["steps"], len(after["segments"])))
+
+    monkeypatch.setattr(RunFolder, "begin", begin)
+    told = []
+    with pytest.raises(Killed):
+        train(
+            runs=tmp_path,
+            on_begin=lambda rows, segment: told.append(load("latest", runs=tmp_path).status) or killed_now(),
+            **TINY,
+            steps=30,
+        )
+    assert written == [("complete", "running", 30, 2)]
+    assert told == ["running"]
+
+
+def killed_now():
+    raise Killed
 
 
 def test_a_diverged_run_has_results_before_its_end(tmp_path):

@@ -1,5 +1,6 @@
 """The lock of a run: one owner, found dead at once on its own machine and after a minute elsewhere."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -178,6 +179,19 @@ def test_a_killed_process_frees_its_lock(tmp_path):
     assert owner_of(tmp_path) is None
     with Lock(tmp_path) as lock:
         assert lock.is_ours()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EMLINK])
+def test_a_filesystem_without_hard_links_has_locks_all_the_same(tmp_path, monkeypatch, number):
+    def link(source, target):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    with Lock(tmp_path) as lock:
+        assert lock.is_ours()
+        with pytest.raises(InProgressError, match="is being trained by process"), Lock(tmp_path):
+            pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

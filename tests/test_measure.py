@@ -119,6 +119,8 @@ def test_damaged_measurements_are_named(run):
 def test_names_of_files():
     assert file_name("weight_norm") == "weight_norm"
     assert file_name("a(frequencies=(1, 2), rule='x')") == "a-frequencies=1,2,rule=x"
+    assert file_name("a(parameters='blocks.*')") != file_name("a(parameters='blocks.')")
+    assert file_name("a(parameters='blocks.*')").startswith("a-parameters=blocks.-")
     long = file_name(f"a(b='{'x' * 300}')")
     assert len(long) <= 100
     assert long != file_name(f"a(b='{'x' * 301}')")

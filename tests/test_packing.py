@@ -4,17 +4,19 @@ import json
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from groklab import packing, workers
-from groklab.cluster import Board, Cluster
+from groklab.cluster import Board, Cluster, _reason
 from groklab.config.run import Run
 from groklab.config.sweep import sweep_of
 from groklab.crew import DEATHS, Crew
+from groklab.laboratory import train
 from groklab.packing import Waiting, places, processes_on
-from groklab.tally import Job, Order, Tally
+from groklab.tally import Job, Order, Tally, finish, hear
 
 TINY = {"operation": "addition", "modulus": 7, "width": 16, "layers": 1, "stop": "never", "checkpoints_per_decade": 0}
 
@@ -198,15 +200,79 @@ def test_of_a_batch_whose_processes_die_the_run_that_kills_them_is_found(tmp_pat
     assert all(job.deaths <= deadly.deaths - 1 for job in jobs if job is not deadly)
 
 
+class _Ending(_Dead):
+    """A worker that still has something to say when it is told to end."""
+
+    def __init__(self, jobs, *words):
+        super().__init__(jobs)
+        self.words, self.told = list(words), []
+
+    def send(self, words):
+        self.told.append(words)
+
+    def poll(self, patience=0.0):
+        return bool(self.words)
+
+    def recv(self):
+        return self.words.pop(0)
+
+    def is_alive(self):
+        return bool(self.words)
+
+    def join(self, patience=None):
+        pass
+
+
+def test_what_workers_say_while_they_end_is_heard(tmp_path):
+    jobs = jobs_of(seed=range(3))
+    for job in jobs:
+        job.status = "running"
+    train(jobs[0].run, runs=tmp_path)
+    crew = Crew(Order(Tally(jobs), tmp_path, False, 1, [], lambda tally: None, lambda: False), waiting([], 1))
+    crew.workers = [_Ending(jobs, ("ended", 0), ("failed", 1, "no space"), ("at", 2, 7, None))]
+    crew._dismiss(patience=60)
+    assert [(job.status, job.message) for job in jobs] == [("complete", ""), ("failed", "no space"), ("waiting", "")]
+    assert jobs[2].step == 7
+
+
+def test_results_that_can_no_longer_be_read_fail_one_run_alone(tmp_path):
+    (job,) = jobs_of()
+    (train(job.run, runs=tmp_path).folder.path / "history.jsonl").write_text("{}\n")
+    hear(Tally([job]), job, tmp_path, "ended")
+    assert job.status == "failed"
+    assert "history.jsonl is damaged" in job.message
+
+
+def test_a_run_that_has_generalized_counts_as_that_whatever_its_last_evaluation():
+    from groklab.sweeping import _counts
+
+    jobs = jobs_of(seed=range(3))
+    for job, accuracies in zip(jobs, ([0.1, 1.0, 0.9], [0.1, 0.2, 0.9], [0.1, 0.2, 1.0]), strict=True):
+        rows = [
+            {"step": step, "train_accuracy": 1.0, "validation_accuracy": accuracy, "train_loss": 0.0, "validation_loss": 1.0}
+            for step, accuracy in enumerate(accuracies)
+        ]
+        finish(job, SimpleNamespace(rows=rows, steps=10, status="complete"))
+    assert _counts(Tally(jobs)) == ["3 of 3 done", "2 generalized"]
+
+
 def test_of_a_batch_whose_task_fails_on_a_cluster_the_halves_are_tried(tmp_path):
     jobs = jobs_of(seed=range(3))
     cluster = Cluster(Order(Tally(jobs), tmp_path, False, 3, [], lambda tally: None, lambda: False))
     assert cluster._ends_of_failed(jobs, "out of memory") == {}
     pile = waiting(jobs, 3)
     assert [len(batch) for batch in taken(pile)] == [2, 1]
-    assert cluster._ends_of_failed(jobs[:1], "out of memory") == {
-        0: ("failed", f"its task failed {DEATHS} times on the cluster: out of memory")
-    }
+    assert cluster._ends_of_failed(jobs[:1], "out of memory") == {0: ("failed", "out of memory")}
+
+
+def test_why_a_task_failed_is_told_by_its_own_error_and_deaths_are_counted_where_it_died():
+    exceptions = pytest.importorskip("ray.exceptions")
+    ray = SimpleNamespace(exceptions=exceptions)
+    error = exceptions.RayTaskError("train_task", "\x1b[36mray::train_task()\x1b[39m\nlines", ValueError("no such file: my_lab.py"))
+    for raised in (error, error.as_instanceof_cause()):
+        assert _reason(ray, raised) == "its task failed on the cluster: ValueError: no such file: my_lab.py"
+    died = exceptions.WorkerCrashedError()
+    assert _reason(ray, died).startswith(f"its task died {DEATHS} times on the cluster: The worker died unexpectedly")
 
 
 def test_the_board_tells_ends_once():

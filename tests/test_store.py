@@ -84,8 +84,10 @@ def test_a_step_that_is_not_stored_is_answered_with_the_nearest(run):
         run.read_step("measures")
 
 
-def test_answers_survive_packing():
-    answer, probability = np.array([0, 300, 1999]), np.array([0.0, 0.25, 1.0])
+@pytest.mark.parametrize(("largest", "bytes_each"), [(1999, 2), (65_535, 2), (65_536, 4), (100_000, 4)])
+def test_answers_survive_packing(largest, bytes_each):
+    answer, probability = np.array([0, 300, largest]), np.array([0.0, 0.25, 1.0])
+    assert packed_answers(answer, probability)["answer"].itemsize == bytes_each
     back, chance = unpacked_answers(packed_answers(answer, probability))
     assert back.tolist() == answer.tolist()
     np.testing.assert_allclose(chance, probability, atol=0.5 / 65535)  # half a step of the stored probability
@@ -374,6 +376,42 @@ def test_a_run_that_is_being_trained_is_not_removed(run):
         run.remove()
     run.remove()
     assert not run.path.exists()
+
+
+def test_a_run_is_removed_under_its_lock_and_its_settings_first(run, monkeypatch):
+    from groklab.results.lock import owner_of
+
+    seen = []
+    unlink = Path.unlink
+
+    def told(self, missing_ok=False):
+        if self.parent == run.path and "lock" not in self.name:
+            seen.append((self.name, owner_of(run.path) is not None))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", told)
+    run.remove()
+    assert seen[0] == ("run.json", True)
+    assert all(is_owned for _, is_owned in seen)
+    assert not run.path.exists()
+
+
+def test_a_run_begun_anew_while_it_is_removed_is_left_alone(run, monkeypatch):
+    rmdir = Path.rmdir
+
+    def late(self):
+        if self == run.path:
+            (self / "lock").write_text("of another process")
+        rmdir(self)
+
+    monkeypatch.setattr(Path, "rmdir", late)
+    run.remove()
+    assert [path.name for path in run.path.iterdir()] == ["lock"]
+
+
+def test_folders_of_imports_that_were_killed_are_found(tmp_path):
+    (tmp_path / "imported-addition-7-f0.50-s0-0123456789ab").mkdir()
+    assert len(empty_folders(tmp_path)) == 1
 
 
 def test_only_what_groklab_left_counts_as_an_empty_folder(tmp_path):

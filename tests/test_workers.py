@@ -132,6 +132,22 @@ def test_a_grid_from_the_command_line_and_again(tmp_path):
     assert first["settings"] == second["settings"]
 
 
+@needs_proc
+@pytest.mark.medium
+def test_an_error_of_who_is_told_leaves_no_process_behind(tmp_path):
+    told = []
+
+    def tell(tally):
+        told.append(children(os.getpid()))
+        if len(told) == 3:
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        workers.train_all(sweep_of(**TINY, seed=[0, 1], steps=100_000).runs(), folder=tmp_path, workers=2, on_progress=tell)
+    assert len(told[-1]) == 2
+    assert children(os.getpid()) == []
+
+
 @pytest.mark.medium
 def test_a_dry_run_trains_nothing(tmp_path):
     flags = [*FLAGS, "--seed", "0", "1", "2", "--steps", "1000", "--runs", str(tmp_path), "--dry-run", "--workers", "2"]

@@ -46,6 +46,10 @@ class ContinueArguments:
     """Id, unique prefix of one, path, or latest."""
     steps: int | None = None
     """New total number of updates; also goes on with a run that its stop rule has ended."""
+    device: str | None = None
+    """Another device than the runs were trained on: auto, cpu, cuda, cuda:N or mps."""
+    path: Literal["auto", "compiled", "batched", "reference"] | None = None
+    """Another path: what computes the gradients."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     figures: bool = True
     """Draw the learning curves and the table into the run's folder."""

@@ -7,6 +7,7 @@ that machines that share a home folder do not share what only one of them can ru
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -41,15 +42,48 @@ class UnavailableError(RuntimeError):
     """The kernels cannot be compiled or do not work here; the text says why."""
 
 
-@lru_cache
 def kernels(precision: str) -> ctypes.CDLL:
-    """The compiled kernels for float32 or float64; UnavailableError with the reason, asked once for each process."""
-    library = ctypes.CDLL(str(_library(precision)))
-    library.distinct.restype = ctypes.c_int64
-    _check(library, precision)
-    if vector_bits(library) < 256 and platform.machine() in ("x86_64", "AMD64"):
-        # Measured: with registers of 128 bits they are slower than torch's own products, which have kernels for these processors.
-        raise UnavailableError("the processor has no vector registers of 256 bits")
+    """The compiled kernels for float32 or float64; UnavailableError with the reason, found once for each process."""
+    found = _found(precision)
+    if isinstance(found, str):
+        raise UnavailableError(found)
+    return found
+
+
+@lru_cache
+def _found(precision: str) -> ctypes.CDLL | str:
+    """The kernels, or why there are none: an error would not be remembered, and the compiler asked again for every run."""
+    try:
+        library = _loaded(precision)
+        _check(library, precision)
+        if vector_bits(library) < 256 and platform.machine() in ("x86_64", "AMD64"):
+            # Measured: with registers of 128 bits they are slower than torch's own products, which have kernels for these processors.
+            return "the processor has no vector registers of 256 bits"
+        return library
+    except UnavailableError as error:
+        return str(error)
+
+
+def _loaded(precision: str) -> ctypes.CDLL:
+    """The kernels; what was kept and cannot be loaded, such as a file cut off by a full disk, is compiled once more."""
+    path = _library(precision)
+    try:
+        return _opened(path)
+    except (OSError, AttributeError):
+        with contextlib.suppress(OSError):
+            path.unlink()
+    path = _library(precision)
+    try:
+        return _opened(path)
+    except (OSError, AttributeError) as error:
+        raise UnavailableError(
+            f"what was compiled cannot be loaded from {path.parent} ({error}); name another folder with GROKLAB_CACHE"
+        ) from error
+
+
+def _opened(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    library.distinct.restype = ctypes.c_int64  # AttributeError where it is another library
     return library
 
 

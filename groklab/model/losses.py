@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -45,8 +46,8 @@ def stablemax(logits: Logits, answers: Answers) -> Losses:
     It grows linearly where softmax grows exponentially, so that large logits do not swallow the small ones.
     """
     z = logits.double()
-    # Each branch sees only its own side, so that the other's pole has no gradient.
-    log_s = z.clamp(min=0).log1p() - (-z.clamp(max=0)).log1p()
+    # Each branch sees only its own side, so that the other's pole has no gradient; one of them is chosen, for both have one at 0.
+    log_s = torch.where(z < 0, -(-z).clamp(min=0).log1p(), z.clamp(min=0).log1p())
     return log_s.logsumexp(-1) - _of_answer(log_s, answers)
 
 

@@ -10,7 +10,7 @@ from groklab import registry
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
 
-_LEFT = ("history.jsonl", "checkpoints", "answers", "measures", "state.safetensors", "table.csv", "plugins", "figures")
+_LEFT = ("history.jsonl", "checkpoints", "answers", "measures", "state.safetensors", "table.csv", "plugins", "figures", "again")
 
 
 def folders(root: Path) -> list[RunFolder]:
@@ -24,7 +24,11 @@ def empty_folders(root: Path) -> list[RunFolder]:
     """Folders that a run killed at its beginning, or half removed, has left: named by an id, without run.json or anything not of a run."""
     if not root.is_dir():
         return []
-    left = (path for path in sorted(root.iterdir()) if path.is_dir() and re.search(r"-f[0-9.e-]+-s[0-9]+-[0-9a-f]{8}$", path.name))
+    left = (
+        path
+        for path in sorted(root.iterdir())
+        if path.is_dir() and re.search(r"-f[0-9.e-]+-s[0-9]+-(?:[0-9a-f]{8}|[0-9a-f]{12})$", path.name)
+    )
     return [
         RunFolder(path)
         for path in left

@@ -84,8 +84,13 @@ class Lock:
                 os.link(beside, self.path)  # unlike open(…, "x") the file is never seen empty
             except FileExistsError:
                 return False
+            except OSError:  # a filesystem without hard links, such as exFAT: an empty lock counts as that of a living process
+                with open(self.path, "x") as file:
+                    file.write(json.dumps(content))
             finally:
                 beside.unlink(missing_ok=True)
+        except FileExistsError:
+            return False
         except OSError as error:
             raise unwritable(self.path, error) from error
         return True

@@ -81,13 +81,14 @@ class Measured:
 
 
 def file_name(call: str) -> str:
-    """A measure with its settings as the name of a file.
+    """A measure with its settings as the name of a file, with a hash where that is too long or has characters that files should not.
 
     >>> file_name("restricted_loss(variant='blocks')")
     'restricted_loss-variant=blocks'
     """
-    written = re.sub(r"[^A-Za-z0-9_.,=@-]+", "", call.replace("(", "-", 1)).rstrip("-")
-    if len(written) <= _LONGEST:
+    told = re.sub(r"[() '\"\[\]]+", "", call.replace("(", "-", 1))
+    written = re.sub(r"[^A-Za-z0-9_.,=@-]+", "", told).rstrip("-")
+    if len(written) <= _LONGEST and written == told.removesuffix("-"):
         return written
     return f"{written[: _LONGEST - 9]}-{hashlib.sha256(call.encode()).hexdigest()[:8]}"
 

@@ -6,6 +6,8 @@ runs/<id>/checkpoints/        parameters at logarithmically spaced steps
 runs/<id>/answers/            the answer and its probability for every cell, with each checkpoint
 runs/<id>/measures/           measures taken later (measures.py)
 runs/<id>/state.safetensors   the newest full training state
+runs/<id>/again/              history, checkpoints, answers and state of a run that had no state and is computed from its beginning
+                              once more, until they reach further than what was stored
 runs/<id>/table.csv           a copy of the table, where it came from a file
 runs/<id>/plugins/            copies of the plugins that the run uses
 runs/<id>/figures/            what was drawn
@@ -13,6 +15,8 @@ runs/<id>/figures/            what was drawn
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
@@ -41,7 +45,7 @@ from groklab.results.files import (
     write_whole,
 )
 from groklab.results.history import Evaluations, checksum, read_evaluations, within
-from groklab.results.lock import owner_of
+from groklab.results.lock import InProgressError, Lock, owner_of
 
 FORMAT = 1
 """Version of the results format; a reader for every older one is kept."""
@@ -214,11 +218,11 @@ class RunFolder:
         """Replace some entries of run.json."""
         write_json(self.path / "run.json", self.description() | changes)
 
-    def update_budget(self, run: Run) -> None:
-        """Remember the budget last asked for; it is not part of the run's identity."""
+    def begin(self, run: Run, segment: Mapping[str, Any]) -> None:
+        """Say at once that the run is trained, in which segment and to which budget; the budget is not part of its identity."""
         content = self.description()
         content["run"]["budget"] = run.to_dict()["budget"]
-        content["plugins"] = self._copy_plugins(run)
+        content |= {"status": "running", "message": "", "plugins": self._copy_plugins(run), "segments": [*content["segments"], segment]}
         write_json(self.path / "run.json", content)
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -259,6 +263,32 @@ class RunFolder:
         facts = {"step": str(step), "evaluations": str(evaluations), "history": checksum(lines)}
         write_arrays(self.path / "state.safetensors", arrays, facts)
 
+    @property
+    def again(self) -> RunFolder:
+        """Where history, checkpoints, answers and state lie of a computation that begins again, until it has passed what is stored here."""
+        return RunFolder(self.path / "again")
+
+    def take_over(self) -> None:
+        """Put what was computed again in the place of what was stored, file by file; nothing where there is none.
+
+        The history goes before the state that belongs to it: a state without a history is what a process killed here has left,
+        and taking over once more ends what it began.
+        """
+        again = self.again
+        if not again.path.is_dir():
+            return
+        try:
+            for kind in ("answers", "checkpoints"):
+                for step in again.steps_of(kind):
+                    make_folder(self.path / kind)
+                    again._step_path(kind, step).replace(self._step_path(kind, step))
+            for name in ("history.jsonl", "state.safetensors"):
+                with contextlib.suppress(FileNotFoundError):
+                    (again.path / name).replace(self.path / name)
+            shutil.rmtree(again.path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
     def remove_state(self) -> None:
         """Forget the training state, so that a longer budget begins at step 0."""
         (self.path / "state.safetensors").unlink(missing_ok=True)
@@ -271,19 +301,27 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete the whole folder; StoreError where a process is training in it."""
-        owner = owner_of(self.path)
-        if owner is not None:
-            raise StoreError(f"{self.id} is being trained by {owner}; stop it first.")
+        """Delete the whole folder, its lock held; StoreError where a process is training in it."""
         try:
-            shutil.rmtree(self.path)
+            with Lock(self.path):
+                for path in sorted(self.path.iterdir(), key=lambda path: path.name != "run.json"):  # without it nothing is taken for a run
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    elif path.name != "lock":
+                        path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.path.rmdir()
+        except InProgressError as error:
+            raise StoreError(f"{str(error).rstrip('.')}; stop it first.") from error
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            if error.errno != errno.ENOTEMPTY:  # another process has just begun the run anew
+                raise unwritable(self.path, error) from error
 
 
 def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
-    """Answers as small integers: elements, and probabilities in steps of 1/65,535."""
-    return {"answer": answer.astype(np.uint16), "probability": np.rint(probability * 65535).astype(np.uint16)}
+    """Answers as small integers: elements, of four bytes where two do not hold them, and probabilities in steps of 1/65,535."""
+    elements = np.uint16 if answer.max(initial=0) <= 65535 else np.uint32
+    return {"answer": answer.astype(elements), "probability": np.rint(probability * 65535).astype(np.uint16)}
 
 
 def unpacked_answers(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

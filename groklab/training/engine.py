@@ -103,6 +103,9 @@ def device_of(run: Run) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if asked.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device: got {asked!r}; expected a device of this machine. No CUDA device is present; use cpu or auto.")
+    if asked.startswith("cuda:") and int(asked[5:]) >= (count := torch.cuda.device_count()):
+        there = "cuda:0 is the only one" if count == 1 else f"they are cuda:0 to cuda:{count - 1}"
+        raise ValueError(f"device: got {asked!r}; expected a CUDA device of this machine: {there}.")
     if asked == "mps" and not torch.backends.mps.is_available():
         raise ValueError(f"device: got {asked!r}; expected a device of this machine. MPS is not present; use cpu or auto.")
     return asked
@@ -166,7 +169,10 @@ def _batches(runs: Sequence[Run], pasts: Sequence[Past], runs_per_batch: int | L
         step = 0 if past.state is None else past.state.step
         families.setdefault((shape_of(run), step), []).append(position)
     for members in families.values():
-        most = runs_at_once(runs[members[0]], len(members)) if runs_per_batch == "auto" else runs_per_batch
+        first = runs[members[0]]
+        most = runs_at_once(first, len(members)) if runs_per_batch == "auto" else runs_per_batch
+        if first.budget.path == "reference":
+            most = 1  # it computes one run
         for start in range(0, len(members), most):
             yield members[start : start + most]
 
@@ -242,10 +248,14 @@ class _Watch:
 
     def __init__(self, position: int, run: Run, past: Past) -> None:
         self.position, self.run, self.rows = position, run, list(past.rows)
+        standing = -1 if past.state is None else past.state.step
+        if past.state is not None and end_of(run, self.rows, standing) is not None:
+            # It stands at its end and nothing says so: its evaluation and checkpoint may be missing, so it is looked at, not updated.
+            standing, self.rows = standing - 1, [row for row in self.rows if row["step"] < past.state.step]
         self.evaluations = Ahead(run.budget.evaluations_per_decade)
         self.checkpoints = Ahead(run.budget.checkpoints_per_decade)
         self.has_ended = self.has_warned = False
-        self.told = -1 if past.state is None else past.state.step
+        self.told = standing
         """The last step of which everything was said."""
         self.batch: Batch | None = None
         self.r = 0
@@ -341,6 +351,8 @@ def run_problems(run: Run) -> Iterator[FieldError]:
     except ValueError as error:
         yield FieldError("device", run.budget.device, problem=str(error).removeprefix("device: "))
         return
+    if run.budget.device == "mps" and (run.training.precision == "float64" or registry.parse_call(run.training.loss).name == "stablemax"):
+        yield FieldError("device", "mps", "cpu or cuda: MPS has no float64, which precision='float64' and loss='stablemax' need")
     try:
         path_of(run, device_of(run))
     except ValueError as error:

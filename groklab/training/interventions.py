@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from groklab.config.run import Run
 from groklab.model.parameters import Layout
 from groklab.registry import intervention
 from groklab.training.moments import Moment, Number
@@ -93,7 +94,10 @@ def decay_towards_initial(direction: Tensor, *, moment: Moment, strength: Number
     check=_within(strength=(0, _INFINITY)),
 )
 def random_decay(weights: Tensor, *, moment: Moment, strength: Number = 1.0) -> Tensor:
-    """Multiplicative random decay: every parameter tensor times exp(rate · strength · ε), ε normal (the official implementation)."""
+    """Multiplicative random decay: every parameter tensor times exp(rate · strength · ε), ε normal (the official implementation, ``jiggle``).
+
+    Here it follows Adam's step, W ← exp(…) (W + rate · ΔW); there it comes before, W ← exp(…) W + rate · ΔW, so that the step is not scaled.
+    """
     noise = moment.normal((len(moment.layout.entries),))
     factors = (moment.rate * strength * noise).exp()
     sizes = [end - start for start, end in moment.layout.places.values()]
@@ -193,7 +197,16 @@ def sam(gradient: Tensor, *, moment: Moment, rho: Number = 0.05) -> Tensor:
     return moment.gradient_at(moment.weights + rho * gradient / (gradient.norm(dim=1, keepdim=True) + 1e-12))
 
 
-@intervention(at="weights", capturable=True, source="Liu et al. 2023, Omnigrok", check=_within(scale=(0, _INFINITY, "()")))
+def _clamp_problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:
+    problems = _within(scale=(0, _INFINITY, "()"))(settings)
+    if run is not None and run.model.attention == "frozen":
+        problems.append(
+            "got attention='frozen'; expected learned or uniform: weights that stay as they began cannot be rescaled with the others."
+        )
+    return problems
+
+
+@intervention(at="weights", capturable=True, source="Liu et al. 2023, Omnigrok", check=_clamp_problems)
 def norm_clamp(weights: Tensor, *, moment: Moment, scale: Number = 1.0) -> Tensor:
     """All weights rescaled after every update so that their Euclidean norm stays ``scale`` times the initial one (Liu et al. 2023, Omnigrok)."""
     target = scale * moment.initial.norm(dim=1, keepdim=True)
