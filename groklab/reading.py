@@ -31,8 +31,6 @@ from groklab.stored import StoredRun, load, stored_runs
 if TYPE_CHECKING:
     from groklab.analysis.events import Events
 
-_SINGULAR = {"losses": "loss", "measures": "measure"}
-
 
 # — show —
 
@@ -127,7 +125,7 @@ def list_kind(asked: ListArguments) -> int:
         else:
             print_runs(table, *([f"no run satisfies {' and '.join(asked.filter)}."] if asked.filter else []))
         return 0
-    entries = registry.entries(_SINGULAR.get(asked.kind, asked.kind.removesuffix("s")))
+    entries = registry.entries(registry.KINDS[asked.kind])
     if asked.where.json:
         print_json({asked.kind: [_told(entry) for entry in entries.values()]})
         return 0

@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("groklab", "tests", "benchmarks", "tools", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff", "LOG.md", "Makefile")
+COPIED = (
+    "groklab",
+    "tests",
+    "benchmarks",
+    "tools",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "LOG.md",
+    "Makefile",
+)
 
 
 class Mutation(NamedTuple):

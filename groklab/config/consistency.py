@@ -101,9 +101,9 @@ def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
             yield FieldError(
                 name, value, f"nothing: the operation {task.operation} takes no {name}", f"Leave {name} out, or change the operation."
             )
-        if value is None and name in wanted and name != "modulus":
-            yield FieldError(name, value, f"a {name}, which the operation {task.operation} needs")
-    if task.group is not None and "group" in wanted and "group" not in wrong:
+        if value in (None, "") and name in wanted and name != "modulus":
+            yield FieldError(name, value, f"{'an' if name == 'expression' else 'a'} {name}, which the operation {task.operation} needs")
+    if task.group and "group" in wanted and "group" not in wrong:
         for problem in registry.call_problems("group", task.group):
             yield FieldError("group", task.group, problem=problem)
             return

@@ -264,7 +264,7 @@ class Run:
         if "interventions" in kept:
             kept["interventions"] = [registry.canonical_call("intervention", call) for call in kept["interventions"]]
         entry = registry.look_up("operation", values["operation"])
-        if entry.plugin is not None:
+        if entry.source_hash is not None:
             kept["operation"] = f"{entry.name}@{entry.source_hash}"
         alias = _paper_name(kept)
         if alias is not None:

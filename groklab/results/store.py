@@ -42,6 +42,7 @@ from groklab.results.files import (
 )
 from groklab.results.history import Evaluations, checksum, read_evaluations, within
 from groklab.results.lock import owner_of
+from groklab.sources import plugin_stem
 
 FORMAT = 1
 """Version of the results format; a reader for every older one is kept."""
@@ -206,7 +207,7 @@ class RunFolder:
         names: list[str] = []
         for path, source in _plugins_of(run):
             make_folder(self.path / "plugins")
-            names.append(f"{registry.plugin_stem(path)}-{source}.py")
+            names.append(f"{plugin_stem(path)}-{source}.py")
             write_whole(self.path / "plugins" / names[-1], registry.plugin_source(source))
         return names
 
