@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as Screen
@@ -194,12 +194,12 @@ def _written(value: Any) -> str:
 # — table —
 
 
-def table(asked: TableArguments) -> int:
-    """The table of an operation: x, y, z of every cell, or a picture in characters with its properties."""
+def table(asked: TableArguments, given: Collection[str]) -> int:
+    """The table of an operation: x, y, z of every cell, or a picture in characters with its properties; ``given`` are the fields that flags name."""
     from groklab.data.tables import properties, table_of
 
-    given = {name: getattr(asked, name) for name in ("operation", "modulus", "group", "expression", "file")}
-    run = Run(task=Task(**given)).implied()
+    fields = {name: getattr(asked, name) for name in ("operation", "modulus", "group", "expression", "file")}
+    run = Run(task=Task(**fields)).implied(given)
     problems = task_problems(run)
     if problems:
         raise RunError(problems)

@@ -301,10 +301,11 @@ def _same(default: Any, value: Any) -> bool:
     return isinstance(default, bool) == isinstance(value, bool) and default == value
 
 
-def call_problems(kind: str, text: str, **context: Any) -> list[str]:
+def call_problems(kind: str, text: str, **context: Any) -> list[object]:
     """What is wrong with a call of this kind: unknown name, unknown or missing settings, and what its own check says.
 
-    A registered function's check is called with the settings it would get and whatever ``context`` its kind provides.
+    A registered function's check is called with the settings it would get and whatever ``context`` its kind provides. It answers with
+    sentences, which are given back behind its name, or with what says itself of which field it is.
     """
     try:
         call = parse_call(text)
@@ -313,7 +314,7 @@ def call_problems(kind: str, text: str, **context: Any) -> list[str]:
         return [str(error)]
     if kind == "group":
         return list(entry.facts["check"](call)) if "check" in entry.facts else []
-    problems: list[str] = []
+    problems: list[object] = []
     known = entry.settings
     if call.arguments:
         problems.append(f"{call.name}: got {call.arguments[0]!r} without a name; expected settings by name, as in setting=1.")
@@ -325,7 +326,8 @@ def call_problems(kind: str, text: str, **context: Any) -> list[str]:
     problems += [f"{call.name}: setting {setting!r} must be given." for setting in missing]
     check = entry.facts.get("check")
     if check is not None and not problems:
-        problems += [f"{call.name}: {problem}" for problem in check({**known, **dict(call.settings)}, **context)]
+        found = check({**known, **dict(call.settings)}, **context)
+        problems += [f"{call.name}: {problem}" if isinstance(problem, str) else problem for problem in found]
     return problems
 
 

@@ -489,3 +489,11 @@ def test_a_pipe_whose_reader_leaves_is_no_error():
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert done.stdout == "x,y,z\n"
     assert done.stderr == ""
+
+
+def test_an_operation_that_is_asked_for_is_not_replaced_by_one_that_is_implied(capsys):
+    assert main(["table", "--group", "cyclic(3)"]) == 0
+    assert main(["table", "--operation", "division", "--group", "cyclic(3)"]) == 2
+    assert "group: got 'cyclic(3)'; expected nothing: the operation division takes no group" in capsys.readouterr().err
+    assert main(["train", "--operation=division", "--expression", "x"]) == 2
+    assert "expression: got 'x'; expected nothing: the operation division takes no expression" in capsys.readouterr().err

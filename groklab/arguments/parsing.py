@@ -64,6 +64,11 @@ def value_of(flag: str, given: Sequence[str]) -> list[str]:
     return found
 
 
+def fields_in(given: Sequence[str]) -> set[str]:
+    """The fields of a run, and whatever else, that flags among these words name."""
+    return {word.split("=", 1)[0].removeprefix("--").replace("-", "_").removeprefix("no_") for word in given if word.startswith("--")}
+
+
 def is_terminal() -> bool:
     """Whether a person is at the keyboard, to be asked."""
     return sys.stdin is not None and sys.stdin.isatty()

@@ -18,7 +18,7 @@ from typing import Any
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError
-from groklab.config.run import GROUPS, Run, leaves
+from groklab.config.run import GROUPS, Run, leaves, plain
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def written(value: Any) -> str:
 
 
 def _alternatives(name: str, value: Any) -> tuple[Any, ...]:
-    given = tuple(value) if isinstance(value, (list, tuple, range)) else (value,)
+    value = plain(value)
+    given = tuple(map(plain, value)) if isinstance(value, (list, tuple, range)) else (value,)
     return tuple(_one_of_several(name, item) for item in given) if is_several(name) else given
 
 

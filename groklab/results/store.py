@@ -197,7 +197,7 @@ class RunFolder:
             tree["task"]["file"] = "table.csv"
         values = {k: v for k, v in run.resolved().items() if leaves()[k] not in ("seeds", "budget")}
         if run.task.file is not None:
-            values["file"] = f"{Path(run.task.file).name}@{run.canonical()['file'][:16]}"
+            values["file"] = f"{Path(run.task.file).name}@{run.table_hash[:16]}"
         content = {"format": FORMAT, "id": self.id, "status": "running", "message": "", "run": tree, "resolved": values}
         content |= {"parameters": dict(parameters), "plugins": self._copy_plugins(run), "segments": []}
         write_json(self.path / "run.json", content)
