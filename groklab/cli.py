@@ -107,8 +107,7 @@ def _load_plugins(words: Sequence[str]) -> None:
     from groklab import registry
     from groklab.arguments.parsing import value_of
 
-    for file in value_of("--plugin", words):
-        registry.load_plugin(file)
+    registry.load_plugins(value_of("--plugin", words))
 
 
 # — train and continue —

@@ -87,8 +87,7 @@ def train_task(
 
     from groklab import registry
 
-    for plugin in plugins:
-        registry.load_plugin(plugin)
+    registry.load_plugins(plugins)
     looked = time.monotonic()
     names = [run.id for run in runs]
     ends: dict[int, tuple[str, str]] = {}

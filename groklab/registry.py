@@ -22,7 +22,7 @@ import pkgutil
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +337,11 @@ def _like(default: Any, value: Any) -> Any:
 
 
 # — plugins —
+
+
+def load_plugins(files: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Import a user's files, or one; where they are."""
+    return [load_plugin(file) for file in ([files] if isinstance(files, (str, Path)) else files)]
 
 
 def load_plugin(file: str | Path) -> Path:

@@ -87,3 +87,7 @@ def test_arrays_hold_alternatives():
     assert [type(value) for value in made.axes["train_fraction"]] == [float, float]
     assert len(made.runs()) == 4
     assert len(sweep_of(modulus=[np.int64(7), np.int64(11)]).runs()) == 2
+
+
+def test_a_text_where_several_are_expected_is_one():
+    assert sweep_of(seed=[0, 1], zip="seed").zipped == ("seed",)

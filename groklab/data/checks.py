@@ -39,7 +39,9 @@ def _is_incomplete(task: Task, entry: registry.Entry) -> bool:
     """Whether the group, file or formula is missing, which the check of the run's fields has reported already."""
     over = entry.facts.get("over")
     return (
-        (over == "group" and not task.group) or (over == "file" and not task.file) or (entry.name == "expression" and task.expression is None)
+        (over == "group" and not task.group)
+        or (over == "file" and not task.file)
+        or (entry.name == "expression" and task.expression is None)
     )
 
 
