@@ -60,6 +60,9 @@ def _argument(node: ast.expr, text: str) -> Any:
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError):
+        if isinstance(node, ast.Name):
+            wanted = f"expected settings that are numbers, strings or registered calls, such as {node.id}()"
+            raise ValueError(f"got {text!r}; {wanted}.") from None
         raise ValueError(f"got {text!r}; expected settings that are numbers, strings or registered calls.") from None
     if isinstance(value, list):
         value = tuple(value)

@@ -107,22 +107,23 @@ def _load_plugins(words: Sequence[str]) -> None:
     from groklab import registry
     from groklab.arguments.parsing import value_of
 
-    for file in value_of("--plugin", words):
-        registry.load_plugin(file)
+    registry.load_plugins(value_of("--plugin", words))
 
 
 # — train and continue —
 
 
 def _train(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
+    from groklab.arguments.parsing import fields_in, parse
     from groklab.arguments.training import TrainArguments
     from groklab.starting import starting_run
 
     _load_plugins(words)
     asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
     _check_suffix(asked.picture)
-    trainer = partial(_lab().train, asked.run.implied(), runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track)
+    trainer = partial(
+        _lab().train, asked.run.implied(fields_in(words)), runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track
+    )
     result = _trained(trainer, asked)
     if asked.picture is not None:
         _draw("learning_curves", [result[0]], asked.picture, None)
@@ -290,11 +291,11 @@ def _list(words: list[str]) -> int:
 
 def _table(words: list[str]) -> int:
     from groklab import reading
-    from groklab.arguments.parsing import parse
+    from groklab.arguments.parsing import fields_in, parse
     from groklab.arguments.reading import TableArguments
 
     _load_plugins(words)
-    return reading.table(parse(TableArguments, "table", words))
+    return reading.table(parse(TableArguments, "table", words), fields_in(words))
 
 
 def _measure(words: list[str]) -> int:

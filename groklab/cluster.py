@@ -74,7 +74,7 @@ class Board:
 
 
 def train_task(
-    trees: Sequence[dict[str, Any]],
+    runs: Sequence[Run],
     folder: str,
     keep_state: bool,
     runs_per_batch: RunsPerBatch,
@@ -87,9 +87,8 @@ def train_task(
 
     from groklab import registry
 
-    for plugin in plugins:
-        registry.load_plugin(plugin)
-    runs, looked = [Run.from_dict(tree) for tree in trees], time.monotonic()
+    registry.load_plugins(plugins)
+    looked = time.monotonic()
     names = [run.id for run in runs]
     ends: dict[int, tuple[str, str]] = {}
 
@@ -151,8 +150,8 @@ class Cluster:
         first, order = batch[0].run, self.order
         name = f"groklab {first.id}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
         options = {"num_cpus": 1, "num_gpus": 1 if _device_of(first) == "cuda" else 0, "name": name}
-        trees = [_portable(job.run) for job in batch]
-        given = (trees, str(self.folder), order.keep_state, order.runs_per_batch, order.plugins, board, order.track)
+        portable = [_portable(job.run) for job in batch]
+        given = (portable, str(self.folder), order.keep_state, order.runs_per_batch, order.plugins, board, order.track)
         return task.options(**options).remote(*given)
 
     def _take(self, ray: Any, pending: dict[Any, list[Job]], timeout: float) -> list[Job]:
@@ -220,9 +219,9 @@ def _device_of(run: Run) -> str:
     return "cuda" if run.budget.device.startswith("cuda") else "cpu"
 
 
-def _portable(run: Run) -> dict[str, Any]:
-    """A run as a tree whose table's file is found from any working directory."""
-    return (run if run.task.file is None else run.replace(file=str(Path(run.task.file).resolve()))).to_dict()
+def _portable(run: Run) -> Run:
+    """A run whose table's file is found from any working directory."""
+    return run if run.task.file is None else run.at(str(Path(run.task.file).resolve()))
 
 
 def _connected(address: str) -> Any:

@@ -172,7 +172,7 @@ def complete(
     runs: str | Path = "runs",
     workers: int | None = None,
     ray: str | None = None,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     on_progress: Callable[[Tally], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     **fields: Any,
@@ -189,8 +189,7 @@ def complete(
     ``workers.train_all`` for the rest. ValueError where the table is not one that can be completed: nothing is blank, fewer than 20 cells are
     known, or all of these have one answer. Whether the answer can be believed is in ``evidence``.
     """
-    for plugin in plugins:
-        registry.load_plugin(plugin)
+    registry.load_plugins(plugins)
     names = (presets,) if isinstance(presets, str) else tuple(dict.fromkeys(presets))
     numbers = range(seeds) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
     if not names or len(numbers) < 1:

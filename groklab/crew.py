@@ -18,7 +18,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from groklab.config.run import Run
 from groklab.laboratory import RunsPerBatch
 from groklab.packing import Waiting
 from groklab.spawning import check_script, without_script
@@ -85,7 +84,7 @@ class Crew:
             if not worker.jobs and (jobs := self.waiting.take(worker.place, time.monotonic())):
                 worker.jobs = dict(enumerate(jobs))
                 with contextlib.suppress(OSError):  # a dead worker is noticed when it is listened to
-                    worker.connection.send([job.run.to_dict() for job in jobs])
+                    worker.connection.send([job.run for job in jobs])
 
     def _listen(self, worker: _Worker) -> None:
         """Everything that a worker has to say; its death, once it has said all."""
@@ -167,8 +166,7 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells what to do
     from groklab import registry
 
-    for plugin in plugins:
-        registry.load_plugin(plugin)
+    registry.load_plugins(plugins)
     if place.startswith("cuda:"):
         import torch
 
@@ -201,6 +199,6 @@ def _serve(
             if asked is None:
                 return
             try:
-                attempt([Run.from_dict(tree) for tree in asked], folder, keep_state, runs_per_batch, say, should_stop, trackers)
+                attempt(asked, folder, keep_state, runs_per_batch, say, should_stop, trackers)
             except KeyboardInterrupt:
                 return

@@ -10,7 +10,7 @@ from typing import Any
 from groklab.arguments.training import ReplicateArguments, SweepArguments
 from groklab.config.run import Run
 from groklab.display import duration
-from groklab.laboratory import check_runs_per_batch, stored_as_asked
+from groklab.laboratory import stored_as_asked
 from groklab.tally import Job
 
 _CALIBRATED = 12
@@ -19,7 +19,9 @@ _CALIBRATED = 12
 
 def dry_run(asked: SweepArguments | ReplicateArguments, runs: Sequence[Run]) -> int:
     """Print it; the exit status."""
-    check_runs_per_batch(asked.runs_per_batch)
+    from groklab.workers import check_all
+
+    check_all(runs, workers=asked.workers, ray=asked.ray, runs_per_batch=asked.runs_per_batch)
     missing = [run for run in runs if stored_as_asked(run, runs=asked.where.runs) is None]
     batches, places = _batches(asked, missing)
     seconds, measured = _cost(batches)

@@ -35,15 +35,28 @@ RunsPerBatch = int | Literal["auto"]
 """How many runs of one shape are trained side by side."""
 
 
-def check(run: Run) -> None:
-    """All that can be wrong with a run, before anything is written; RunError with every problem."""
+def check(run: Run, looked_at: set[Any] | None = None) -> None:
+    """All that can be wrong with a run, before anything is written; RunError with every problem.
+
+    ``looked_at`` remembers the networks of many runs, so that what a network's layout tells is asked once of those that differ in seed and
+    steps alone.
+    """
     problems = run.problems()
-    if not any(leaves().get(problem.field) in ("task", "model") for problem in problems):
+    wrong = {problem.field for problem in problems}
+    if not any(leaves().get(name) in ("task", "model") for name in wrong) and not wrong & {
+        "optimizer",
+        "interventions",
+        "decay_parameters",
+    }:
         from groklab.training.engine import run_problems
 
-        # What the network's layout tells can be asked wherever there is one, so that all mistakes come together.
-        with contextlib.suppress(*([ValueError] if problems else [])):
-            problems += run_problems(run)
+        seen = set[Any]() if looked_at is None else looked_at
+        key = tuple(str(value) for name, value in run.resolved().items() if name not in ("seed", "steps"))
+        if problems or key not in seen:
+            # What the network's layout tells can be asked wherever there is one, so that all mistakes come together.
+            with contextlib.suppress(*([ValueError] if problems else [])):
+                problems += run_problems(run)
+            seen.add(key)
     if problems:
         raise RunError(problems)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as Screen
@@ -30,8 +30,6 @@ from groklab.stored import StoredRun, load, stored_runs
 
 if TYPE_CHECKING:
     from groklab.analysis.events import Events
-
-_SINGULAR = {"losses": "loss", "measures": "measure"}
 
 
 # — show —
@@ -127,7 +125,7 @@ def list_kind(asked: ListArguments) -> int:
         else:
             print_runs(table, *([f"no run satisfies {' and '.join(asked.filter)}."] if asked.filter else []))
         return 0
-    entries = registry.entries(_SINGULAR.get(asked.kind, asked.kind.removesuffix("s")))
+    entries = registry.entries(registry.KINDS[asked.kind])
     if asked.where.json:
         print_json({asked.kind: [_told(entry) for entry in entries.values()]})
         return 0
@@ -196,12 +194,12 @@ def _written(value: Any) -> str:
 # — table —
 
 
-def table(asked: TableArguments) -> int:
-    """The table of an operation: x, y, z of every cell, or a picture in characters with its properties."""
+def table(asked: TableArguments, given: Collection[str]) -> int:
+    """The table of an operation: x, y, z of every cell, or a picture in characters with its properties; ``given`` are the fields that flags name."""
     from groklab.data.tables import properties, table_of
 
-    given = {name: getattr(asked, name) for name in ("operation", "modulus", "group", "expression", "file")}
-    run = Run(task=Task(**given)).implied()
+    fields = {name: getattr(asked, name) for name in ("operation", "modulus", "group", "expression", "file")}
+    run = Run(task=Task(**fields)).implied(given)
     problems = task_problems(run)
     if problems:
         raise RunError(problems)

@@ -110,6 +110,7 @@ def _begun(
     make_folder(folder.path)
     with contextlib.ExitStack() as held:
         lock = held.enter_context(Lock(folder.path))
+        _check_table(asked)
         done = results_as_asked(folder, asked)
         if done is not None:  # another process came to the end between our look and our lock
             return done
@@ -122,6 +123,12 @@ def _begun(
         tell.begin(position, stored, segment)
         locks.push(held.pop_all())
     return Recorder(position, asked, folder, into, lock, past, stored, writer, rounds, keep_state)
+
+
+def _check_table(run: Run) -> None:
+    """ValueError where the file of a run's table is another than when the run was asked for: its results would lie under the wrong id."""
+    if run.task.file is not None and Run(task=run.task).table_hash != run.table_hash:
+        raise ValueError(f"file {run.task.file}: it was changed while {run.id} waited to be trained. Ask again to train what it holds now.")
 
 
 def _record(recorders: Sequence[Recorder], writer: Writer, tell: Telling) -> tuple[list[Recorder], Exception | None]:

@@ -14,70 +14,42 @@ a case of the conformance tests. A name with settings is written as a call, ``"g
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import hashlib
 import importlib
 import inspect
 import pkgutil
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from groklab.calls import Call, parse_call
+from groklab.entries import Entry, Function
+from groklab.sources import hash_of, is_built_in, is_same_plugin, source_hash_of
 
 #: kind -> the packages that define its built-in entries; imported at the first look-up of that kind, not before
 HOMES: dict[str, tuple[str, ...]] = {
     "operation": ("groklab.data",),
     "group": ("groklab.data",),
     "architecture": ("groklab.model",),
-    "loss": ("groklab.model",),
-    "measure": ("groklab.measures",),
     "optimizer": ("groklab.training",),
-    "intervention": ("groklab.training",),
     "schedule": ("groklab.training",),
+    "loss": ("groklab.model",),
+    "intervention": ("groklab.training",),
     "stop": ("groklab.config",),
+    "measure": ("groklab.measures",),
     "figure": ("groklab.figures",),
-    "claim": ("groklab.analysis",),
     "preset": ("groklab.config",),
     "experiment": ("groklab.config",),
+    "claim": ("groklab.analysis",),
 }
 
-Function = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One registered function: what it is called, what it does, and what it may be given."""
-
-    kind: str
-    name: str
-    function: Function
-    facts: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
-    """What the decorator declared: an operation's symbol and domain, a figure's columns, a check, …"""
-    plugin: Path | None = None
-    """The user's file that defined it; None for groklab's own."""
-    source_hash: str | None = None
-    """Hash of that file, so that a run's id depends on it."""
-
-    @property
-    def description(self) -> str:
-        """First paragraph of the docstring, on one line."""
-        return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split()).replace("``", "")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Keyword-only parameters with their defaults; ``inspect.Parameter.empty`` where one must be given."""
-        hidden = self.facts.get("not_settings", ())
-        return {
-            name: parameter.default
-            for name, parameter in inspect.signature(self.function).parameters.items()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in hidden
-        } | dict(self.facts.get("more_settings", {}))
-
+#: several of a kind, as `groklab list` and the reference name them -> the kind
+KINDS = {"losses" if kind == "loss" else f"{kind}s": kind for kind in HOMES}
+PLURALS = {kind: several for several, kind in KINDS.items()}
 
 _entries: dict[str, dict[str, Entry]] = {kind: {} for kind in HOMES}
 _loaded: set[str] = set()
@@ -92,34 +64,74 @@ def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ValueError(f"{kind} name {name!r} is not in snake_case.")
         if not (function.__doc__ or "").strip():
-            raise ValueError(f"{kind} {name!r} has no docstring; its first sentence is shown by `groklab list {kind}s`.")
-        plugin, source = _plugin_being_loaded[-1] if _plugin_being_loaded else (None, None)
-        present = _entries[kind].get(name)
-        if present is not None and not _is_reload(present, function, plugin):
-            raise ValueError(
-                f"{kind} {name!r} is already registered by {present.plugin or present.function.__module__}; choose another name."
-            )
-        _entries[kind][name] = Entry(kind, name, function, facts, plugin, source)
+            raise ValueError(f"{kind} {name!r} has no docstring; its first sentence is shown by `groklab list {PLURALS[kind]}`.")
+        plugin = source = None
+        if not is_built_in(function):  # a plugin may import a part of groklab that nobody has imported before
+            plugin, source = _plugin_being_loaded[-1] if _plugin_being_loaded else (None, source_hash_of(function))
+            with contextlib.suppress(ImportError):  # of what that kind needs, such as torch; whoever has none uses none of its names
+                entries(kind)  # a clash with a built-in name is found now, not at the first look-up
+        _put(Entry(kind, name, function, facts, plugin, source))
         return function
 
     return decorate
 
 
-def _is_reload(old: Entry, new: Function, plugin: Path | None) -> bool:
+def _put(entry: Entry) -> None:
+    present = _entries[entry.kind].get(entry.name)
+    if present is not None and not _is_reload(present, entry):
+        taken = f"{entry.kind} {entry.name!r} is already registered by {present.plugin or present.function.__module__}"
+        raise ValueError(f"{taken}; choose another name.")
+    _entries[entry.kind][entry.name] = entry
+
+
+def _is_reload(old: Entry, new: Entry) -> bool:
     """A module executed again (importlib.reload, a notebook cell) or edited (a plugin) may replace its own entry, but nobody else's."""
-    if plugin is not None and old.plugin is not None:
-        return plugin_stem(plugin) == plugin_stem(old.plugin)
-    return (old.function.__module__, old.function.__qualname__) == (new.__module__, new.__qualname__)
+    if new.plugin is not None and old.plugin is not None:
+        return is_same_plugin(new.plugin, old.plugin)
+    whose = [(entry.function.__module__, entry.function.__qualname__) for entry in (old, new)]
+    return whose[0] == whose[1]
 
 
-def operation(**facts: Any) -> Callable[[Function], Function]:
+_OVER = ("modulus", "group", "fixed group", "file")
+
+
+def operation(
+    *,
+    symbol: str | None = None,
+    over: str = "modulus",
+    on: str | None = None,
+    domain: Function | None = None,
+    requires: Function | None = None,
+    commutative: bool | None = None,
+    group: bool | None = None,
+    same_as: tuple[str, str] | None = None,
+    check: Function | None = None,
+    not_settings: tuple[str, ...] = (),
+    name: str | None = None,
+) -> Callable[[Function], Function]:
     """Register ``(x, y, n) -> z`` on integer arrays, or ``(x, y, group) -> z`` with ``over="group"``.
 
-    Facts: ``symbol`` (as it is written), ``domain`` ((x, y, n) -> bool array), ``requires`` (n -> None or True where n will do,
-    else False, what was expected, or that and advice), ``commutative`` and ``group`` (declared properties, verified by the
-    tests), ``on`` (the group of ``over="fixed group"``), ``same_as`` (another name's operation and group).
+    ``symbol`` (as it is written), ``domain`` ((x, y, n) -> bool array), ``requires`` (n -> None or True where n will do, else
+    False, what was expected, or that and advice), ``commutative`` and ``group`` (declared properties, verified by the tests),
+    ``on`` (the group of ``over="fixed group"``), ``same_as`` (another name's operation and group). ValueError where ``over`` is none
+    of these, or the function has settings, which an operation has none of.
     """
-    return _register("operation", **facts)
+    if over not in _OVER:
+        raise ValueError(f"operation: got over={over!r}; expected one of {', '.join(_OVER)}.")
+    given = {"symbol": symbol, "over": over, "on": on, "domain": domain, "requires": requires, "commutative": commutative, "group": group}
+    given |= {"same_as": same_as, "check": check, "not_settings": not_settings or None, "name": name}
+    register = _register("operation", **{fact: value for fact, value in given.items() if value is not None})
+
+    def decorate(function: Function) -> Function:
+        own = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in not_settings]
+        if own:
+            raise ValueError(
+                f"operation {name or function.__name__!r}: got the setting {own[0]!r}; expected a function of x, y and n (or the group) "
+                "alone, for an operation is named without settings. Register a function for each value."
+            )
+        return register(function)
+
+    return decorate
 
 
 def group(**facts: Any) -> Callable[[Function], Function]:
@@ -258,7 +270,7 @@ def look_up(kind: str, name: str) -> Entry:
     """The entry of that kind and name; ValueError with the nearest names where there is none."""
     known = entries(kind)
     if name not in known:
-        raise ValueError(f"unknown {kind} {name!r}. {nearest(name, list(known))} `groklab list {kind}s` shows all.")
+        raise ValueError(f"unknown {kind} {name!r}. {nearest(name, list(known))} `groklab list {PLURALS[kind]}` shows all.")
     return known[name]
 
 
@@ -282,17 +294,18 @@ def _canonical(kind: str, call: Call) -> Call:
     defaults = entry.settings
     settings = tuple((k, _like(defaults.get(k), v)) for k, v in call.settings if not (k in defaults and _same(defaults[k], v)))
     arguments = tuple(_canonical(kind, a) if isinstance(a, Call) else a for a in call.arguments)
-    return Call(call.name if entry.plugin is None else f"{call.name}@{entry.source_hash}", arguments, settings)
+    return Call(call.name if entry.source_hash is None else f"{call.name}@{entry.source_hash}", arguments, settings)
 
 
 def _same(default: Any, value: Any) -> bool:
     return isinstance(default, bool) == isinstance(value, bool) and default == value
 
 
-def call_problems(kind: str, text: str, **context: Any) -> list[str]:
+def call_problems(kind: str, text: str, **context: Any) -> list[object]:
     """What is wrong with a call of this kind: unknown name, unknown or missing settings, and what its own check says.
 
-    A registered function's check is called with the settings it would get and whatever ``context`` its kind provides.
+    A registered function's check is called with the settings it would get and whatever ``context`` its kind provides. It answers with
+    sentences, which are given back behind its name, or with what says itself of which field it is.
     """
     try:
         call = parse_call(text)
@@ -301,7 +314,7 @@ def call_problems(kind: str, text: str, **context: Any) -> list[str]:
         return [str(error)]
     if kind == "group":
         return list(entry.facts["check"](call)) if "check" in entry.facts else []
-    problems: list[str] = []
+    problems: list[object] = []
     known = entry.settings
     if call.arguments:
         problems.append(f"{call.name}: got {call.arguments[0]!r} without a name; expected settings by name, as in setting=1.")
@@ -313,7 +326,8 @@ def call_problems(kind: str, text: str, **context: Any) -> list[str]:
     problems += [f"{call.name}: setting {setting!r} must be given." for setting in missing]
     check = entry.facts.get("check")
     if check is not None and not problems:
-        problems += [f"{call.name}: {problem}" for problem in check({**known, **dict(call.settings)}, **context)]
+        found = check({**known, **dict(call.settings)}, **context)
+        problems += [f"{call.name}: {problem}" if isinstance(problem, str) else problem for problem in found]
     return problems
 
 
@@ -325,6 +339,11 @@ def _like(default: Any, value: Any) -> Any:
 # — plugins —
 
 
+def load_plugins(files: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Import a user's files, or one; where they are."""
+    return [load_plugin(file) for file in ([files] if isinstance(files, (str, Path)) else files)]
+
+
 def load_plugin(file: str | Path) -> Path:
     """Import a user's file so that what it registers can be named; the same content is imported once.
 
@@ -334,36 +353,40 @@ def load_plugin(file: str | Path) -> Path:
     if not path.is_file():
         raise ValueError(f"plugin: got {str(file)!r}; expected a Python file. No such file.")
     source = path.read_bytes()
-    content = hashlib.sha256(source).hexdigest()[:16]
-    if content in _plugins:
-        for entry in _plugins[content][1]:
-            _entries[entry.kind][entry.name] = entry
-        return path
+    content = hash_of(source)
+    before = {kind: dict(names) for kind, names in _entries.items()}
+    try:
+        for names in _entries.values():  # what the file registered before an edit is its own to give up
+            for name in [name for name, entry in names.items() if entry.plugin == path]:
+                del names[name]
+        if content in _plugins:
+            for entry in _plugins[content][1]:
+                _put(entry)
+            return path
+        _execute(path, source, content)
+    except (Exception, SystemExit) as error:
+        for kind, names in before.items():
+            _entries[kind] = {name: entry for name, entry in _entries[kind].items() if entry.plugin is None} | names
+        told = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise ValueError(f"plugin {path.name}: {told.removesuffix('.')}. Nothing of it was registered.") from error
+    _plugins[content] = source, [entry for names in _entries.values() for entry in names.values() if entry.source_hash == content]
+    return path
+
+
+def _execute(path: Path, source: bytes, content: str) -> None:
     module = types.ModuleType(f"groklab_plugin_{content}")
     module.__file__ = str(path)
-    for kind in ("operation", "group"):
-        entries(kind)  # a clash with a built-in name is found now, not at the first look-up
-    before = {kind: dict(names) for kind, names in _entries.items()}
     sys.modules[module.__name__] = module
     _plugin_being_loaded.append((path, content))
     try:
         exec(compile(source, path, "exec"), module.__dict__)  # not by an importer, whose cache may hold the version of a second ago
-    except Exception as error:
+    except BaseException:
         del sys.modules[module.__name__]
-        for kind, names in before.items():
-            _entries[kind] = {name: entry for name, entry in _entries[kind].items() if entry.plugin is None} | names
-        raise ValueError(f"plugin {path.name}: {type(error).__name__}: {error}. Nothing of it was registered.") from error
+        raise
     finally:
         _plugin_being_loaded.pop()
-    _plugins[content] = source, [entry for names in _entries.values() for entry in names.values() if entry.source_hash == content]
-    return path
 
 
 def plugin_source(source_hash: str) -> bytes:
     """The plugin of that hash as it was imported, whatever has become of its file."""
     return _plugins[source_hash][0]
-
-
-def plugin_stem(path: Path) -> str:
-    """Name of a plugin without its ending and without the hash that copies of it carry."""
-    return re.sub(r"-[0-9a-f]{16}$", "", path.stem)

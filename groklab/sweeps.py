@@ -102,8 +102,8 @@ def sweep(
     workers: int | None = None,
     ray: str | None = None,
     runs_per_batch: int | Literal["auto"] = "auto",
-    zip: Sequence[str] = (),
-    plugins: Sequence[str | Path] = (),
+    zip: str | Sequence[str] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     track: str | Sequence[str] = (),
     keep_state: bool = False,
     on_progress: Callable[[Tally], None] | None = None,
@@ -123,8 +123,7 @@ def sweep(
     """
     from groklab.workers import train_all
 
-    for plugin in plugins:
-        registry.load_plugin(plugin)
+    registry.load_plugins(plugins)
     if start is None:
         fields.setdefault("checkpoints_per_decade", 0)
     asked = sweep_of(start, zip=zip, **fields)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from groklab import registry
 from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.crew import Crew
@@ -28,7 +29,7 @@ def train_all(
     ray: str | None = None,
     runs_per_batch: RunsPerBatch = "auto",
     keep_state: bool = False,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     track: str | Sequence[str] = (),
     on_progress: Callable[[Tally], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -38,20 +39,15 @@ def train_all(
     ``workers`` is the number of processes (for each device, where runs ask for several), by default one per core of a CPU and one
     per GPU; 1 trains in this process. ``ray`` is the address of a Ray cluster that trains instead, or ``auto`` for the one that is
     running. ``runs_per_batch`` runs of one shape are trained side by side by one process; ``auto`` is one on the CPU and, on a
-    GPU, as many as its memory holds. ``plugins`` are files that the processes import first. ``track`` names trackers that are told as
+    GPU, as many as its memory holds. ``plugins`` are files that this process and the others import first. ``track`` names trackers that are told as
     well (tracking.py). ``should_stop`` is asked several times a second; a true answer has every process save its state, and
     raises KeyboardInterrupt. Runs that diverge or fail are in the tally, and the others go on.
     """
     asked = list(runs)
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers: got {workers}; expected a number of processes from 1 on.")
-    if workers is not None and ray is not None:
-        raise ValueError("workers and ray: got both; expected one of them. A cluster decides for itself how many processes it has.")
-    check_runs_per_batch(runs_per_batch)
-    _check_all(asked)
+    imported = [str(path) for path in registry.load_plugins(plugins)]
+    check_all(asked, workers=workers, ray=ray, runs_per_batch=runs_per_batch)
     tally = Tally([_job(run, Path(folder)) for run in asked])
     tell, stop = on_progress or say_nothing, should_stop or (lambda: False)
-    imported = [str(Path(plugin).resolve()) for plugin in plugins]
     names = [track] if isinstance(track, str) else list(track)
     order = Order(tally, Path(folder), keep_state, runs_per_batch, imported, tell, stop, names)
     with tracking(names, folder, tally.note) as trackers:
@@ -86,21 +82,29 @@ def waiting_runs(jobs: Sequence[Job], runs_per_batch: RunsPerBatch, workers: int
     return Waiting(missing, runs_per_batch, device_of=device_of, processes_on=partial(processes_on, workers=workers))
 
 
-def _check_all(runs: Sequence[Run]) -> None:
-    """Every mistake of every run, each with the first run that has it; what runs have in common is looked at once."""
-    seen: set[Any] = set()
+def check_all(runs: Sequence[Run], *, workers: int | None = None, ray: str | None = None, runs_per_batch: RunsPerBatch = "auto") -> None:
+    """Whether ``train_all`` would take these runs and settings; ValueError otherwise, with the first run of which something is wrong."""
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers: got {workers}; expected a number of processes from 1 on.")
+    if workers is not None and ray is not None:
+        raise ValueError("workers and ray: got both; expected one of them. A cluster decides for itself how many processes it has.")
+    check_runs_per_batch(runs_per_batch)
+    looked_at: set[Any] = set()
     for number, run in enumerate(runs, 1):
-        values = run.resolved()
-        key = tuple(str(value) for name, value in values.items() if name not in ("seed", "steps"))
-        if key in seen:
-            continue
-        seen.add(key)
         try:
-            check(run)
+            check(run, looked_at)
         except RunError as error:
             if len(runs) == 1:
                 raise
-            raise ValueError(f"run {number} of {len(runs)}, {run.id}: {error}") from error
+            raise ValueError(f"run {number} of {len(runs)}{_named(run)}: {error}") from error
+
+
+def _named(run: Run) -> str:
+    """The id of a run, if it is not too wrong to have one."""
+    try:
+        return f", {run.id}"
+    except (ValueError, TypeError, OSError):
+        return ""
 
 
 def _job(run: Run, folder: Path) -> Job:

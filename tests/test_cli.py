@@ -501,3 +501,46 @@ def test_a_pipe_whose_reader_leaves_is_no_error():
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert done.stdout == "x,y,z\n"
     assert done.stderr == ""
+
+
+def test_an_operation_that_is_asked_for_is_not_replaced_by_one_that_is_implied(capsys):
+    assert main(["table", "--group", "cyclic(3)"]) == 0
+    assert main(["table", "--operation", "division", "--group", "cyclic(3)"]) == 2
+    assert "group: got 'cyclic(3)'; expected nothing: the operation division takes no group" in capsys.readouterr().err
+    assert main(["train", "--operation=division", "--expression", "x"]) == 2
+    assert "expression: got 'x'; expected nothing: the operation division takes no expression" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--plugin", "a.py", "--seed", "1", "--plugin", "b.py", "--steps", "5"],
+        ["--plugin=a.py", "--plugin=b.py", "--steps", "5", "--seed=1"],
+        ["--seed", "1", "--steps", "5", "--plugin", "a.py", "b.py"],
+    ],
+)
+def test_plugins_may_be_named_together_or_one_by_one(words):
+    from groklab.arguments.parsing import parse, value_of
+    from groklab.arguments.training import sweep_arguments
+
+    asked = parse(sweep_arguments(), "sweep", words)
+    assert value_of("--plugin", words) == ["a.py", "b.py"]
+    assert [str(path) for path in asked.plugin] == ["a.py", "b.py"]
+    assert (asked.seed, asked.steps) == ((1,), (5,))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--workers", "0"], "workers: got 0; expected a number of processes from 1 on"),
+        (["--workers", "2", "--ray", "auto"], "workers and ray: got both"),
+        (["--batch-size", "100"], "batch_size: got 100; expected at most the 24 training cells"),
+        (["--decay-parameters", "nonsense"], "decay_parameters: got 'nonsense'; expected patterns of parameter names"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_itself_would(tmp_path, capsys, words, expected):
+    flags = ["sweep", "--operation", "addition", "--modulus", "7", "--seed", "0", "1", *words, "--runs", str(tmp_path / "runs")]
+    for more in ([], ["--dry-run"]):
+        assert main([*flags, *more]) == 2
+        assert expected in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groklab import registry
+from groklab.config.run import Run, Task
 from groklab.data.groups import FiniteGroup, group_named, group_problems, order_of
 from groklab.data.properties import is_associative, is_latin_square
+from groklab.data.tables import table_of
 
 EXAMPLES = [
     "cyclic(1)",
@@ -187,6 +189,47 @@ def test_a_plugin_registers_groups(tmp_path) -> None:
         group_named("tests_of_bits(30)")
     with pytest.raises(ValueError, match="expected a positive whole number"):
         group_named("tests_of_bits(0)")
+
+
+EDITED = """
+import numpy as np
+from groklab.data.groups import FiniteGroup
+from groklab.registry import group
+
+@group()
+def tests_of_an_edit():
+    \"\"\"Four elements in a cycle, or with one square.\"\"\"
+    i = np.arange(4)
+    return FiniteGroup("edited", tuple("abcd"), {table})
+"""
+
+
+@pytest.mark.parametrize("is_plugin", [True, False])
+def test_a_group_that_is_edited_and_loaded_again_has_a_table_of_its_own(tmp_path, is_plugin) -> None:
+    tables = []
+    for table in ("(i[:, None] + i) % 4", "i[:, None] ^ i"):
+        source = EDITED.format(table=table)
+        if is_plugin:
+            (tmp_path / "lab.py").write_text(source)
+            registry.load_plugin(tmp_path / "lab.py")
+        else:
+            exec(source, {"__name__": "__main__"})
+        task = Task(operation="group_product", group="product(tests_of_an_edit(), cyclic(2))")
+        tables.append((group_named("tests_of_an_edit()").table[1, 1], table_of(task).z.tolist(), Run(task=task).id))
+    assert all(first != second for first, second in zip(*tables, strict=True))
+    del registry._entries["group"]["tests_of_an_edit"]
+
+
+def test_a_group_of_a_script_has_to_prove_that_it_is_one() -> None:
+    exec(EDITED.format(table="(i[:, None] - i) % 4"), {"__name__": "__main__"})
+    with pytest.raises(ValueError, match="not associative"):
+        group_named("tests_of_an_edit()")
+    del registry._entries["group"]["tests_of_an_edit"]
+
+
+def test_a_group_without_its_brackets_is_answered_with_how_to_write_it() -> None:
+    with pytest.raises(ValueError, match=r"such as quaternion\(\)"):
+        group_named("product(quaternion, cyclic(2))")
 
 
 def test_tables_that_are_no_groups() -> None:

@@ -707,3 +707,34 @@ def test_runs_of_different_settings_are_drawn_in_groups(tmp_path):
 @pytest.mark.medium
 def test_the_same_run_is_numbers_for_numbers_the_same_in_another_folder(tmp_path):
     assert without_time(ask(tmp_path / "a", steps=12).rows) == without_time(ask(tmp_path / "b", steps=12).rows)
+
+
+# — tables from files —
+
+
+def table_in(file, last):
+    file.write_text(
+        "x,y,z\n" + "".join(f"{x},{y},{(x + y) % 5}\n" for x in range(5) for y in range(5) if (x, y) != (4, 4)) + f"4,4,{last}\n"
+    )
+    return str(file)
+
+
+def test_a_table_that_is_edited_while_its_run_is_trained_does_not_move_the_run(tmp_path):
+    file = tmp_path / "a.csv"
+    run = Run.of(file=table_in(file, 3), **{**TINY, "operation": "from_file", "modulus": None}, steps=12)
+    identity = run.id
+    result = train(run, runs=tmp_path / "runs", on_progress=lambda told: table_in(file, 2))
+    assert result.id == identity
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [identity]
+    assert (result.folder.path / "table.csv").read_text().endswith("4,4,3\n")
+
+
+def test_a_table_that_was_edited_before_its_run_is_trained_is_not_trained_under_its_id(tmp_path):
+    file = tmp_path / "a.csv"
+    run = Run.of(file=table_in(file, 3), **{**TINY, "operation": "from_file", "modulus": None}, steps=12)
+    identity = run.id
+    table_in(file, 2)
+    (outcome,) = laboratory.train_together([run], runs=tmp_path / "runs")
+    assert isinstance(outcome, ValueError)
+    assert f"it was changed while {identity} waited to be trained" in str(outcome)
+    assert not (tmp_path / "runs" / identity / "run.json").exists()

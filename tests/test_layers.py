@@ -13,20 +13,22 @@ PACKAGE = Path(groklab.__file__).parent
 
 EARLIER = {
     "calls": set(),
-    "registry": {"calls"},
+    "entries": set(),
+    "sources": set(),
+    "registry": {"calls", "entries", "sources"},
     "config": {"registry"},
     "data": {"registry", "config"},
     "model": {"registry", "config", "data"},
     "measures": {"registry", "config", "data", "model"},
     "training": {"registry", "config", "data", "model", "measures"},
-    "results": {"registry", "config"},
+    "results": {"registry", "sources", "config"},
     "analysis": {"registry", "config", "data", "results"},
     "figures": {"registry", "config", "data", "results", "analysis"},
     "dashboard": {"registry", "config", "data", "results", "analysis", "figures"},
 }
 """What each stage may import besides itself (docs/design.md); modules at the top of the package may import everything."""
 
-WITHOUT_TORCH = ("calls", "registry", "config", "data", "results", "analysis", "figures", "dashboard")
+WITHOUT_TORCH = ("calls", "entries", "sources", "registry", "config", "data", "results", "analysis", "figures", "dashboard")
 
 
 def stage_of(path: Path) -> str:

@@ -199,7 +199,9 @@ def problems(**fields: object) -> list[str]:
         ({"group": "symmetric(99)"}, "about 10^311 cells; expected at most 4,000,000"),
         ({"operation": "group_product"}, "group: got None; expected a group"),
         ({"operation": "from_file"}, "file: got None; expected a file"),
-        ({"operation": "expression"}, "expression: got None; expected a expression, which"),
+        ({"file": ""}, "file: got ''; expected a file"),
+        ({"group": ""}, "group: got ''; expected a group"),
+        ({"operation": "expression"}, "expression: got None; expected an expression, which"),
         ({"expression": "foo(x)"}, "expression: found a call"),
         ({"expression": "x/y"}, "y = 0 has no inverse mod 97 at 97 of 9,409 cells"),
         ({"file": "nowhere.csv"}, "file: nowhere.csv: no such file"),
@@ -271,10 +273,15 @@ def tests_raises(x, y, n):
     """Divides by zero."""
     return x // y
 
-@operation(symbol="?", over="nothing")
-def tests_unknown_over(x, y, n):
-    """Over nothing."""
-    return x
+@operation(symbol="x + y", requires=lambda n: np.bool_(n > 5))
+def tests_numpys_truth(x, y, n):
+    """For more than five elements."""
+    return (x + y) % n
+
+@operation(symbol="x + y", requires=lambda n: 1 / (n - 7) > 0)
+def tests_raising_requires(x, y, n):
+    """Fails to say what it requires."""
+    return (x + y) % n
 '''
 
 
@@ -297,10 +304,14 @@ def test_a_plugin_registers_operations(tmp_path: Path) -> None:
             ("tests_decimals", "got values of type float64; expected whole numbers"),
             ("tests_scalar", r"got shape \(\) from its function; expected \(9409,\)"),
             ("tests_raises", "its function failed with FloatingPointError: divide by zero"),
-            ("tests_unknown_over", "expected modulus, group, fixed group or file"),
         ):
             with pytest.raises(ValueError, match=words):
                 table_of(Task(operation=name))
+        assert Run.of(operation="tests_numpys_truth", modulus=7).problems() == []
+        assert [p.field for p in Run.of(operation="tests_numpys_truth", modulus=5).problems()] == ["modulus"]
+        told = [str(problem) for problem in Run.of(operation="tests_raising_requires", modulus=7).problems()]
+        failure = "its requires failed for the modulus 7 with ZeroDivisionError: division by zero."
+        assert told == [f"operation: tests_raising_requires: {failure}"]
     finally:
         for name in set(registry.entries("operation")) - before:
             del registry._entries["operation"][name]

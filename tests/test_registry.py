@@ -1,11 +1,15 @@
 """Names: registration, calls as text, and plugins."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from groklab import registry
+from groklab.config.run import Run
 from groklab.registry import Call, canonical_call, look_up, nearest, parse_call
+from groklab.sources import source_hash_of
 
 PLUGIN = '''
 from groklab.registry import operation
@@ -83,6 +87,57 @@ def test_names_are_in_snake_case_and_functions_have_docstrings():
         registry.operation(symbol="x", name="mine")(lambda x, y, n: x)
 
 
+def test_what_is_declared_of_an_operation_is_checked():
+    with pytest.raises(ValueError, match="got over='groups'; expected one of modulus, group, fixed group, file"):
+        registry.operation(symbol="x", over="groups")
+    with pytest.raises(TypeError, match="symbl"):
+        registry.operation(symbl="x")
+
+    with pytest.raises(ValueError, match="operation 'scaled': got the setting 'factor'; expected a function of x, y and n"):
+
+        @registry.operation(symbol="factor * x")
+        def scaled(x, y, n, *, factor=2):
+            """Scaled."""
+            return factor * x % n
+
+
+def test_an_unknown_name_is_answered_with_the_command_that_lists_its_kind():
+    with pytest.raises(ValueError, match="`groklab list losses` shows all"):
+        look_up("loss", "zzz")
+    assert (registry.KINDS["losses"], registry.KINDS["measures"]) == ("loss", "measure")
+
+
+# — functions of a script or notebook —
+
+
+def by_a_script(source: str) -> str:
+    """The id of a run with the operation that a script registers."""
+    scope: dict = {"__name__": "__main__"}
+    exec(source, scope)
+    return Run.of(operation="my_sum", modulus=7).id
+
+
+def test_what_a_script_has_defined_is_in_the_id():
+    script = PLUGIN.replace("{name}", "my_sum")
+    first, again, edited = (by_a_script(script.replace("{factor}", str(factor))) for factor in (2, 2, 3))
+    assert first == again != edited
+    assert first.startswith("my_sum-7-f0.50-s0-")
+
+
+def test_the_source_of_a_function_is_part_of_its_hash_with_its_decorator():
+    def first(x):
+        """Mine."""
+        return x
+
+    def second(x):
+        """Mine."""
+        return x + 1
+
+    assert source_hash_of(first) == source_hash_of(first) != source_hash_of(second)
+    assert source_hash_of(eval("lambda x: x in {1, 'a', 'b'}")) == source_hash_of(eval("lambda x: x in {'b', 'a', 1}"))
+    assert source_hash_of(eval("lambda x: x + 1")) != source_hash_of(eval("lambda x: x + 2"))
+
+
 # — plugins —
 
 
@@ -104,11 +159,30 @@ def test_the_same_content_is_imported_once(tmp_path):
     assert look_up("operation", "my_sum") is first
 
 
-def test_another_version_of_a_plugin_takes_the_place_of_the_first_and_back(tmp_path):
-    old, new = plugin(tmp_path / "old"), plugin(tmp_path / "new", factor=3)
+def test_copies_of_a_plugin_that_runs_keep_take_each_others_place_and_that_of_the_file(tmp_path):
+    old = plugin(tmp_path / "old", file="my_lab-0123456789abcdef.py")
+    new = plugin(tmp_path / "new", factor=3)
     for path, factor in ((old, 2), (new, 3), (old, 2)):
         registry.load_plugin(path)
         assert look_up("operation", "my_sum").function(1, 0, 7) == factor
+
+
+def test_two_plugins_of_one_name_in_two_folders_do_not_take_each_others_names(tmp_path):
+    registry.load_plugin(plugin(tmp_path / "a"))
+    with pytest.raises(ValueError, match=r"operation 'my_sum' is already registered by .*/a/my_lab.py"):
+        registry.load_plugin(plugin(tmp_path / "b", factor=3))
+    assert look_up("operation", "my_sum").function(1, 0, 7) == 2
+
+
+def test_a_name_that_an_edit_has_given_up_is_free(tmp_path):
+    registry.load_plugin(plugin(tmp_path))
+    registry.load_plugin(plugin(tmp_path, name="my_other_sum"))
+    assert "my_sum" not in registry.entries("operation")
+    registry.load_plugin(plugin(tmp_path, file="other.py", factor=3))
+    with pytest.raises(ValueError, match="already registered by .*other.py"):  # the first version again
+        registry.load_plugin(plugin(tmp_path))
+    assert look_up("operation", "my_sum").function(1, 0, 7) == 3
+    assert "my_other_sum" in registry.entries("operation")
 
 
 def test_an_edit_within_a_second_is_seen(tmp_path):
@@ -131,6 +205,44 @@ def test_a_plugin_that_fails_registers_nothing(tmp_path):
         registry.load_plugin(path)
     with pytest.raises(ValueError, match="unknown operation"):
         look_up("operation", "my_sum")
+
+
+def test_a_plugin_that_ends_the_process_is_refused(tmp_path):
+    (tmp_path / "my_lab.py").write_text("import sys\n\nsys.exit()\n")
+    with pytest.raises(ValueError, match=r"plugin my_lab.py: SystemExit. Nothing of it was registered."):
+        registry.load_plugin(tmp_path / "my_lab.py")
+
+
+FRESH = """
+from pathlib import Path
+from groklab import registry
+from groklab.config.run import Run
+
+Path("my_lab.py").write_text({source!r})
+try:
+    registry.load_plugin("my_lab.py")
+except ValueError as error:
+    print(error)
+print(Run.of(interventions=("grokfast_ema",)).id, Run.of(loss="squared_error").id, registry.look_up("loss", "cross_entropy").plugin)
+"""
+
+
+def in_a_fresh_process(folder: Path, source: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", FRESH.format(source=source)], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_part_of_groklab_that_a_plugin_imports_first_stays_groklabs(tmp_path):
+    expected = f"{Run.of(interventions=('grokfast_ema',)).id} {Run.of(loss='squared_error').id} None"
+    assert in_a_fresh_process(tmp_path, "from groklab.training.interventions import grokfast_ema\n") == [expected]
+
+
+def test_a_clash_with_a_built_in_name_is_found_when_the_plugin_is_loaded(tmp_path):
+    source = 'from groklab import loss\n\n@loss()\ndef cross_entropy(logits, answers):\n    """Mine."""\n'
+    clash, after = in_a_fresh_process(tmp_path, source)
+    assert clash.startswith("plugin my_lab.py: ValueError: loss 'cross_entropy' is already registered by groklab.model")
+    assert after.endswith(" None")
 
 
 @pytest.mark.parametrize("name", ["addition", "division"])

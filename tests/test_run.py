@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+import pickle
 
+import numpy as np
 import pytest
 
 from groklab.config.checks import RunError
@@ -206,6 +208,54 @@ def test_expression_file_and_group_imply_their_operation():
     assert Run.of(file="a.csv").task.operation == "from_file"
     assert Run.of(group="cyclic(5)").task.operation == "group_product"
     assert Run.of(group="cyclic(5)", operation="group_sandwich").task.operation == "group_sandwich"
+    other = Run.of(operation="addition")
+    assert other.replace(file="a.csv").task.operation == "from_file"
+    assert other.replace(group="cyclic(5)").replace(group="cyclic(7)", seed=1).task.operation == "group_product"
+    assert Run.of(operation="group_sandwich", group="cyclic(5)").replace(group="cyclic(7)").task.operation == "group_sandwich"
+
+
+@pytest.mark.parametrize("fields", [{"expression": "x"}, {"file": "a.csv"}, {"group": "cyclic(5)"}])
+def test_an_operation_that_is_asked_for_is_not_replaced(fields):
+    run = Run.of(operation="division", **fields)
+    (name,) = fields
+    assert run.task.operation == "division"
+    assert [problem.field for problem in run.problems()] == [name]
+
+
+def test_numbers_of_numpy_are_pythons():
+    asked = {"train_fraction": 1 / 3, "operation": "addition", "modulus": 7, "seed": 3, "betas": (0.9, 0.99)}
+    given = asked | {"train_fraction": np.float64(1 / 3), "modulus": np.int64(7), "seed": np.int32(3), "betas": np.array([0.9, 0.99])}
+    assert Run.of(**given) == Run.of(**asked)
+    assert Run.of(**given).id == Run.of(**asked).id
+    assert Run.of(**given).problems() == []
+
+
+def test_a_run_keeps_its_id_while_the_file_of_its_table_is_edited(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("x,y,z\n" + "".join(f"{x},{y},{(x + y) % 4}\n" for x in range(4) for y in range(4)))
+    run = Run.of(file=str(file))
+    identity = run.id
+    sent = pickle.loads(pickle.dumps(run))
+    file.write_text(file.read_text().replace("3,3,2", "3,3,1"))
+    assert run.id == sent.id == run.at(str(file)).id == identity
+    assert Run.of(file=str(file)).id != identity
+    assert run == Run.of(file=str(file))
+
+
+def test_what_only_a_transformer_has_is_not_asked_of_another_network():
+    assert Run.of(architecture="mlp", width=50).problems() == []
+    assert Run.of(architecture="mlp", width=51).problems() == []
+    assert [problem.field for problem in Run.of(width=51).problems()] == ["heads", "width"]
+
+
+def test_betas_are_refused_where_the_optimizer_has_none():
+    (problem,) = Run.of(optimizer="sgd", betas=(0.9, 0.9)).problems()
+    assert "betas: got (0.9, 0.9); expected none, for sgd has no betas" in str(problem)
+
+
+def test_a_number_beyond_the_range_of_decimals_is_wrong_and_no_crash():
+    for field in ("learning_rate", "weight_decay", "initial_scale", "outliers", "warmup", "steps", "width", "train_fraction"):
+        assert [problem.field for problem in Run.of(**{field: 10**400}).problems()] == [field]
 
 
 # — checks —

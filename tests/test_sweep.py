@@ -1,5 +1,6 @@
 """Many runs from one: crossed, side by side, each once, and every mistake with the run that has it."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,3 +79,15 @@ def test_a_wrong_value_is_told_once():
 )
 def test_there_are_as_many_runs_as_combinations(operations, seeds):
     assert len(sweep_of(operation=operations, seed=seeds).runs()) == len(operations) * len(seeds)
+
+
+def test_arrays_hold_alternatives():
+    made = sweep_of(seed=np.arange(2), train_fraction=np.array([0.3, 0.5]), betas=np.array([[0.9, 0.99]]))
+    assert made.axes == {"seed": (0, 1), "train_fraction": (0.3, 0.5), "betas": ((0.9, 0.99),)}
+    assert [type(value) for value in made.axes["train_fraction"]] == [float, float]
+    assert len(made.runs()) == 4
+    assert len(sweep_of(modulus=[np.int64(7), np.int64(11)]).runs()) == 2
+
+
+def test_a_text_where_several_are_expected_is_one():
+    assert sweep_of(seed=[0, 1], zip="seed").zipped == ("seed",)

@@ -141,6 +141,7 @@ def test_a_script_with_an_operation_of_its_own_needs_a_guard(tmp_path):
 
 def test_the_script_is_imported_only_for_what_it_has_registered(monkeypatch):
     main = sys.modules["__main__"]
+    registry.entries("preset")
     monkeypatch.setattr(registry, "_entries", {kind: {} for kind in registry._entries})
     with without_script():
         assert sys.modules["__main__"] is not main

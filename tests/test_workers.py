@@ -244,3 +244,19 @@ def test_the_whole_sweep_killed_five_times(tmp_path):
         assert process.returncode != 0 or not with_children
     assert finished(start(tmp_path / "runs", *flags))["waiting"] == 0
     assert histories(tmp_path / "runs") == undisturbed(tmp_path, *flags)
+
+
+def test_every_run_is_checked_whatever_it_has_in_common_with_the_first(tmp_path):
+    runs = sweep_of(**TINY, steps=5).runs()
+    with pytest.raises(ValueError, match=r"(?s)run 2 of 2.*steps: got 0; expected"):
+        workers.train_all([runs[0], runs[0].replace(steps=0)], folder=tmp_path, workers=1)
+    with pytest.raises(ValueError, match=r"(?s)run 2 of 2.*seed: got -1; expected"):
+        workers.train_all([runs[0], runs[0].replace(seed=-1)], folder=tmp_path, workers=1)
+    with pytest.raises(ValueError, match=r"(?s)run 2 of 2.*optimizer: got 3; expected text"):
+        workers.train_all([runs[0], runs[0].replace(optimizer=3)], folder=tmp_path, workers=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_plugin_may_be_named_without_a_list(tmp_path):
+    (tmp_path / "empty_lab.py").write_text("")
+    assert workers.train_all([], folder=tmp_path, plugins=str(tmp_path / "empty_lab.py")).jobs == []

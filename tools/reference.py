@@ -180,7 +180,7 @@ def names() -> str:
     for kind in registry.HOMES:
         found = registry.entries(kind)
         own = {name: entry for name, entry in found.items() if entry.plugin is None and entry.function.__module__.startswith("groklab.")}
-        out += [f"## {_plural(kind).capitalize()}", KINDS[kind]]
+        out += [f"## {registry.PLURALS[kind].capitalize()}", KINDS[kind]]
         rows = [(f"`{name}`", _settings(entry), _told(entry)) for name, entry in own.items()]
         out.append(_table(("name", "settings", ""), rows))
     return _joined(out)
@@ -197,10 +197,6 @@ def _settings(entry: registry.Entry) -> str:
     common = ("start", "stop") if entry.kind == "intervention" else ()
     settings = {name: value for name, value in entry.settings.items() if name not in common}
     return _code(", ".join(name if value is inspect.Parameter.empty else f"{name}={value!r}" for name, value in settings.items()))
-
-
-def _plural(kind: str) -> str:
-    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
 # — fields —

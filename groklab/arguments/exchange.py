@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from groklab.arguments.parsing import Where
+from groklab.arguments.parsing import Where, fields_in
 from groklab.config.run import Model, Seeds, Task, Training, leaves
 
 
@@ -51,6 +51,6 @@ class ImportArguments:
 
     def fields(self, words: Sequence[str]) -> dict[str, Any]:
         """The fields of a run that these words name, with their values; what they do not name is the file's to say."""
-        flags = {word.split("=", 1)[0].removeprefix("--").replace("-", "_").removeprefix("no_") for word in words if word.startswith("--")}
+        flags = fields_in(words)
         parts = {"task": self.task, "model": self.model, "training": self.training, "seeds": self.seeds}
         return {name: getattr(parts[group], name) for name, group in leaves().items() if name in flags and group in parts}

@@ -46,7 +46,22 @@ def parse(kind: type[Parsed], verb: str, given: Sequence[str], default: Any = No
     """The flags of one verb; exits with status 2 and a message where they are wrong."""
     marked = tyro.conf.OmitArgPrefixes[kind]  # pyright: ignore[reportInvalidTypeArguments]
     options: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(marked, args=list(given), prog=f"groklab {verb}", use_underscores=False, console_outputs=True, **options)
+    return tyro.cli(
+        marked, args=_together("--plugin", given), prog=f"groklab {verb}", use_underscores=False, console_outputs=True, **options
+    )
+
+
+def _together(flag: str, given: Sequence[str]) -> list[str]:
+    """The words with a flag that is given several times given once, with all of its values: the parser would take the last ones alone."""
+    if sum(word.split("=", 1)[0] == flag for word in given) < 2:
+        return list(given)
+    others, is_value = list[str](), False
+    for word in given:
+        is_flag = word.split("=", 1)[0] == flag
+        is_value = (is_value and not word.startswith("--")) or word == flag
+        if not is_flag and not is_value:
+            others.append(word)
+    return [*others, flag, *value_of(flag, given)]
 
 
 def value_of(flag: str, given: Sequence[str]) -> list[str]:
@@ -62,6 +77,11 @@ def value_of(flag: str, given: Sequence[str]) -> list[str]:
                     break
                 found.append(value)
     return found
+
+
+def fields_in(given: Sequence[str]) -> set[str]:
+    """The fields of a run, and whatever else, that flags among these words name."""
+    return {word.split("=", 1)[0].removeprefix("--").replace("-", "_").removeprefix("no_") for word in given if word.startswith("--")}
 
 
 def is_terminal() -> bool:

@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 import tyro
 
 from groklab.arguments.parsing import Fields, Filter, Runs, Where
+from groklab.registry import KINDS
+
+_KINDS = ("runs", *KINDS)
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,7 @@ class ShowArguments:
 class ListArguments:
     """Print what there is of one kind."""
 
-    kind: Annotated[
-        Literal[
-            "runs", "operations", "groups", "architectures", "optimizers", "schedules", "losses", "interventions", "stops",
-            "measures", "figures", "presets", "experiments", "claims",
-        ],
-        tyro.conf.Positional,
-    ]  # fmt: skip
+    kind: Annotated[Literal[_KINDS], tyro.conf.Positional]  # pyright: ignore[reportInvalidTypeForm]
     """What to list."""
     diff: tuple[str, str] | None = None
     """Two presets: print the fields in which they differ."""

@@ -42,14 +42,17 @@ class RunError(ValueError):
 Check = Callable[[Any], str | None]
 
 
-def finite() -> Check:
-    """A number that is neither infinite nor nan."""
-    return lambda value: None if math.isfinite(value) else "a finite number"
+def is_finite(value: float) -> bool:
+    """Whether a number is neither nan nor beyond the range of decimals, as infinity is, and a whole number such as 10**400."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def at_least(low: float) -> Check:
     """A finite number that is not below ``low``."""
-    return lambda value: None if math.isfinite(value) and value >= low else f"at least {low:,}"
+    return lambda value: None if is_finite(value) and value >= low else f"at least {low:,}"
 
 
 def between(low: int, high: int) -> Check:
@@ -59,7 +62,7 @@ def between(low: int, high: int) -> Check:
 
 def positive() -> Check:
     """A finite number above zero."""
-    return lambda value: None if math.isfinite(value) and value > 0 else "a number above 0"
+    return lambda value: None if is_finite(value) and value > 0 else "a number above 0"
 
 
 def fraction(*, one_allowed: bool = False) -> Check:
@@ -119,7 +122,7 @@ def matches(value: Any, hint: Any) -> bool:
             return all(matches(item, arguments[0]) for item in items)
         return len(items) == len(arguments) and all(map(matches, items, arguments))
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)

@@ -7,22 +7,19 @@ from collections.abc import Callable, Iterator
 
 from groklab import registry
 from groklab.config.checks import FieldError, field_problems
-from groklab.config.run import Run, Task
+from groklab.config.run import Run, Task, Training
 
 
 def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     """Problems that involve more than one field, or a registered function's own check."""
-    task, model, training, budget = run.task, run.model, run.training, run.budget
-    if not wrong & {"width", "heads"} and model.width % model.heads:
-        divisors = [h for h in range(1, model.width + 1) if model.width % h == 0][:8]
-        yield FieldError("heads", model.heads, f"a divisor of the width {model.width}", f"Try one of {divisors}, or change the width.")
-    if not wrong & {"width", "positions"} and model.positions == "sinusoidal" and model.width % 2:
-        yield FieldError("width", model.width, "an even number with sinusoidal positions", "Add 1, or choose positions learned or none.")
+    task, training, budget = run.task, run.training, run.budget
     if not isinstance(task.outliers, int) and not 0 < task.outliers < 1 and "outliers" not in wrong:
         yield FieldError("outliers", task.outliers, "a whole number of cells, or a share of the training cells in (0, 1)")
         wrong = wrong | {"outliers"}
     if "betas" not in wrong and not all(0 <= beta < 1 for beta in training.betas):
         yield FieldError("betas", training.betas, "two numbers in [0, 1)")
+        wrong = wrong | {"betas"}
+    yield from _unused_betas(run, wrong)
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(budget.device)):
         yield FieldError("device", budget.device, "auto, cpu, cuda, cuda:N or mps")
     yield from _operation_problems(run, wrong)
@@ -30,16 +27,14 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
         if name not in wrong:
             context = {"run": run} if kind in _NEED_RUN else {}
             for problem in registry.call_problems(kind, text, **context) or _not_numbers(kind, text):
-                yield FieldError(name, text, problem=problem)
+                yield problem if isinstance(problem, FieldError) else FieldError(name, text, problem=str(problem))
     yield from _unseen_activations(run, wrong)
-    for text in run.budget.measures if "measures" not in wrong else ():
-        if not registry.call_problems("measure", text, run=run) and registry.look_up("measure", text.split("(")[0].strip()).facts.get(
-            "arrays"
-        ):
+    for text in budget.measures if "measures" not in wrong else ():
+        if not registry.call_problems("measure", text, run=run) and _fact("measure", text, "arrays"):
             advice = "Take it of stored checkpoints, with `groklab measure`."
             yield FieldError("measures", text, "measures that give numbers; this one gives arrays", advice)
     for field, kind, texts in (("interventions", "intervention", training.interventions), ("measures", "measure", budget.measures)):
-        names = [text.split("(")[0].strip() for text in texts] if field not in wrong else []
+        names = [name for text in texts if (name := _name(text))] if field not in wrong else []
         for repeated in sorted({n for n in names if names.count(n) > 1}):
             yield FieldError(field, repeated, f"each {kind} once", "Merge the settings into one call.")
 
@@ -60,12 +55,32 @@ def _unseen_activations(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     if wrong & {"architecture", "interventions"} or registry.call_problems("architecture", run.model.architecture):
         return
     architecture = registry.look_up("architecture", registry.parse_call(run.model.architecture).name)
-    known = registry.entries("intervention")
     for text in run.training.interventions:
-        name = text.split("(")[0].strip()
-        if name in known and known[name].facts["at"] == "activations" and not architecture.facts.get("activations"):
-            problem = f"{name}: got the architecture {architecture.name}, which has no residual stream; expected transformer."
+        if _fact("intervention", text, "at") == "activations" and not architecture.facts.get("activations"):
+            problem = f"{_name(text)}: got the architecture {architecture.name}, which has no residual stream; expected transformer."
             yield FieldError("interventions", text, problem=problem)
+
+
+def _name(text: str) -> str | None:
+    """The name in a call; None where it cannot be read, which the call's own check reports."""
+    try:
+        return registry.parse_call(text).name
+    except ValueError:
+        return None
+
+
+def _fact(kind: str, text: str, fact: str) -> object:
+    """What the function that a call names declares; None where there is no such function or declaration."""
+    entry = registry.entries(kind).get(_name(text) or "")
+    return None if entry is None else entry.facts.get(fact)
+
+
+def _unused_betas(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+    """Betas of an optimizer that does not take them: two runs that differ in them alone would be the same training under two ids."""
+    training = run.training
+    entry = None if wrong & {"betas", "optimizer"} else registry.entries("optimizer").get(_name(training.optimizer) or "")
+    if entry is not None and training.betas != Training.betas and "betas" not in entry.facts.get("not_settings", ()):
+        yield FieldError("betas", training.betas, f"none, for {entry.name} has no betas", "Leave them out, or choose adamw.")
 
 
 _NEED_RUN = ("optimizer", "intervention", "architecture", "schedule", "loss", "measure")
@@ -101,9 +116,10 @@ def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
             yield FieldError(
                 name, value, f"nothing: the operation {task.operation} takes no {name}", f"Leave {name} out, or change the operation."
             )
-        if value is None and name in wanted and name != "modulus":
-            yield FieldError(name, value, f"a {name}, which the operation {task.operation} needs")
-    if task.group is not None and "group" in wanted and "group" not in wrong:
+        is_missing = value is None or (value == "" and name != "expression")  # of an empty formula its own check says more
+        if is_missing and name in wanted and name != "modulus":
+            yield FieldError(name, value, f"{'an' if name == 'expression' else 'a'} {name}, which the operation {task.operation} needs")
+    if task.group and "group" in wanted and "group" not in wrong:
         for problem in registry.call_problems("group", task.group):
             yield FieldError("group", task.group, problem=problem)
             return

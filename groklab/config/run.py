@@ -17,22 +17,14 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from groklab import registry
-from groklab.config.checks import (
-    FieldError,
-    RunError,
-    at_least,
-    between,
-    field_problems,
-    fraction,
-    positive,
-)
+from groklab.config.checks import FieldError, RunError, at_least, between, field_problems, fraction, positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,22 +191,26 @@ class Run:
         if problems:
             raise RunError(problems)
         groups = {g: dataclasses.replace(getattr(run, g), **new) for g, new in changes.items()}
-        return dataclasses.replace(run, **groups).implied()
+        return dataclasses.replace(run, **groups).implied(fields)
 
     def replace(self, **fields: Any) -> Run:
         """This run with some leaves changed."""
         return Run.of(self, **fields)
 
-    def implied(self) -> Run:
-        """This run with the operation that an expression or a file implies."""
+    def implied(self, given: Collection[str]) -> Run:
+        """This run with the operation that an expression, a file or a group among the given fields implies, unless they name one."""
         task = self.task
-        untouched = task.operation == Task.operation
-        for name, operation in (("expression", "expression"), ("file", "from_file")):
-            if getattr(task, name) is not None and untouched:
+        for name, operation in (("expression", "expression"), ("file", "from_file"), ("group", "group_product")):
+            is_given = name in given and "operation" not in given and getattr(task, name) is not None
+            if is_given and not _goes_with(task.operation, name):
                 return dataclasses.replace(self, task=dataclasses.replace(task, operation=operation))
-        if task.group is not None and untouched:
-            return dataclasses.replace(self, task=dataclasses.replace(task, operation="group_product"))
         return self
+
+    def at(self, file: str) -> Run:
+        """This run with its table's file in another place; the table that was asked for stays the same."""
+        moved = dataclasses.replace(self, task=dataclasses.replace(self.task, file=file))
+        vars(moved)["table_hash"] = self.table_hash
+        return moved
 
     def flat(self) -> dict[str, Any]:
         """All leaves by name."""
@@ -235,6 +231,13 @@ class Run:
 
     # — identity —
 
+    @cached_property
+    def table_hash(self) -> str:
+        """Hash of the file that the table comes from, as it was when this run was first asked for it: an edit does not change its id."""
+        if self.task.file is None:
+            raise ValueError(f"table_hash: got a run of {self.task.operation}; expected one whose table comes from a file.")
+        return hashlib.sha256(Path(self.task.file).read_bytes()).hexdigest()
+
     def canonical(self) -> dict[str, Any]:
         """What the id is the hash of: every field that can change the history and differs from its default."""
         values = self.resolved()
@@ -251,7 +254,7 @@ class Run:
             if kept.get(name) == values["seed"]:
                 del kept[name]
         if "file" in kept:
-            kept["file"] = hashlib.sha256(Path(kept["file"]).read_bytes()).hexdigest()
+            kept["file"] = self.table_hash
         if "group" in kept:
             kept["group"] = registry.canonical_call("group", kept["group"])
         if "expression" in kept:
@@ -264,7 +267,7 @@ class Run:
         if "interventions" in kept:
             kept["interventions"] = [registry.canonical_call("intervention", call) for call in kept["interventions"]]
         entry = registry.look_up("operation", values["operation"])
-        if entry.plugin is not None:
+        if entry.source_hash is not None:
             kept["operation"] = f"{entry.name}@{entry.source_hash}"
         alias = _paper_name(kept)
         if alias is not None:
@@ -340,7 +343,19 @@ def operation_is_modular(name: str) -> bool:
     return registry.look_up("operation", name).facts.get("over", "modulus") == "modulus"
 
 
+def _goes_with(operation: str, name: str) -> bool:
+    """Whether an operation takes an expression, a file or a group as it is; so may one that nobody knows here."""
+    entry = registry.entries("operation").get(operation)
+    return entry is None or name in (entry.name, entry.facts.get("over"))
+
+
+def plain(value: Any) -> Any:
+    """A number or an array of numpy's (or torch's) as Python's own; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def _frozen(value: Any) -> Any:
+    value = plain(value)
     return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError
-from groklab.config.run import GROUPS, Run, leaves
+from groklab.config.run import GROUPS, Run, leaves, plain
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class Sweep:
             yield FieldError("zip", self.zipped[0], "two fields or more", "One alone is crossed with the others anyway.")
 
 
-def sweep_of(start: Run | None = None, /, *, zip: Sequence[str] = (), **fields: Any) -> Sweep:
+def sweep_of(start: Run | None = None, /, *, zip: str | Sequence[str] = (), **fields: Any) -> Sweep:
     """A sweep from the names of a run's leaves; a list, tuple or range gives alternatives, anything else a value for all runs."""
     axes = {name: _alternatives(name, value) for name, value in fields.items()}
-    return Sweep(start or Run(), axes, tuple(zip))
+    return Sweep(start or Run(), axes, (zip,) if isinstance(zip, str) else tuple(zip))
 
 
 def is_several(name: str) -> bool:
@@ -106,7 +106,8 @@ def written(value: Any) -> str:
 
 
 def _alternatives(name: str, value: Any) -> tuple[Any, ...]:
-    given = tuple(value) if isinstance(value, (list, tuple, range)) else (value,)
+    value = plain(value)
+    given = tuple(map(plain, value)) if isinstance(value, (list, tuple, range)) else (value,)
     return tuple(_one_of_several(name, item) for item in given) if is_several(name) else given
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from groklab import registry
 from groklab.config.checks import FieldError
 from groklab.config.run import Run, Task
@@ -52,7 +54,7 @@ def _before_building(task: Task, entry: registry.Entry) -> Iterator[FieldError]:
             size = about(modulus * modulus)
             yield FieldError("modulus", modulus, f"at most {largest:,}", f"Its table would have {size} cells; the limit is {CELL_LIMIT:,}.")
         elif "requires" in entry.facts:
-            yield from _requirement(modulus, entry.facts["requires"](modulus))
+            yield from _requirement(modulus, entry)
         if entry.name == "expression" and task.expression is not None:
             try:
                 parse(task.expression)
@@ -63,8 +65,16 @@ def _before_building(task: Task, entry: registry.Entry) -> Iterator[FieldError]:
             yield FieldError("group", task.group, problem=problem)
 
 
-def _requirement(modulus: int, answer: object) -> Iterator[FieldError]:
-    """A requirement answers with what it expects, with that and an advice, or simply with true or false."""
+def _requirement(modulus: int, entry: registry.Entry) -> Iterator[FieldError]:
+    """A requirement answers with what it expects, with that and an advice, or simply with true or false (numpy's as well)."""
+    try:
+        answer: object = entry.facts["requires"](modulus)
+    except Exception as error:
+        told = f"{entry.name}: its requires failed for the modulus {modulus} with {type(error).__name__}: {error}."
+        yield FieldError("operation", entry.name, problem=told)
+        return
+    if isinstance(answer, np.bool_):
+        answer = bool(answer)
     match answer:
         case None | True:
             return

@@ -163,20 +163,25 @@ def _type_problem(annotation: str, value: Any) -> str | None:
 # — by name —
 
 
-@lru_cache(maxsize=32)
 def group_named(text: str) -> FiniteGroup:
-    """The group that a call such as ``"dihedral(5)"`` names; ValueError with everything that is wrong."""
+    """The group that a call such as ``"dihedral(5)"`` names, built once; ValueError with everything that is wrong."""
     call = registry.parse_call(text)
     problems = group_problems(call)
     if problems:
         raise ValueError("group: " + " ".join(problems))
+    return _known(registry.canonical_call("group", text), call)
+
+
+@lru_cache(maxsize=32)
+def _known(canonical: str, call: Call) -> FiniteGroup:
+    """A group by its canonical call, in which the hash of its source stands: one that is edited and loaded again is another."""
     return _built(call)
 
 
 def _built(call: Call) -> FiniteGroup:
     entry = registry.look_up("group", call.name)
     arguments = [_built(a) if isinstance(a, Call) else a for a in call.arguments]
-    if entry.plugin is None:
+    if entry.source_hash is None:
         return entry.function(*arguments, **dict(call.settings))
     try:
         made = entry.function(*arguments, **dict(call.settings))
@@ -186,7 +191,7 @@ def _built(call: Call) -> FiniteGroup:
 
 
 def _verified(made: Any, call: Call, entry: Entry) -> FiniteGroup:
-    """A plugin's group, once it has proved to be one: others rely on inverses and on the stated order."""
+    """A user's own group, once it has proved to be one: others rely on inverses and on the stated order."""
     if not isinstance(made, FiniteGroup):
         raise ValueError(f"group {call}: got {type(made).__name__} from {entry.name}; expected a FiniteGroup.")
     stated = order_of(call)

@@ -98,7 +98,7 @@ def table_of(task: Task) -> Table:
             group = task.group if over == "group" else entry.facts.get("on")
             if group is None:
                 raise ValueError(f"operation {entry.name}: got no group; expected one such as symmetric(4).")
-            return _of_group(entry.name, entry.function, str(registry.parse_call(group)))
+            return _of_group(entry.name, entry.function, str(registry.parse_call(group)), group_named(group))
         case "file":
             if task.file is None:
                 raise ValueError(f"operation {entry.name}: got no file; expected a CSV file with columns x, y, z.")
@@ -143,8 +143,7 @@ def _modular(name: str, function: Callable[..., Any], domain: Callable[..., Any]
 
 
 @lru_cache(maxsize=16)
-def _of_group(name: str, function: Callable[..., Any], group_name: str) -> Table:
-    group: FiniteGroup = group_named(group_name)
+def _of_group(name: str, function: Callable[..., Any], group_name: str, group: FiniteGroup) -> Table:
     x, y = _all_pairs(group.order)
     z = _whole(name, _answer(name, "its function", function, x, y, group), x, y, group.order)
     return Table(name, symbol_of(registry.look_up("operation", name), group=group_name), group.elements, *_columns(x, y, z))

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from groklab.config.checks import FieldError, field_problems
 from groklab.config.run import Model, Run
 from groklab.model.parameters import Entry, Layout
 from groklab.registry import architecture
@@ -39,10 +40,15 @@ def recorder(into: dict[str, Tensor]) -> See:
     return see
 
 
-def _problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> Iterator[str]:
-    if run is None:
+def _problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> Iterator[str | FieldError]:
+    if run is None or field_problems(run.model):
         return
     model = run.model
+    if model.width % model.heads:
+        divisors = [h for h in range(1, model.width + 1) if model.width % h == 0][:8]
+        yield FieldError("heads", model.heads, f"a divisor of the width {model.width}", f"Try one of {divisors}, or change the width.")
+    if model.positions == "sinusoidal" and model.width % 2:
+        yield FieldError("width", model.width, "an even number with sinusoidal positions", "Add 1, or choose positions learned or none.")
     if model.initialization == "gromov":
         yield "got initialization 'gromov', which is of an MLP; expected torch, normal or nanda."
     if model.biases and model.mlp_biases:

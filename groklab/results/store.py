@@ -46,6 +46,7 @@ from groklab.results.files import (
 )
 from groklab.results.history import Evaluations, checksum, read_evaluations, within
 from groklab.results.lock import InProgressError, Lock, owner_of
+from groklab.sources import plugin_stem
 
 FORMAT = 1
 """Version of the results format; a reader for every older one is kept."""
@@ -200,7 +201,7 @@ class RunFolder:
             tree["task"]["file"] = "table.csv"
         values = {k: v for k, v in run.resolved().items() if leaves()[k] not in ("seeds", "budget")}
         if run.task.file is not None:
-            values["file"] = f"{Path(run.task.file).name}@{run.canonical()['file'][:16]}"
+            values["file"] = f"{Path(run.task.file).name}@{run.table_hash[:16]}"
         content = {"format": FORMAT, "id": self.id, "status": "running", "message": "", "run": tree, "resolved": values}
         content |= {"parameters": dict(parameters), "plugins": self._copy_plugins(run), "segments": []}
         write_json(self.path / "run.json", content)
@@ -210,7 +211,7 @@ class RunFolder:
         names: list[str] = []
         for path, source in _plugins_of(run):
             make_folder(self.path / "plugins")
-            names.append(f"{registry.plugin_stem(path)}-{source}.py")
+            names.append(f"{plugin_stem(path)}-{source}.py")
             write_whole(self.path / "plugins" / names[-1], registry.plugin_source(source))
         return names
 
