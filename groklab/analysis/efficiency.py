@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from groklab.analysis.statistics import WATCHED, rows_by_setting, with_results
-from groklab.analysis.survival import LEVEL, ROUNDING, Interval, Numbers, check_share, order_ranks, percentiles
+from groklab.analysis.survival import LEVEL, ROUNDING, Interval, Numbers, check_share, finite, order_ranks, percentiles
 
 Method = Literal["bootstrap", "exact"]
 
@@ -123,8 +123,8 @@ def data_efficiency(
         low, high = percentiles(np.sort(lower), level)[0], percentiles(np.sort(upper), level)[1]
     return Efficiency(
         fraction=_interpolated(grid.fractions, rising, crossing, share),
-        bracket=Bracket(float(below[0]) or None, _finite(above[0])),
-        interval=Interval(low or None, _finite(high), level, method),
+        bracket=Bracket(float(below[0]) or None, finite(above[0])),
+        interval=Interval(low or None, finite(high), level, method),
         shares=pl.DataFrame(
             {
                 "train_fraction": grid.fractions,
@@ -210,7 +210,7 @@ def efficiency_difference(
     (low1, high1), (low2, high2) = (grid.ends(_distinct_crossings(grid, drawn, share)) for grid, drawn in zip(grids, draws, strict=True))
     low, high = percentiles(np.sort(low1 - high2), level)[0], percentiles(np.sort(high1 - low2), level)[1]
     difference = None if needed[0] is None or needed[1] is None else needed[0] - needed[1]
-    return Difference(difference, Interval(_finite(low), _finite(high), level, "bootstrap"))
+    return Difference(difference, Interval(finite(low), finite(high), level, "bootstrap"))
 
 
 def _grid(table: pl.DataFrame, within: int | None) -> _Grid:
@@ -270,7 +270,3 @@ def _interpolated(fractions: Numbers, rising: Numbers, crossing: int, share: flo
         return None
     (x0, x1), (y0, y1) = fractions[crossing - 1 : crossing + 1], rising[crossing - 1 : crossing + 1]
     return float(x0 + (share - y0) / (y1 - y0) * (x1 - x0))
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
