@@ -97,7 +97,7 @@ def data_efficiency(
 
     The table holds the runs of one task: one row for each ``train_fraction`` and ``seed``, and the columns of ``analysis.statistics``. ``within``
     is the budget in steps, if it is not the one the runs were trained with; runs that ended before it, neither generalized nor
-    diverged, are left out.
+    diverged, are left out. Without it, runs that are still going or were interrupted are, unless they have generalized.
 
     ``bootstrap``: percentiles of the bracket over seeds drawn again; the lower end is a bracket's lower, the upper its upper fraction,
     so that an interval is never finer than the fractions that were tried. Three to five seeds are few to draw from: where the fractions
@@ -213,12 +213,21 @@ def efficiency_difference(
     return Difference(difference, Interval(finite(low), finite(high), level, "bootstrap"))
 
 
+def still_going(table: pl.DataFrame) -> pl.Series:
+    """Which runs of a table may yet generalize: not ended by their budget, by their stop rule or by diverging."""
+    if "status" not in table.columns:
+        return pl.Series(np.zeros(table.height, dtype=np.bool_))
+    return table["status"].is_in(["running", "interrupted"]).fill_null(value=False) & table["generalized_at"].is_null()
+
+
 def _grid(table: pl.DataFrame, within: int | None) -> _Grid:
     missing = [name for name in ("train_fraction", "seed") if name not in table.columns]
     if missing:
         raise ValueError(f"data_efficiency: got a table without {', '.join(missing)}; expected a row for each fraction and seed.")
     known = with_results(table).with_columns(generalized=pl.col("generalized_at").is_not_null())
-    if within is not None:
+    if within is None:
+        known = known.filter(~still_going(known))
+    else:
         in_time = (pl.col("generalized_at") <= within).fill_null(value=False)
         never = pl.col("status") == "diverged" if "status" in known.columns else pl.lit(value=False)
         known = known.filter(in_time | never | (pl.col(WATCHED) >= within)).with_columns(generalized=in_time)
