@@ -164,7 +164,7 @@ def _summary(asked: ShowArguments, runs: polars.DataFrame, by: list[str], notes:
 
 
 def _efficiency(asked: ShowArguments, runs: polars.DataFrame, by: list[str], notes: list[str]) -> Shown:
-    from groklab.analysis.efficiency import efficiencies
+    from groklab.analysis.efficiency import efficiencies, still_going
 
     level = asked.level or LEVEL
     table = efficiencies(runs, by, level=level)
@@ -181,6 +181,8 @@ def _efficiency(asked: ShowArguments, runs: polars.DataFrame, by: list[str], not
     told = ["needed: the train fraction from which on half of the seeds generalize in time; bracket: the fractions tried around it."]
     if any(row["smallest"] is not None and None in (row["above"], row["up_to"], row["lower"], row["upper"]) for row in rows):
         told.append("up to, over: it lies below the smallest or above the largest fraction tried, or too few seeds tell.")
+    if going := int(still_going(runs).sum()):
+        told.append(f"Left out as they have neither ended nor generalized: {number(going)} of these runs.")
     unknown = [row for row in rows if row["smallest"] is None]
     return Shown("settings", table, screen_of(columns, rows, left=by), [*told, *_whys(unknown, by), *notes])
 

@@ -8,8 +8,7 @@ import pytest
 
 from groklab import cli, registry
 from groklab.analysis.claims import Judgment, all_of, in_range, judge, ordered, part, sooner
-from groklab.analysis.shifts import fraction_shift
-from groklab.analysis.statistics import sample_of
+from groklab.analysis.statistics import compare, sample_of
 from groklab.analysis.survival import Sample
 from groklab.config.experiments import SCALES, settings_of
 from groklab.config.run import Run
@@ -351,34 +350,16 @@ def test_few_runs_at_one_fraction_do_not_decide_but_three_at_three_do():
     assert all_of([]) == "undecided"
 
 
-@pytest.mark.parametrize("shift", [-0.04, 0.0, 0.1])
-def test_a_planted_shift_is_recovered(shift):
-    table = two_lines(shift, scatter=0.05, count=20)
-    found = fraction_shift(*sides(table))
-    assert found.fraction == pytest.approx(shift, abs=0.02)
-    assert found.rate == pytest.approx(3.0, abs=0.4)
-
-
-@pytest.mark.medium
-def test_the_interval_of_a_shift_covers_it_about_as_often_as_it_says():
-    covered = 0
-    for seed in range(40):
-        found = fraction_shift(*sides(two_lines(0.02, scatter=0.1, count=5, seed=seed)), resamples=100)
-        covered += found.interval.lower <= 0.02 <= found.interval.upper
-    assert covered >= 33, "of 40 at 90 %: fewer in two of a hundred such tests"
-
-
-def sides(table):
-    return table.filter(pl.col("setting") == "x − y"), table.filter(pl.col("setting") == "x / y")
-
-
-def test_shifts_are_honest_about_what_they_cannot_know():
-    one = runs("x − y", generalized=QUICK)
-    with pytest.raises(ValueError, match="two or more"):
-        fraction_shift(one, one)
-    two = together(one, one.with_columns(train_fraction=pl.lit(0.7)))
-    with pytest.raises(ValueError, match="do not fall"):
-        fraction_shift(together(one, runs("x − y", generalized=SLOW, train_fraction=0.7)), two)
+def test_runs_that_diverged_are_compared_as_never_getting_there():
+    """However early their own side stopped."""
+    quick = runs(generalized=[300, 310, 320, None, None, None], watched=330).with_columns(
+        status=pl.Series(["complete"] * 3 + ["diverged"] * 3),
+        evaluated_at=pl.Series([330] * 3 + [50] * 3),
+        steps=pl.Series([330] * 3 + [50] * 3),
+    )
+    slow = runs("y", generalized=[400, 500, 600, 700, 800, 900], watched=910)
+    both = compare(together(quick, slow), "setting", "x", "y", alternative="sooner")
+    assert sooner([(quick, slow)]).p_value == both["p_value"].item() > 0.5
 
 
 def test_claims_are_listed(capsys):

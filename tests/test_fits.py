@@ -237,6 +237,15 @@ def test_a_run_that_has_not_had_the_budget_is_left_out_unless_it_diverged():
     assert data_efficiency(diverged, within=1000).shares["seeds"].to_list() == [3] * 5
 
 
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+def test_a_run_that_is_still_going_does_not_count_as_one_that_does_not_generalize(status):
+    going = pl.when((pl.col("seed") == 2) & (pl.col("train_fraction") >= 0.4)).then(pl.lit(status)).otherwise(pl.lit("complete"))
+    table = tried("··xxx", "··xxx", "···x·").with_columns(status=going)
+    shares = data_efficiency(table).shares
+    assert shares["seeds"].to_list() == [3, 3, 2, 3, 2]
+    assert shares["generalized"].to_list() == [0, 0, 2, 3, 2], "one that has got there counts, ended or not"
+
+
 def test_not_every_seed_need_be_tried_everywhere():
     found = data_efficiency(tried("· xxx", " ·xx ", "··· x"))
     assert found.shares["seeds"].to_list() == [2, 2, 3, 2, 2]

@@ -196,7 +196,7 @@ def sooner(strata: Sequence[tuple[pl.DataFrame, pl.DataFrame]], quantity: Quanti
     full = [(first, second) for first, second in strata if first.height and second.height]
     if not full:
         return Sooner("undecided", None, 0, 0)
-    samples = [(sample_of(first, quantity), sample_of(second, quantity)) for first, second in full]
+    samples = [(sample_of(first, quantity, beside=second), sample_of(second, quantity, beside=first)) for first, second in full]
     fewest = min(min(len(first), len(second)) for first, second in samples)
     enough = fewest >= FEWEST or (len(full) >= 3 and fewest >= 3)
     p_sooner, p_later = (stratified_log_rank(samples, alternative=side).p_value for side in ("sooner", "later"))

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from groklab.analysis.statistics import WATCHED, rows_by_setting, with_results
-from groklab.analysis.survival import LEVEL, ROUNDING, Interval, Numbers, check_share, order_ranks, percentiles
+from groklab.analysis.survival import LEVEL, ROUNDING, Interval, Numbers, check_share, finite, order_ranks, percentiles
 
 Method = Literal["bootstrap", "exact"]
 
@@ -97,7 +97,7 @@ def data_efficiency(
 
     The table holds the runs of one task: one row for each ``train_fraction`` and ``seed``, and the columns of ``analysis.statistics``. ``within``
     is the budget in steps, if it is not the one the runs were trained with; runs that ended before it, neither generalized nor
-    diverged, are left out.
+    diverged, are left out. Without it, runs that are still going or were interrupted are, unless they have generalized.
 
     ``bootstrap``: percentiles of the bracket over seeds drawn again; the lower end is a bracket's lower, the upper its upper fraction,
     so that an interval is never finer than the fractions that were tried. Three to five seeds are few to draw from: where the fractions
@@ -123,8 +123,8 @@ def data_efficiency(
         low, high = percentiles(np.sort(lower), level)[0], percentiles(np.sort(upper), level)[1]
     return Efficiency(
         fraction=_interpolated(grid.fractions, rising, crossing, share),
-        bracket=Bracket(float(below[0]) or None, _finite(above[0])),
-        interval=Interval(low or None, _finite(high), level, method),
+        bracket=Bracket(float(below[0]) or None, finite(above[0])),
+        interval=Interval(low or None, finite(high), level, method),
         shares=pl.DataFrame(
             {
                 "train_fraction": grid.fractions,
@@ -210,7 +210,14 @@ def efficiency_difference(
     (low1, high1), (low2, high2) = (grid.ends(_distinct_crossings(grid, drawn, share)) for grid, drawn in zip(grids, draws, strict=True))
     low, high = percentiles(np.sort(low1 - high2), level)[0], percentiles(np.sort(high1 - low2), level)[1]
     difference = None if needed[0] is None or needed[1] is None else needed[0] - needed[1]
-    return Difference(difference, Interval(_finite(low), _finite(high), level, "bootstrap"))
+    return Difference(difference, Interval(finite(low), finite(high), level, "bootstrap"))
+
+
+def still_going(table: pl.DataFrame) -> pl.Series:
+    """Which runs of a table may yet generalize: not ended by their budget, by their stop rule or by diverging."""
+    if "status" not in table.columns:
+        return pl.Series(np.zeros(table.height, dtype=np.bool_))
+    return table["status"].is_in(["running", "interrupted"]).fill_null(value=False) & table["generalized_at"].is_null()
 
 
 def _grid(table: pl.DataFrame, within: int | None) -> _Grid:
@@ -218,7 +225,9 @@ def _grid(table: pl.DataFrame, within: int | None) -> _Grid:
     if missing:
         raise ValueError(f"data_efficiency: got a table without {', '.join(missing)}; expected a row for each fraction and seed.")
     known = with_results(table).with_columns(generalized=pl.col("generalized_at").is_not_null())
-    if within is not None:
+    if within is None:
+        known = known.filter(~still_going(known))
+    else:
         in_time = (pl.col("generalized_at") <= within).fill_null(value=False)
         never = pl.col("status") == "diverged" if "status" in known.columns else pl.lit(value=False)
         known = known.filter(in_time | never | (pl.col(WATCHED) >= within)).with_columns(generalized=in_time)
@@ -270,7 +279,3 @@ def _interpolated(fractions: Numbers, rising: Numbers, crossing: int, share: flo
         return None
     (x0, x1), (y0, y1) = fractions[crossing - 1 : crossing + 1], rising[crossing - 1 : crossing + 1]
     return float(x0 + (share - y0) / (y1 - y0) * (x1 - x0))
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

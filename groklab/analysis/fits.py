@@ -129,7 +129,7 @@ def fit_law(
     middle, spread = float(x.mean()), float(x.std())
     u, y = (x - middle) / spread, np.log(sample.steps)
     offset = float(y.mean())
-    least = math.log(10) / evaluations_per_decade / math.sqrt(12)
+    least = least_scatter(evaluations_per_decade)
     ones = np.ones_like(u)
     best = maximum(y - offset, reached, np.stack([ones, u], axis=1), least)
     intercept, slope = best.coefficients
@@ -156,6 +156,11 @@ def fit_law(
         runs=len(sample),
         reached=degrees + 2,
     )
+
+
+def least_scatter(evaluations_per_decade: int = EVALUATIONS_PER_DECADE) -> float:
+    """Standard deviation of log steps (natural logarithm) that the spacing of evaluations leaves open: of a uniform distribution that wide."""
+    return math.log(10) / evaluations_per_decade / math.sqrt(12)
 
 
 def _crossing(excess: Callable[[float], float], find: Callable[[float, float], float], start: float, step: float) -> float | None:

@@ -13,6 +13,7 @@ Student's distribution with n − 1 degrees of freedom and of the normal one (He
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -21,9 +22,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from groklab.analysis.fits import EVALUATIONS_PER_DECADE, maximum
-from groklab.analysis.statistics import WATCHED, with_results
-from groklab.analysis.survival import LEVEL, Interval, Numbers, percentiles
+from groklab.analysis.fits import least_scatter, maximum
+from groklab.analysis.statistics import steps_by_fraction, with_results
+from groklab.analysis.survival import LEVEL, Interval, Numbers, finite, percentiles
 
 
 class Shift(NamedTuple):
@@ -41,34 +42,34 @@ def fraction_shift(first: pl.DataFrame, second: pl.DataFrame, *, level: float = 
     """What the first task needs more of its table than the second, in train fraction.
 
     Each table has a row per run, with ``train_fraction``, ``seed``, ``generalized_at``, ``steps``. ValueError where the tasks share fewer than two
-    fractions, or too few runs generalized for both lines, or steps do not fall with the fraction.
+    fractions, or the runs that generalized do not tell how steps depend on the fraction and on the task, or steps do not fall with the fraction.
+    Seeds drawn again that do not tell it count as unbounded on both sides, and an end that they reach is open.
     """
     shared = sorted(set(first["train_fraction"].to_list()) & set(second["train_fraction"].to_list()))
     if len(shared) < 2:
         raise ValueError(f"fraction_shift: got {len(shared)} fractions at which both tasks ran; expected two or more.")
-    runs = [_columns(table.filter(pl.col("train_fraction").is_in(shared))) for table in (first, second)]
+    tables = [table.filter(pl.col("train_fraction").is_in(shared)) for table in (first, second)]
+    runs = [_columns(with_results(table, *tables)) for table in tables]
     for columns in runs:
         if columns["reached"].sum() < 2:
             raise ValueError("fraction_shift: got a task of which fewer than two runs generalized; expected two or more. Train longer.")
     found, rate = _shift(*runs)
     seeds = [np.unique(columns["seed"]) for columns in runs]
     paired = np.array_equal(seeds[0], seeds[1])
-    stream, drawn = np.random.default_rng(seed), list[float]()
-    for _ in range(resamples):
+    stream, drawn = np.random.default_rng(seed), np.full(resamples, np.nan)
+    for place in range(resamples):
         picks = [stream.choice(seeds[0], len(seeds[0]))]
         picks.append(picks[0] if paired else stream.choice(seeds[1], len(seeds[1])))
         again = [_drawn(columns, chosen) for columns, chosen in zip(runs, picks, strict=True)]
-        if all(columns["reached"].any() for columns in again):
-            try:
-                drawn.append(_shift(*again)[0])
-            except ValueError:
-                drawn.append(math.inf)
-    low, high = percentiles(np.sort(np.array(drawn)), level)
+        with contextlib.suppress(ValueError):
+            drawn[place] = _shift(*again)[0]
+    # A draw that tells nothing may lie on either side: it counts as below all others for the lower end, and above for the upper.
+    low = percentiles(np.sort(np.where(np.isnan(drawn), -np.inf, drawn)), level)[0]
+    high = percentiles(np.sort(np.where(np.isnan(drawn), np.inf, drawn)), level)[1]
     wider = _widening(min(len(one) for one in seeds), level)
     low, high = found - wider * (found - low), found + wider * (high - found)
     total = sum(len(columns["seed"]) for columns in runs)
-    interval = Interval(float(low) if np.isfinite(low) else None, float(high) if np.isfinite(high) else None, level, "bootstrap")
-    return Shift(found, interval, rate, total)
+    return Shift(found, Interval(finite(low), finite(high), level, "bootstrap"), rate, total)
 
 
 def _widening(seeds: int, level: float) -> float:
@@ -81,15 +82,15 @@ def _widening(seeds: int, level: float) -> float:
     return math.sqrt(seeds / (seeds - 1)) * float(stdtrit(seeds - 1, tail)) / float(ndtri(tail))
 
 
-def _columns(table: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
-    known = with_results(table)
-    reached = known["generalized_at"].is_not_null()
-    steps = known.select(pl.coalesce("generalized_at", WATCHED)).to_series()
+def _columns(known: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    fractions, sample, runs = steps_by_fraction(known)
+    if (sample.steps <= 0).any():
+        raise ValueError("fraction_shift: got a run of 0 steps, which has no logarithm; expected runs that took a step or more.")
     return {
-        "fraction": known["train_fraction"].cast(pl.Float64).to_numpy(),
-        "seed": known["seed"].to_numpy(),
-        "log_steps": np.log(steps.cast(pl.Float64).to_numpy()),
-        "reached": reached.to_numpy(),
+        "fraction": fractions,
+        "seed": runs["seed"].to_numpy(),
+        "log_steps": np.log(sample.steps),
+        "reached": sample.reached.astype(np.float64),
     }
 
 
@@ -104,8 +105,14 @@ def _shift(first: Mapping[str, NDArray[np.float64]], second: Mapping[str, NDArra
     middle, offset = float(fraction.mean()), float(log_steps.mean())
     is_first = np.concatenate([np.ones(len(first["fraction"])), np.zeros(len(second["fraction"]))])
     design = np.stack([np.ones_like(fraction), fraction - middle, is_first], axis=1)
-    least = math.log(10) / EVALUATIONS_PER_DECADE / math.sqrt(12)
-    _, slope, apart = maximum(log_steps - offset, reached.astype(np.bool_), design, least).coefficients
+    got_there = reached.astype(np.bool_)
+    if np.linalg.matrix_rank(design[got_there]) < design.shape[1]:
+        # Censored runs alone bound the line on one side: its likelihood grows the steeper it is, without a maximum.
+        raise ValueError(
+            "fraction_shift: got runs that generalized at one fraction only, or each task's at another; expected both tasks to at one and "
+            "either of them at a second. Train longer."
+        )
+    _, slope, apart = maximum(log_steps - offset, got_there, design, least_scatter()).coefficients
     if slope >= 0:
         raise ValueError(
             "fraction_shift: got steps that do not fall with the train fraction; expected a task that is learned sooner from more data."

@@ -8,7 +8,7 @@ Which runs count, and as what:
 
 - a run that did not get there is censored at its last evaluation; so is one that is still running or was interrupted;
 - a run that *diverged* before it got there never will, however long one waits. It counts as censored at the last step of
-  the whole table. Censoring it where it stopped would say that it would have gone on like the others, and a setting of which two runs
+  the whole table, or of all tables that are compared. Censoring it where it stopped would say that it would have gone on like the others, and a setting of which two runs
   in three diverge would look as quick as its third;
 - a run without any evaluation says nothing and is left out, but counted.
 
@@ -41,23 +41,35 @@ WATCHED = "watched_until"
 """Column that ``with_results`` adds: the step up to which is known whether a run got there."""
 
 
-def with_results(table: pl.DataFrame) -> pl.DataFrame:
-    """The runs that were evaluated, with the step at which each would be censored in the column ``watched_until``."""
-    _need(table, "memorized_at", "generalized_at", "steps")
-    watched = pl.col("evaluated_at" if "evaluated_at" in table.columns else "steps").cast(pl.Int64)
-    known = table.with_columns(watched.alias(WATCHED)).filter(pl.col(WATCHED).is_not_null())
+def with_results(table: pl.DataFrame, *others: pl.DataFrame) -> pl.DataFrame:
+    """The runs that were evaluated, with the step at which each would be censored in the column ``watched_until``.
+
+    Diverged runs are censored at the last step of this table and of ``others``, the tables that it is compared with.
+    """
+    known = _evaluated(table)
     if "status" in known.columns:
-        end = pl.max_horizontal(pl.col(WATCHED).max(), pl.col("steps").max())
+        end = max(_last_step(one) for one in (known, *map(_evaluated, others)))
         known = known.with_columns(pl.when(pl.col("status") == "diverged").then(end).otherwise(WATCHED).alias(WATCHED))
     return known
 
 
-def sample_of(table: pl.DataFrame, quantity: Quantity = "generalized_at") -> Sample:
+def _evaluated(table: pl.DataFrame) -> pl.DataFrame:
+    _need(table, "memorized_at", "generalized_at", "steps")
+    watched = pl.col("evaluated_at" if "evaluated_at" in table.columns else "steps").cast(pl.Int64)
+    return table.with_columns(watched.alias(WATCHED)).filter(pl.col(WATCHED).is_not_null())
+
+
+def _last_step(known: pl.DataFrame) -> int:
+    return known.select(pl.max_horizontal(pl.col(WATCHED).max(), pl.col("steps").max()).fill_null(0)).item()
+
+
+def sample_of(table: pl.DataFrame, quantity: Quantity = "generalized_at", *, beside: pl.DataFrame | None = None) -> Sample:
     """What the runs of a table say about one quantity; ValueError where none of them says anything.
 
-    Diverged runs are censored at the last step of *this* table: take samples that are to be compared from one table, or by ``compare``.
+    ``beside`` is the table of another setting that the sample is to be compared with: diverged runs of both are then censored at the last step of
+    the two together. (``compare`` takes both settings from one table.)
     """
-    sample = _Outcomes.of(with_results(table)).sample(quantity)
+    sample = _Outcomes.of(with_results(table, *([] if beside is None else [beside]))).sample(quantity)
     if sample is None:
         raise ValueError(f"{quantity}: got no run with results; expected at least one.")
     return sample
@@ -205,7 +217,7 @@ def compare(
 def fit_steps(table: pl.DataFrame, law: Law = "exponential", *, quantity: Quantity = "generalized_at", level: float = LEVEL) -> Fit:
     """The law of steps against ``train_fraction`` that the runs of a table follow; see ``fits.fit_law``."""
     _need(table, "train_fraction")
-    fractions, sample = _steps_by_fraction(with_results(table), quantity)
+    fractions, sample, _ = steps_by_fraction(with_results(table), quantity)
     return fit_law(fractions, sample, law, level=level)
 
 
@@ -232,7 +244,7 @@ def laws(
         of_setting = known[which]
         row: dict[str, Any] = {**dict(zip(by, key, strict=True)), "runs": len(which), "fractions": of_setting["train_fraction"].n_unique()}
         try:
-            fractions, sample = _steps_by_fraction(of_setting, quantity)
+            fractions, sample, _ = steps_by_fraction(of_setting, quantity)
             row |= {"runs": len(sample), "reached": int(sample.reached.sum())}
             both = fit_laws(fractions, sample, level=level)
         except ValueError as error:
@@ -250,15 +262,27 @@ def laws(
     return pl.DataFrame(rows, schema={**schema, "aic_difference": pl.Float64, "why": pl.String})
 
 
-def _steps_by_fraction(known: pl.DataFrame, quantity: Quantity) -> tuple[Numbers, Sample]:
-    """The train fraction of every run that says something about a quantity, and what it says; ValueError where none does."""
+class ByFraction(NamedTuple):
+    """What runs say about one quantity, at the train fraction of each."""
+
+    fractions: Numbers
+    sample: Sample
+    runs: pl.DataFrame
+    """Their rows."""
+
+
+def steps_by_fraction(known: pl.DataFrame, quantity: Quantity = "generalized_at") -> ByFraction:
+    """The runs ``with_results`` whose steps have a logarithm, as laws of steps need; ValueError where there is none.
+
+    A run that was looked at before its first update only says nothing about the steps that it takes, and is left out.
+    """
     known = known.filter(pl.col(WATCHED) > 0)
     if quantity == "delay":
         known = known.filter(pl.col("memorized_at") > 0)
     sample = _Outcomes.of(known).sample(quantity)
     if sample is None:
         raise ValueError(f"{quantity}: got no run with results; expected at least one.")
-    return known["train_fraction"].to_numpy(), sample
+    return ByFraction(known["train_fraction"].cast(pl.Float64).to_numpy(), sample, known)
 
 
 def rows_by_setting(table: pl.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], Rows]:

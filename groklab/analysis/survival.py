@@ -193,7 +193,7 @@ def quantile_interval(
 def _exact(sample: Sample, share: float, level: float) -> tuple[float | None, float | None]:
     low, high = order_ranks(len(sample), share, level)
     at_once, never = np.sort(sample.steps), np.sort(np.where(sample.reached, sample.steps, np.inf))
-    return (float(at_once[low - 1]) if low else None, _finite(never[high - 1]) if high <= len(sample) else None)
+    return (float(at_once[low - 1]) if low else None, finite(never[high - 1]) if high <= len(sample) else None)
 
 
 @lru_cache(maxsize=1024)
@@ -224,7 +224,7 @@ def _brookmeyer_crowley(sample: Sample, share: float, level: float) -> tuple[flo
 def _bootstrap(sample: Sample, share: float, level: float, resamples: int, seed: int) -> tuple[float | None, float | None]:
     quantiles = np.sort(_resampled_quantiles(sample, share, resamples, np.random.default_rng(seed)))
     lower, upper = percentiles(quantiles, level)
-    return (float(sample.steps.max()) if np.isinf(lower) else lower), _finite(upper)
+    return (float(sample.steps.max()) if np.isinf(lower) else lower), finite(upper)
 
 
 def _resampled_quantiles(sample: Sample, share: float, resamples: int, stream: np.random.Generator) -> Numbers:
@@ -253,7 +253,8 @@ def _first(steps: Numbers, where: NDArray[np.bool_]) -> float | None:
     return float(steps[where.argmax()]) if where.any() else None
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """An end of an interval, None where it is open: infinite or not a number."""
     return float(value) if np.isfinite(value) else None
 
 
