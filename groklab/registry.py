@@ -359,6 +359,11 @@ def load_plugin(file: str | Path) -> Path:
     return path
 
 
+def is_loaded(source_hash: str) -> bool:
+    """Whether the plugin of that hash has been imported."""
+    return source_hash in _plugins
+
+
 def plugin_source(source_hash: str) -> bytes:
     """The plugin of that hash as it was imported, whatever has become of its file."""
     return _plugins[source_hash][0]

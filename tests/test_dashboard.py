@@ -1,5 +1,6 @@
 """The dashboard without a browser: who may look, at which files, and what it says of runs that grow, vanish or are damaged."""
 
+import hashlib
 import json
 import os
 import socket
@@ -13,17 +14,20 @@ import pytest
 
 pytest.importorskip("dash", reason="the extra dashboard is not installed")
 
+from groklab import registry
 from groklab.cli import main
 from groklab.config.run import Run
 from groklab.config.steps import steps_up_to
-from groklab.dashboard import maps
+from groklab.dashboard import circuit_page, maps
 from groklab.dashboard.access import Guard
 from groklab.dashboard.address import Address, conditions_in, filtered
 from groklab.dashboard.app import make_app, pages
 from groklab.dashboard.catalog import Catalog
-from groklab.dashboard.computing import Computing
+from groklab.dashboard.circuit import LOSSES, measured_checkpoints
+from groklab.dashboard.computing import Computing, cache_of
 from groklab.dashboard.controls import Results, marks_of, percent
-from groklab.dashboard.theme import escaped
+from groklab.dashboard.theme import LIGHT, escaped
+from groklab.results.measures import Measured
 from groklab.results.store import RunFolder, packed_answers
 
 SECRET = "the-secret-outside"
@@ -80,6 +84,14 @@ def with_answers(folder, step=100):
         {"output": generator.normal(size=(7, 16)).astype("f4"), "embedding": generator.normal(size=(9, 16)).astype("f4")},
     )
     return folder
+
+
+def trained(root):
+    """A run that was trained for some steps, with its checkpoints."""
+    from groklab.laboratory import train
+
+    fields = {"width": 16, "heads": 2, "layers": 1, "mlp_width": 32, "checkpoints_per_decade": 1}
+    return train(operation="addition", modulus=7, steps=20, stop="never", runs=root, **fields).folder
 
 
 def results(root, **options):
@@ -289,6 +301,48 @@ def test_a_runs_own_copy_of_a_plugin_is_never_executed(tmp_path):
     assert "--plugin" in made.get(f"/api/table?run={folder.id}").get_json()["error"]
     assert len(get(made, f"/api/curves?run={folder.id}")["curves"]) == 1
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("hash_in_name", ["0123456789abcdef", "given"])
+def test_a_button_executes_no_plugin_that_lies_in_the_results(tmp_path, monkeypatch, hash_in_name):
+    """Neither one that was not given, nor one that bears the name and hash of one that was."""
+    mine = tmp_path / "mine.py"
+    mine.write_text("MINE = 1\n")
+    registry.load_plugin(mine)
+    given = hashlib.sha256(mine.read_bytes()).hexdigest()[:16]
+    folder = trained(tmp_path / "runs")
+    name = f"mine-{given if hash_in_name == 'given' else hash_in_name}.py"
+    (folder.path / "plugins").mkdir()
+    (folder.path / "plugins" / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    folder.update(plugins=[name])
+    made = results(tmp_path / "runs", plugins=[mine])
+    address = Address.of(f"run={folder.id}")
+    if hash_in_name == "given":
+        circuit_page.ask(made, address, "losses")
+        while any(job.state in ("waiting", "working") for job in made.computing.jobs):
+            time.sleep(0.1)
+        assert [job.message for job in made.computing.jobs] == [""]
+        entry = made.catalog.get(folder.id)
+        assert measured_checkpoints(entry, LOSSES[False]) == len(folder.steps_of("checkpoints"))
+    else:
+        with pytest.raises(ValueError, match="does not execute"):
+            circuit_page.ask(made, address, "losses")
+        assert made.computing.jobs == []
+        told = str(circuit_page.view(made, address, LIGHT).parts["ask-losses"])
+        assert name in told
+        assert "Compute" not in told
+    assert not (tmp_path / "executed").exists()
+
+
+def test_measures_are_offered_until_each_is_taken_of_all_checkpoints(tmp_path):
+    folder = with_answers(with_answers(stored(tmp_path), 10))
+    entry = results(tmp_path).catalog.get(folder.id)
+    Measured(cache_of(entry), "restricted_loss").keep_numbers({10: {"restricted_loss": 1.0}, 100: {"restricted_loss": 1.0}})
+    Measured(cache_of(entry), "excluded_loss(variant='blocks')").keep_numbers({10: {"excluded_loss": 1.0}, 100: {"excluded_loss": 1.0}})
+    assert measured_checkpoints(entry, LOSSES[False]) == 0
+    Measured(cache_of(entry), "excluded_loss").keep_numbers({100: {"excluded_loss": 1.0}})
+    assert measured_checkpoints(entry, LOSSES[False]) == 1
+    assert "Compute at 1 checkpoint'" in str(circuit_page.view(results(tmp_path), Address.of(f"run={folder.id}"), LIGHT).parts["ask-losses"])
 
 
 # — names are text —

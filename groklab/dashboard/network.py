@@ -122,6 +122,18 @@ def check_registered(entry: Entry) -> None:
         raise ValueError(f"{entry.id} uses another version of the plugin that defines {name!r}. {told}")
 
 
+def check_plugins(entry: Entry) -> None:
+    """ValueError where a run names things of a plugin that this dashboard was not started with: what needs its network needs them all."""
+    check_registered(entry)
+    for plugin in entry.description.get("plugins", []):
+        source = str(plugin).removesuffix(".py").rpartition("-")[2]
+        if not registry.is_loaded(source):
+            raise ValueError(
+                f"{entry.id} was trained with the plugin {plugin}, whose copy the dashboard does not execute. Look at {entry.id}/plugins, and "
+                "start the dashboard with --plugin and that file to have its network computed with."
+            )
+
+
 def table_in(entry: Entry) -> Table:
     """The table of a run."""
     check_registered(entry)
