@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -18,14 +19,15 @@ from groklab import registry
 from groklab.cli import main
 from groklab.config.run import Run
 from groklab.config.steps import steps_up_to
-from groklab.dashboard import circuit_page, maps
+from groklab.dashboard import circuit_page, maps, sweeps
 from groklab.dashboard.access import Guard
-from groklab.dashboard.address import Address, conditions_in, filtered
+from groklab.dashboard.address import Address, condition_of, conditions_in, filtered
 from groklab.dashboard.app import make_app, pages
 from groklab.dashboard.catalog import Catalog
 from groklab.dashboard.circuit import LOSSES, measured_checkpoints
 from groklab.dashboard.computing import Computing, cache_of
 from groklab.dashboard.controls import Results, marks_of, percent
+from groklab.dashboard.server import name_for, opened_as
 from groklab.dashboard.theme import LIGHT, escaped
 from groklab.results.measures import Measured
 from groklab.results.store import RunFolder, packed_answers
@@ -104,6 +106,27 @@ def client(root, host="127.0.0.1"):
     return made
 
 
+def shown_at(made, path, search, *, parts=("told",), frames=1, shown=None, clock=False):
+    """What the callback answers that fills a page, for a slider at its third place: 204 where nothing has changed."""
+    listed = made.get("/_dash-dependencies").get_json()
+    output = next(callback["output"] for callback in listed if '"graph":["ALL"]' in callback["output"])
+    frame = [{"id": {"frame": "step"}, "property": "value", "value": 2} for _ in range(frames)]
+    inputs = [
+        [], [], frame, {"id": "tick", "property": "n_intervals", "value": 1}, {"id": "theme", "property": "data", "value": "light"},
+        {"id": "asked", "property": "data", "value": None},
+    ]  # fmt: skip
+    query = {"path": path, "search": search}
+    states = [{"id": "query", "property": "data", "value": query}, {"id": "shown", "property": "data", "value": shown}, []]
+    outputs = [
+        [], [{"id": {"part": name}, "property": "children"} for name in parts],
+        *[[{"id": {"frame": "step"}, "property": name} for _ in range(frames)] for name in ("max", "marks", "value")],
+        {"id": "address", "property": "data"}, {"id": "shown", "property": "data"},
+    ]  # fmt: skip
+    asked = {"output": output, "outputs": outputs, "inputs": inputs, "state": states}
+    asked["changedPropIds"] = ["tick.n_intervals"] if clock else ["theme.data"]
+    return made.post("/_dash-update-component", json=asked)
+
+
 def get(made, path):
     answer = made.get(path)
     assert answer.status_code == 200, answer.text
@@ -173,6 +196,35 @@ def test_elsewhere_a_token_is_demanded(tmp_path):
     assert made.get("/api/runs").status_code == 200
     assert server.test_client().get("/api/runs", headers={"Authorization": f"Bearer {guard.token}"}).status_code == 200
     assert server.test_client().get("/api/runs", headers={"Authorization": "Bearer é"}).status_code == 401
+
+
+def test_a_browser_is_started_without_the_token_in_its_words():
+    """Everybody with an account on the machine sees with which words a program runs."""
+    with opened_as("http://host:8050/?token=abc&x") as place:
+        path = Path(unquote(urlsplit(place).path))
+        assert "abc" not in place
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+        assert 'content="0;url=http://host:8050/?token=abc&amp;x"' in path.read_text()
+    assert not path.parent.exists()
+    with opened_as("http://127.0.0.1:8050/") as place:
+        assert place == "http://127.0.0.1:8050/"
+
+
+def test_who_comes_from_a_file_is_led_on_by_a_page_of_this_site(tmp_path):
+    guard = Guard.of("0.0.0.0", 8050)
+    made = make_app(results(tmp_path), guard).server.test_client()
+    visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    answer = made.get(f"/curves?run=%22%3E&token={guard.token}", headers=visit)
+    assert answer.status_code == 200
+    assert 'content="0;url=/curves?run=%22%3E"' in answer.text
+    assert "SameSite=Strict" in answer.headers["Set-Cookie"]
+    assert guard.token not in answer.text
+
+
+def test_all_addresses_of_a_machine_are_called_by_its_name():
+    assert name_for("::") == name_for("0.0.0.0") == socket.gethostname()
+    assert (name_for("::1"), name_for("127.0.0.1"), name_for("example.org")) == ("[::1]", "127.0.0.1", "example.org")
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "/%2Fevil.example", "/\\evil.example"])
@@ -406,6 +458,61 @@ def test_a_damaged_run_is_listed_as_damaged_and_everything_else_works(tmp_path):
     assert made.get(f"/api/table?run={broken[0].id}").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [
+        ("history.jsonl", '"step": 100', f'"step": {10**30}'),
+        ("history.jsonl", '"train_loss": 2.0', f'"train_loss": {10**400}'),
+        ("history.jsonl", '"weight_norm": 40.0', f'"weight_norm": {10**400}'),
+        ("run.json", '"modulus": 7', f'"modulus": {10**400}'),
+        ("run.json", '"message": ""', '"message": "\\ud800"'),
+        ("run.json", '"operation": "addition"', '"operation": "\\udcff"'),
+    ],
+)
+def test_numbers_and_letters_that_nothing_can_hold_damage_their_own_run_alone(tmp_path, part, old, new):
+    broken = stored(tmp_path, seed=1)
+    text = (broken.path / part).read_text()
+    assert old in text
+    (broken.path / part).write_text(text.replace(old, new))
+    stored(tmp_path)
+    made = client(tmp_path)
+    for page in pages():
+        assert made.get(f"/api/{page.name}").status_code == 200, page.name
+        page.view(results(tmp_path), Address({}), LIGHT)
+    states = {entry["id"]: entry["status"] for entry in get(made, "/api/runs")["runs"]}
+    assert states[broken.id] in ("damaged", "complete")  # a modulus that no column holds leaves a gap in its table
+    assert sorted(states.values())[0] == "complete"
+
+
+def test_a_folder_whose_name_is_no_text_is_listed_as_unreadable(tmp_path):
+    folder = stored(tmp_path, seed=1)
+    os.rename(folder.path, os.fsencode(tmp_path) + b"/bad\xff")
+    good = stored(tmp_path)
+    made = client(tmp_path)
+    for path in EVERYWHERE:
+        assert made.get(path).status_code == 200, path
+    listed = {entry["id"]: entry for entry in get(made, "/api/runs")["runs"]}
+    assert {name: entry["status"] for name, entry in listed.items()} == {good.id: "complete", "bad\ufffd": "unreadable"}
+    assert "UTF-8" in listed["bad\ufffd"]["message"]
+
+
+def test_a_run_that_may_not_be_read_is_unreadable_until_it_may(tmp_path, monkeypatch):
+    folder = stored(tmp_path)
+    refuse = lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied", str(path)))  # noqa: E731 - also for root
+    monkeypatch.setattr("groklab.results.store.read_json", refuse)
+    catalog = Catalog(tmp_path)
+    (entry,) = catalog.entries()
+    assert entry.status == "unreadable"
+    assert "Permission denied" in entry.message
+    assert catalog.entries() == [entry]
+    assert catalog.version == 1
+    monkeypatch.undo()
+    monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.0)
+    catalog._looked = float("-inf")
+    assert catalog.entries()[0].status == "complete"
+    assert folder.exists
+
+
 def test_a_damaged_checkpoint_or_answer_is_named(tmp_path):
     folder = with_answers(stored(tmp_path))
     for kind, path in (("answers", "table"), ("checkpoints", "embedding")):
@@ -440,6 +547,27 @@ def test_a_history_that_grows_is_read_from_where_it_ended(tmp_path, monkeypatch)
     (whole,) = catalog.entries()
     assert whole.history.step.tolist()[-2:] == [60, 70]
     assert whole.row["generalized_at"] == 70
+
+
+def test_a_run_that_grew_while_it_was_read_is_not_damaged(tmp_path, monkeypatch):
+    """Its size is asked for, then a line is added, then it is read: the next line does not begin where that size ended."""
+    folder = stored(tmp_path, steps=50, status="running")
+    for place in ("groklab.dashboard.catalog.owner_of", "groklab.results.store.owner_of"):
+        monkeypatch.setattr(place, lambda path: "somebody")
+
+    def add(step):
+        with open(folder.path / "history.jsonl", "a") as file:
+            file.write(json.dumps(row(step)) + "\n")
+
+    reading = RunFolder.reading
+    monkeypatch.setattr(RunFolder, "reading", lambda self: (add(60), reading(self))[1])
+    catalog = Catalog(tmp_path)
+    assert catalog.entries()[0].history.step[-1] == 60
+    monkeypatch.setattr(RunFolder, "reading", reading)
+    add(70)
+    (entry,) = catalog.entries()
+    assert entry.status == "running"
+    assert entry.history.step.tolist()[-2:] == [60, 70]
 
 
 def test_a_history_that_was_cut_is_read_anew(tmp_path):
@@ -522,6 +650,52 @@ def test_a_filter_names_fields_words_or_both(tmp_path):
     assert filtered(catalog, "operation<3").problem
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"operation": "expression", "expression": "x**2 + x*y"}, "expression"),
+        ({"interventions": ("sam", "orthograd")}, "interventions"),
+        ({"interventions": ()}, "interventions"),
+        ({"interventions": ("weight_noise(std=0.01, start=5)",)}, "interventions"),
+        ({"betas": (0.9, 0.9)}, "betas"),
+        ({"operation": "from_file", "modulus": None, "file": 'my "own" table, it\'s (1.csv'}, "file"),
+        ({"train_fraction": 0.1 + 0.2}, "train_fraction"),
+        ({"modulus": None, "operation": "group_product", "group": "product(cyclic(3), cyclic(2))"}, "group"),
+    ],
+)  # fmt: skip
+def test_the_link_of_a_group_finds_its_runs(tmp_path, fields, name):
+    if fields.get("file"):
+        (tmp_path / fields["file"]).write_text("x,y,z\n" + "".join(f"{a},{b},{a}\n" for a in "abcd" for b in "abcd"))
+        fields = {**fields, "file": str(tmp_path / fields["file"])}
+    folder = stored(tmp_path / "runs", **fields)
+    stored(tmp_path / "runs", seed=1, modulus=11, interventions=("grokfast_ema",), betas=(0.9, 0.95))
+    catalog = Catalog(tmp_path / "runs")
+    text = f"{condition_of(name, catalog.get(folder.id).row[name])} steps=100"
+    assert [entry.id for entry in filtered(catalog, text).entries] == [folder.id], text
+    assert filtered(catalog, text).problem == ""
+
+
+def test_quotes_and_brackets_keep_a_condition_together():
+    assert conditions_in("a = 'b c' d") == (["a=b c"], ["d"])
+    assert conditions_in("'two words' \"a=b\" it's") == ([], ["two words", "a=b", "it's"])
+    assert conditions_in('a="say ""so""",b=[1, 2]') == (['a=say "so"', "b=[1, 2]"], [])
+    assert conditions_in("m=f(kind='x, y', n = 3)") == (["m=f(kind='x, y', n=3)"], [])
+    assert conditions_in('a="not closed b=1') == (["a=not closed b=1"], [])
+    assert conditions_in(") a<=1 ,, !x") == (["a<=1"], [")", "!x"])
+    assert conditions_in("") == ([], [])
+
+
+def test_a_long_filter_takes_no_time(tmp_path):
+    stored(tmp_path)
+    begun = time.process_time()
+    for text in (" " * 100_000, "a=" + " " * 50_000 + "b", "'" * 99_999, "(" * 50_000, "a,b " * 25_000, "seed=0 " * 20_000):
+        assert "characters" in filtered(Catalog(tmp_path), text).problem
+        assert time.process_time() - begun < 5
+    for text in (" " * 2_000, '"' * 1_999, "(" * 2_000, "= " * 1_000):
+        conditions_in(text)
+    assert time.process_time() - begun < 5
+
+
 def test_an_unknown_page_run_or_field_is_said(tmp_path):
     stored(tmp_path)
     made = client(tmp_path)
@@ -532,6 +706,34 @@ def test_an_unknown_page_run_or_field_is_said(tmp_path):
     assert get(made, "/api/runs?sort=nonsense&group=nonsense&page=x")["count"] == 1
     assert get(made, "/api/sweeps?x=nonsense&by=nonsense")["field"] == "train_fraction"
     assert made.get("/nowhere").status_code == 200  # the page says that there is none
+
+
+def test_what_cannot_be_shown_is_said_once_and_the_slider_stays(tmp_path):
+    """A page whose run has gone is looked at by the clock every two seconds: no error of the server, and no new answer each time."""
+    made = client(tmp_path)
+    stored(tmp_path)
+    for path in ("/table", "/embedding", "/circuit"):
+        first = shown_at(made, path, "?run=nobody")
+        assert first.status_code == 200, path
+        answer = first.get_json()["response"]
+        assert "no run 'nobody' here" in json.dumps(answer)
+        assert answer["address"]["data"] == {"path": path, "search": "?run=nobody"}
+        assert '{"frame":"step"}' not in answer
+        again = shown_at(made, path, "?run=nobody", shown=answer["shown"]["data"], clock=True)
+        assert again.status_code == 204, path
+
+
+def test_answers_in_a_file_of_another_name_are_said_to_be_missing(tmp_path):
+    folder = with_answers(stored(tmp_path))
+    (folder.path / "answers" / "step_000000100.safetensors").rename(folder.path / "answers" / "step_200.safetensors")
+    (folder.path / "checkpoints" / "step_000000100.safetensors").rename(folder.path / "checkpoints" / "step_200.safetensors")
+    made = client(tmp_path)
+    for path in ("/api/table", "/api/table.csv", "/api/embedding"):
+        answer = made.get(path)
+        assert answer.status_code == 400, path
+        assert "step 200" in answer.get_json()["error"]
+    assert made.get("/api/circuit").status_code in (200, 400)
+    assert shown_at(made, "/table", f"?run={folder.id}").status_code == 200
 
 
 def test_marks_and_shares_are_written_as_people_read_them():
@@ -558,7 +760,7 @@ def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
             "reason": EVIL,
             "sentence": "It groks.",
         },
-        {"id": 2},
+        {"id": 2, "value": 10**400},
         "odd",
     ]
     (tmp_path / "replication" / "laptop" / "report.json").write_text(json.dumps({"claims": claims, "summary": ["odd"]}))
@@ -566,6 +768,10 @@ def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
     (tmp_path / "replication" / "away").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "report.json").write_text(json.dumps({"claims": [{"id": SECRET}]}))
+    for name, content in (("deep", '{"claims": [{"id": ' + "[" * 900 + "]" * 900 + "}]}"), ("half", '{"claims": [{"id": "\\ud800"}]}')):
+        (tmp_path / "replication" / name).mkdir()
+        (tmp_path / "replication" / name / "report.json").write_text(content)
+    assert sweeps.view(results(tmp_path / "runs"), Address({}), LIGHT).parts["claims"]
     found = get(client(tmp_path / "runs"), "/api/sweeps")["replications"]
     assert [report["file"] for report in found] == ["replication/laptop/report.json"]
     assert [claim["id"] for claim in found[0]["claims"]] == ["C1", 2]

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from groklab.config.run import leaves
 from groklab.dashboard import theme as look
-from groklab.dashboard.address import Address, chosen_runs, is_followed
+from groklab.dashboard.address import Address, chosen_runs
 from groklab.dashboard.controls import (
     Page,
     Piece,
@@ -295,11 +295,6 @@ def _nothing(results: Results, found: Curves) -> Piece:
     return empty(
         "No runs yet", "Curves grow here while a network is trained:", command("groklab train --operation addition --modulus 23 --width 64")
     )
-
-
-def is_live(results: Results, address: Address) -> bool:
-    """Whether some of the curves are growing."""
-    return is_followed(chosen_runs(results.catalog, address).entries)
 
 
 PAGE = Page("curves", "Curves", layout, view, data, stamp, rows)

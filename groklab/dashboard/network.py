@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -167,7 +167,8 @@ def arrays_at(entry: Entry, step: int) -> dict[str, np.ndarray]:
 def _check_step(entry: Entry, kind: str, step: int) -> None:
     folder = entry.folder.path / kind
     check_inside(entry.folder.path.parent, folder)
-    check_file(entry.folder.path.parent, folder / f"step_{step:09d}.safetensors")
+    if check_file(entry.folder.path.parent, folder / f"step_{step:09d}.safetensors") is None:
+        raise StoreError(f"{entry.id} has no {kind} at step {step:,}.")
 
 
 def finite_group_of(entry: Entry) -> FiniteGroup | None:
@@ -185,10 +186,3 @@ def order_of_elements(group: FiniteGroup) -> list[int]:
         orders[pending] += 1
         power = np.where(pending, group.table[power, np.arange(group.order)], power)
     return orders.tolist()
-
-
-def nearest(steps: Sequence[int], wanted: int | None) -> int | None:
-    """The step of a list that is nearest to one; the last without one, None of an empty list."""
-    if not steps:
-        return None
-    return steps[-1] if wanted is None else min(steps, key=lambda step: abs(step - wanted))
