@@ -19,7 +19,7 @@ from groklab import registry
 from groklab.cli import main
 from groklab.config.run import Run
 from groklab.config.steps import steps_up_to
-from groklab.dashboard import circuit_page, maps, sweeps
+from groklab.dashboard import cells, circuit_page, curves_page, maps, runs, sweeps
 from groklab.dashboard.access import Guard
 from groklab.dashboard.address import Address, condition_of, conditions_in, filtered
 from groklab.dashboard.app import make_app, pages
@@ -703,6 +703,8 @@ def test_an_unknown_page_run_or_field_is_said(tmp_path):
     assert made.get("/api/runs.xml").status_code == 404
     assert "no run 'nobody'" in made.get("/api/table?run=nobody").get_json()["error"]
     assert "told" in get(made, "/api/curves?run=nobody")
+    shown = curves_page.view(results(tmp_path), Address.of("panel=nonsense"), LIGHT)
+    assert "None of these runs has nonsense." in str(shown.parts["told"])
     assert get(made, "/api/runs?sort=nonsense&group=nonsense&page=x")["count"] == 1
     assert get(made, "/api/sweeps?x=nonsense&by=nonsense")["field"] == "train_fraction"
     assert made.get("/nowhere").status_code == 200  # the page says that there is none
@@ -744,6 +746,90 @@ def test_marks_and_shares_are_written_as_people_read_them():
     assert percent(1.0) == "100 %"
     assert percent(0.99999) == "99.9 %"
     assert percent(None) == "–"
+
+
+# — pages —
+
+
+def test_the_median_step_is_the_same_on_every_page(tmp_path):
+    """A diverged run is known never to generalize; it does not count as one that was watched for its few steps only."""
+    ends = {0: 60, 1: 70, 2: 80, 3: 90}
+    for seed, at in ends.items():
+        folder = stored(tmp_path, seed=seed)
+        lines = [json.dumps(row(step, validation=1.0 if step >= at else 0.1)) + "\n" for step in range(0, 101, 10)]
+        (folder.path / "history.jsonl").write_text("".join(lines))
+    for seed in (4, 5, 6):
+        stored(tmp_path, seed=seed, steps=5, status="diverged")
+    made = client(tmp_path)
+    (curve,) = get(made, "/api/curves?draw=median&group=operation")["curves"]
+    (setting,) = get(made, "/api/sweeps?x=modulus&by=none")["settings"]
+    heads = json.dumps(str(runs.view(results(tmp_path), Address.of("group=operation"), LIGHT).parts["table"]))
+    assert curve["generalized_at"] == setting["medians"][0]["median"] == 90
+    assert "median step 90" in heads
+
+
+def test_moments_of_several_runs_are_marked_above_the_accuracies_alone(tmp_path):
+    for seed in range(2):
+        stored(tmp_path, seed=seed)
+    for search, axes in (("", {"y"}), ("panel=loss&panel=weight_norm", set()), ("panel=loss&panel=accuracy", {"y2"})):
+        shown = curves_page.view(results(tmp_path), Address.of(search), LIGHT)
+        marks = [trace for trace in shown.graphs["curves"].data if trace.mode == "markers"]
+        assert {trace.yaxis for trace in marks} == axes, search
+        assert len(marks) == (4 if axes else 0)
+        assert ("▽" in str(shown.parts["moments"])) == bool(axes)
+    symbols = {trace.marker.symbol for trace in marks}
+    assert symbols == {"triangle-down", "triangle-down-open"}
+
+
+def test_curves_are_computed_anew_for_what_has_changed_alone(tmp_path, monkeypatch):
+    from groklab.dashboard import curves
+
+    for seed in range(3):
+        stored(tmp_path, seed=seed, train_fraction=0.3 + 0.1 * seed)
+    made = results(tmp_path)
+    address, made_lines, line = Address.of("draw=median&group=train_fraction&panel=restricted_loss"), [], curves._made_line
+    monkeypatch.setattr(curves, "_made_line", lambda table, name, *rest: (made_lines.append(name), line(table, name, *rest))[1])
+    curves_page.view(made, address, LIGHT)
+    curves_page.view(made, address, LIGHT)
+    assert len(made_lines) == 3
+    changed = RunFolder(made.catalog.entries()[0].folder.path)
+    with open(changed.path / "history.jsonl", "a") as file:
+        file.write(json.dumps(row(130)) + "\n")
+    curves_page.view(made, address, LIGHT)
+    assert made_lines[3:] == ["train fraction 0.3"]
+    Measured(RunFolder(made.catalog.entries()[1].folder.path), "restricted_loss").keep_numbers({10: {"restricted_loss": 1.0}})
+    (found,) = (found for found in curves.data(made, address)["curves"] if found["columns"])
+    assert found["name"] == "train fraction 0.4"
+    assert made_lines[4:] == ["train fraction 0.4"]
+
+
+def test_measures_are_read_once_until_a_file_changes(tmp_path, monkeypatch):
+    from groklab.dashboard import curves
+
+    folder = stored(tmp_path)
+    entry = results(tmp_path).catalog.get(folder.id)
+    kept, read = Measured(folder, "restricted_loss"), []
+    kept.keep_numbers({10: {"restricted_loss": 1.0}})
+    numbers = curves.kept_numbers
+    monkeypatch.setattr(curves, "kept_numbers", lambda one: (read.append(one), numbers(one))[1])
+    for _ in range(3):
+        assert curves.numbers_of(entry)["restricted_loss"][1].tolist() == [1.0]
+    assert len(read) == 2  # the cache, and the run's own
+    kept.keep_numbers({20: {"restricted_loss": 2.0}})
+    assert curves.numbers_of(entry)["restricted_loss"][1].tolist() == [1.0, 2.0]
+
+
+def test_a_large_table_is_shown_in_part_with_controls_that_move_it(tmp_path):
+    folder = stored(tmp_path, modulus=311)
+    made = results(tmp_path)
+    shown = cells.view(made, Address.of(f"run={folder.id}"), LIGHT)
+    assert "Rows 1 to 300 and columns 1 to 300 of 311" in str(shown.parts["told"])
+    shown = cells.view(made, Address.of(f"run={folder.id}&top=5&left=999"), LIGHT)
+    assert "Rows 5 to 304 and columns 12 to 311" in str(shown.parts["told"])
+    assert shown.address.search == f"?run={folder.id}&top=5&left=12"
+    assert cells.view(made, Address.of(f"run={folder.id}&top=1&left=0"), LIGHT).address.search == f"?run={folder.id}"
+    controls = [str(part) for part in cells.layout(made, Address.of(f"run={folder.id}&top=5"))]
+    assert any("{'control': 'top'}" in part and "value=5" in part for part in controls)
 
 
 def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):

@@ -165,7 +165,7 @@ def graph(name: str, *, label: str, height: int | None = None, kind: str = "") -
         "displaylogo": False,
         "responsive": True,
         "displayModeBar": "hover",
-        "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d", "autoScale2d", "toggleSpikelines"],
+        "modeBarButtonsToRemove": ["sendChartToCloud", "toImage", "select2d", "lasso2d", "autoScale2d", "toggleSpikelines"],
         "plotlyServerURL": "",
         "showLink": False,
         "showTips": False,

@@ -30,7 +30,7 @@ _KEPT = 64
 Made = TypeVar("Made")
 
 
-class _Memory:
+class Memory:
     """What was computed last, by what it depends on."""
 
     def __init__(self, most: int) -> None:
@@ -54,7 +54,7 @@ class _Memory:
         return made
 
 
-_memory, _small = _Memory(_KEPT), _Memory(50 * _KEPT)
+_memory, _small = Memory(_KEPT), Memory(50 * _KEPT)
 
 
 def remembered(key: Hashable, make: Callable[[], Made], *, is_small: bool = False) -> Made:

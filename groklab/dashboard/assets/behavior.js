@@ -52,7 +52,7 @@
       if (written !== window.location.pathname + window.location.search) {
         window.history.replaceState(null, "", written);
         // Dash compares a link's address with the one that it knows: without this, a link back to that would lead nowhere.
-        window.dash_clientside.set_props("location", { pathname: address.path, search: address.search });
+        window.dash_clientside.set_props("location", { pathname: address.path, search: address.search, href: window.location.href });
       }
       links();
       return written;
