@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table as Screen
 
 from groklab import registry
+from groklab.results.finding import find
 from groklab.results.measures import Measured
 from groklab.results.store import RunFolder
-from groklab.stored import StoredRun, load
+from groklab.stored import StoredRun
 
 if TYPE_CHECKING:
     from groklab.arguments.reading import MeasureArguments
@@ -156,7 +157,8 @@ def measure_verb(asked: MeasureArguments) -> int:
     """Take the measures that the words name of the runs that they name."""
     names, words = _apart(asked.what)
     steps = _steps(asked.checkpoint)
-    runs = [load(text, runs=asked.where.runs) for text in words]
+    folders = [find(asked.where.runs, text) for text in words]
+    runs = [StoredRun(folder, folder.run() if asked.stored_plugins else folder.settings()) for folder in folders]
     for run in runs:  # all that can be wrong is found before anything is computed
         for name in names:
             _checked(name, run)

@@ -387,6 +387,11 @@ def _execute(path: Path, source: bytes, content: str) -> None:
         _plugin_being_loaded.pop()
 
 
+def is_loaded(source_hash: str) -> bool:
+    """Whether the plugin of that hash has been imported."""
+    return source_hash in _plugins
+
+
 def plugin_source(source_hash: str) -> bytes:
     """The plugin of that hash as it was imported, whatever has become of its file."""
     return _plugins[source_hash][0]

@@ -1,5 +1,6 @@
 """The dashboard without a browser: who may look, at which files, and what it says of runs that grow, vanish or are damaged."""
 
+import hashlib
 import json
 import os
 import socket
@@ -7,23 +8,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
 
 pytest.importorskip("dash", reason="the extra dashboard is not installed")
 
+from groklab import registry
 from groklab.cli import main
 from groklab.config.run import Run
 from groklab.config.steps import steps_up_to
-from groklab.dashboard import maps
+from groklab.dashboard import cells, circuit_page, curves_page, maps, runs, sweeps
 from groklab.dashboard.access import Guard
-from groklab.dashboard.address import Address, conditions_in, filtered
+from groklab.dashboard.address import Address, condition_of, conditions_in, filtered
 from groklab.dashboard.app import make_app, pages
 from groklab.dashboard.catalog import Catalog
-from groklab.dashboard.computing import Computing
+from groklab.dashboard.circuit import LOSSES, measured_checkpoints
+from groklab.dashboard.computing import Computing, cache_of
 from groklab.dashboard.controls import Results, marks_of, percent
-from groklab.dashboard.theme import escaped
+from groklab.dashboard.server import name_for, opened_as
+from groklab.dashboard.theme import LIGHT, escaped
+from groklab.results.measures import Measured
 from groklab.results.store import RunFolder, packed_answers
 
 SECRET = "the-secret-outside"
@@ -82,6 +88,14 @@ def with_answers(folder, step=100):
     return folder
 
 
+def trained(root):
+    """A run that was trained for some steps, with its checkpoints."""
+    from groklab.laboratory import train
+
+    fields = {"width": 16, "heads": 2, "layers": 1, "mlp_width": 32, "checkpoints_per_decade": 1}
+    return train(operation="addition", modulus=7, steps=20, stop="never", runs=root, **fields).folder
+
+
 def results(root, **options):
     return Results(Catalog(root), Computing(**options))
 
@@ -90,6 +104,27 @@ def client(root, host="127.0.0.1"):
     made = make_app(results(root), Guard.of(host, 8050)).server.test_client()
     made.environ_base["HTTP_HOST"] = "localhost:8050"
     return made
+
+
+def shown_at(made, path, search, *, parts=("told",), frames=1, shown=None, clock=False):
+    """What the callback answers that fills a page, for a slider at its third place: 204 where nothing has changed."""
+    listed = made.get("/_dash-dependencies").get_json()
+    output = next(callback["output"] for callback in listed if '"graph":["ALL"]' in callback["output"])
+    frame = [{"id": {"frame": "step"}, "property": "value", "value": 2} for _ in range(frames)]
+    inputs = [
+        [], [], frame, {"id": "tick", "property": "n_intervals", "value": 1}, {"id": "theme", "property": "data", "value": "light"},
+        {"id": "asked", "property": "data", "value": None},
+    ]  # fmt: skip
+    query = {"path": path, "search": search}
+    states = [{"id": "query", "property": "data", "value": query}, {"id": "shown", "property": "data", "value": shown}, []]
+    outputs = [
+        [], [{"id": {"part": name}, "property": "children"} for name in parts],
+        *[[{"id": {"frame": "step"}, "property": name} for _ in range(frames)] for name in ("max", "marks", "value")],
+        {"id": "address", "property": "data"}, {"id": "shown", "property": "data"},
+    ]  # fmt: skip
+    asked = {"output": output, "outputs": outputs, "inputs": inputs, "state": states}
+    asked["changedPropIds"] = ["tick.n_intervals"] if clock else ["theme.data"]
+    return made.post("/_dash-update-component", json=asked)
 
 
 def get(made, path):
@@ -161,6 +196,35 @@ def test_elsewhere_a_token_is_demanded(tmp_path):
     assert made.get("/api/runs").status_code == 200
     assert server.test_client().get("/api/runs", headers={"Authorization": f"Bearer {guard.token}"}).status_code == 200
     assert server.test_client().get("/api/runs", headers={"Authorization": "Bearer é"}).status_code == 401
+
+
+def test_a_browser_is_started_without_the_token_in_its_words():
+    """Everybody with an account on the machine sees with which words a program runs."""
+    with opened_as("http://host:8050/?token=abc&x") as place:
+        path = Path(unquote(urlsplit(place).path))
+        assert "abc" not in place
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+        assert 'content="0;url=http://host:8050/?token=abc&amp;x"' in path.read_text()
+    assert not path.parent.exists()
+    with opened_as("http://127.0.0.1:8050/") as place:
+        assert place == "http://127.0.0.1:8050/"
+
+
+def test_who_comes_from_a_file_is_led_on_by_a_page_of_this_site(tmp_path):
+    guard = Guard.of("0.0.0.0", 8050)
+    made = make_app(results(tmp_path), guard).server.test_client()
+    visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    answer = made.get(f"/curves?run=%22%3E&token={guard.token}", headers=visit)
+    assert answer.status_code == 200
+    assert 'content="0;url=/curves?run=%22%3E"' in answer.text
+    assert "SameSite=Strict" in answer.headers["Set-Cookie"]
+    assert guard.token not in answer.text
+
+
+def test_all_addresses_of_a_machine_are_called_by_its_name():
+    assert name_for("::") == name_for("0.0.0.0") == socket.gethostname()
+    assert (name_for("::1"), name_for("127.0.0.1"), name_for("example.org")) == ("[::1]", "127.0.0.1", "example.org")
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "/%2Fevil.example", "/\\evil.example"])
@@ -291,6 +355,48 @@ def test_a_runs_own_copy_of_a_plugin_is_never_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("hash_in_name", ["0123456789abcdef", "given"])
+def test_a_button_executes_no_plugin_that_lies_in_the_results(tmp_path, monkeypatch, hash_in_name):
+    """Neither one that was not given, nor one that bears the name and hash of one that was."""
+    mine = tmp_path / "mine.py"
+    mine.write_text("MINE = 1\n")
+    registry.load_plugin(mine)
+    given = hashlib.sha256(mine.read_bytes()).hexdigest()[:16]
+    folder = trained(tmp_path / "runs")
+    name = f"mine-{given if hash_in_name == 'given' else hash_in_name}.py"
+    (folder.path / "plugins").mkdir()
+    (folder.path / "plugins" / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    folder.update(plugins=[name])
+    made = results(tmp_path / "runs", plugins=[mine])
+    address = Address.of(f"run={folder.id}")
+    if hash_in_name == "given":
+        circuit_page.ask(made, address, "losses")
+        while any(job.state in ("waiting", "working") for job in made.computing.jobs):
+            time.sleep(0.1)
+        assert [job.message for job in made.computing.jobs] == [""]
+        entry = made.catalog.get(folder.id)
+        assert measured_checkpoints(entry, LOSSES[False]) == len(folder.steps_of("checkpoints"))
+    else:
+        with pytest.raises(ValueError, match="does not execute"):
+            circuit_page.ask(made, address, "losses")
+        assert made.computing.jobs == []
+        told = str(circuit_page.view(made, address, LIGHT).parts["ask-losses"])
+        assert name in told
+        assert "Compute" not in told
+    assert not (tmp_path / "executed").exists()
+
+
+def test_measures_are_offered_until_each_is_taken_of_all_checkpoints(tmp_path):
+    folder = with_answers(with_answers(stored(tmp_path), 10))
+    entry = results(tmp_path).catalog.get(folder.id)
+    Measured(cache_of(entry), "restricted_loss").keep_numbers({10: {"restricted_loss": 1.0}, 100: {"restricted_loss": 1.0}})
+    Measured(cache_of(entry), "excluded_loss(variant='blocks')").keep_numbers({10: {"excluded_loss": 1.0}, 100: {"excluded_loss": 1.0}})
+    assert measured_checkpoints(entry, LOSSES[False]) == 0
+    Measured(cache_of(entry), "excluded_loss").keep_numbers({100: {"excluded_loss": 1.0}})
+    assert measured_checkpoints(entry, LOSSES[False]) == 1
+    assert "Compute at 1 checkpoint'" in str(circuit_page.view(results(tmp_path), Address.of(f"run={folder.id}"), LIGHT).parts["ask-losses"])
+
+
 # — names are text —
 
 
@@ -352,6 +458,61 @@ def test_a_damaged_run_is_listed_as_damaged_and_everything_else_works(tmp_path):
     assert made.get(f"/api/table?run={broken[0].id}").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [
+        ("history.jsonl", '"step": 100', f'"step": {10**30}'),
+        ("history.jsonl", '"train_loss": 2.0', f'"train_loss": {10**400}'),
+        ("history.jsonl", '"weight_norm": 40.0', f'"weight_norm": {10**400}'),
+        ("run.json", '"modulus": 7', f'"modulus": {10**400}'),
+        ("run.json", '"message": ""', '"message": "\\ud800"'),
+        ("run.json", '"operation": "addition"', '"operation": "\\udcff"'),
+    ],
+)
+def test_numbers_and_letters_that_nothing_can_hold_damage_their_own_run_alone(tmp_path, part, old, new):
+    broken = stored(tmp_path, seed=1)
+    text = (broken.path / part).read_text()
+    assert old in text
+    (broken.path / part).write_text(text.replace(old, new))
+    stored(tmp_path)
+    made = client(tmp_path)
+    for page in pages():
+        assert made.get(f"/api/{page.name}").status_code == 200, page.name
+        page.view(results(tmp_path), Address({}), LIGHT)
+    states = {entry["id"]: entry["status"] for entry in get(made, "/api/runs")["runs"]}
+    assert states[broken.id] in ("damaged", "complete")  # a modulus that no column holds leaves a gap in its table
+    assert sorted(states.values())[0] == "complete"
+
+
+def test_a_folder_whose_name_is_no_text_is_listed_as_unreadable(tmp_path):
+    folder = stored(tmp_path, seed=1)
+    os.rename(folder.path, os.fsencode(tmp_path) + b"/bad\xff")
+    good = stored(tmp_path)
+    made = client(tmp_path)
+    for path in EVERYWHERE:
+        assert made.get(path).status_code == 200, path
+    listed = {entry["id"]: entry for entry in get(made, "/api/runs")["runs"]}
+    assert {name: entry["status"] for name, entry in listed.items()} == {good.id: "complete", "bad\ufffd": "unreadable"}
+    assert "UTF-8" in listed["bad\ufffd"]["message"]
+
+
+def test_a_run_that_may_not_be_read_is_unreadable_until_it_may(tmp_path, monkeypatch):
+    folder = stored(tmp_path)
+    refuse = lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied", str(path)))  # noqa: E731 - also for root
+    monkeypatch.setattr("groklab.results.store.read_json", refuse)
+    catalog = Catalog(tmp_path)
+    (entry,) = catalog.entries()
+    assert entry.status == "unreadable"
+    assert "Permission denied" in entry.message
+    assert catalog.entries() == [entry]
+    assert catalog.version == 1
+    monkeypatch.undo()
+    monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.0)
+    catalog._looked = float("-inf")
+    assert catalog.entries()[0].status == "complete"
+    assert folder.exists
+
+
 def test_a_damaged_checkpoint_or_answer_is_named(tmp_path):
     folder = with_answers(stored(tmp_path))
     for kind, path in (("answers", "table"), ("checkpoints", "embedding")):
@@ -386,6 +547,27 @@ def test_a_history_that_grows_is_read_from_where_it_ended(tmp_path, monkeypatch)
     (whole,) = catalog.entries()
     assert whole.history.step.tolist()[-2:] == [60, 70]
     assert whole.row["generalized_at"] == 70
+
+
+def test_a_run_that_grew_while_it_was_read_is_not_damaged(tmp_path, monkeypatch):
+    """Its size is asked for, then a line is added, then it is read: the next line does not begin where that size ended."""
+    folder = stored(tmp_path, steps=50, status="running")
+    for place in ("groklab.dashboard.catalog.owner_of", "groklab.results.store.owner_of"):
+        monkeypatch.setattr(place, lambda path: "somebody")
+
+    def add(step):
+        with open(folder.path / "history.jsonl", "a") as file:
+            file.write(json.dumps(row(step)) + "\n")
+
+    reading = RunFolder.reading
+    monkeypatch.setattr(RunFolder, "reading", lambda self: (add(60), reading(self))[1])
+    catalog = Catalog(tmp_path)
+    assert catalog.entries()[0].history.step[-1] == 60
+    monkeypatch.setattr(RunFolder, "reading", reading)
+    add(70)
+    (entry,) = catalog.entries()
+    assert entry.status == "running"
+    assert entry.history.step.tolist()[-2:] == [60, 70]
 
 
 def test_a_history_that_was_cut_is_read_anew(tmp_path):
@@ -468,6 +650,52 @@ def test_a_filter_names_fields_words_or_both(tmp_path):
     assert filtered(catalog, "operation<3").problem
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"operation": "expression", "expression": "x**2 + x*y"}, "expression"),
+        ({"interventions": ("sam", "orthograd")}, "interventions"),
+        ({"interventions": ()}, "interventions"),
+        ({"interventions": ("weight_noise(std=0.01, start=5)",)}, "interventions"),
+        ({"betas": (0.9, 0.9)}, "betas"),
+        ({"operation": "from_file", "modulus": None, "file": 'my "own" table, it\'s (1.csv'}, "file"),
+        ({"train_fraction": 0.1 + 0.2}, "train_fraction"),
+        ({"modulus": None, "operation": "group_product", "group": "product(cyclic(3), cyclic(2))"}, "group"),
+    ],
+)  # fmt: skip
+def test_the_link_of_a_group_finds_its_runs(tmp_path, fields, name):
+    if fields.get("file"):
+        (tmp_path / fields["file"]).write_text("x,y,z\n" + "".join(f"{a},{b},{a}\n" for a in "abcd" for b in "abcd"))
+        fields = {**fields, "file": str(tmp_path / fields["file"])}
+    folder = stored(tmp_path / "runs", **fields)
+    stored(tmp_path / "runs", seed=1, modulus=11, interventions=("grokfast_ema",), betas=(0.9, 0.95))
+    catalog = Catalog(tmp_path / "runs")
+    text = f"{condition_of(name, catalog.get(folder.id).row[name])} steps=100"
+    assert [entry.id for entry in filtered(catalog, text).entries] == [folder.id], text
+    assert filtered(catalog, text).problem == ""
+
+
+def test_quotes_and_brackets_keep_a_condition_together():
+    assert conditions_in("a = 'b c' d") == (["a=b c"], ["d"])
+    assert conditions_in("'two words' \"a=b\" it's") == ([], ["two words", "a=b", "it's"])
+    assert conditions_in('a="say ""so""",b=[1, 2]') == (['a=say "so"', "b=[1, 2]"], [])
+    assert conditions_in("m=f(kind='x, y', n = 3)") == (["m=f(kind='x, y', n=3)"], [])
+    assert conditions_in('a="not closed b=1') == (["a=not closed b=1"], [])
+    assert conditions_in(") a<=1 ,, !x") == (["a<=1"], [")", "!x"])
+    assert conditions_in("") == ([], [])
+
+
+def test_a_long_filter_takes_no_time(tmp_path):
+    stored(tmp_path)
+    begun = time.process_time()
+    for text in (" " * 100_000, "a=" + " " * 50_000 + "b", "'" * 99_999, "(" * 50_000, "a,b " * 25_000, "seed=0 " * 20_000):
+        assert "characters" in filtered(Catalog(tmp_path), text).problem
+        assert time.process_time() - begun < 5
+    for text in (" " * 2_000, '"' * 1_999, "(" * 2_000, "= " * 1_000):
+        conditions_in(text)
+    assert time.process_time() - begun < 5
+
+
 def test_an_unknown_page_run_or_field_is_said(tmp_path):
     stored(tmp_path)
     made = client(tmp_path)
@@ -475,9 +703,39 @@ def test_an_unknown_page_run_or_field_is_said(tmp_path):
     assert made.get("/api/runs.xml").status_code == 404
     assert "no run 'nobody'" in made.get("/api/table?run=nobody").get_json()["error"]
     assert "told" in get(made, "/api/curves?run=nobody")
+    shown = curves_page.view(results(tmp_path), Address.of("panel=nonsense"), LIGHT)
+    assert "None of these runs has nonsense." in str(shown.parts["told"])
     assert get(made, "/api/runs?sort=nonsense&group=nonsense&page=x")["count"] == 1
     assert get(made, "/api/sweeps?x=nonsense&by=nonsense")["field"] == "train_fraction"
     assert made.get("/nowhere").status_code == 200  # the page says that there is none
+
+
+def test_what_cannot_be_shown_is_said_once_and_the_slider_stays(tmp_path):
+    """A page whose run has gone is looked at by the clock every two seconds: no error of the server, and no new answer each time."""
+    made = client(tmp_path)
+    stored(tmp_path)
+    for path in ("/table", "/embedding", "/circuit"):
+        first = shown_at(made, path, "?run=nobody")
+        assert first.status_code == 200, path
+        answer = first.get_json()["response"]
+        assert "no run 'nobody' here" in json.dumps(answer)
+        assert answer["address"]["data"] == {"path": path, "search": "?run=nobody"}
+        assert '{"frame":"step"}' not in answer
+        again = shown_at(made, path, "?run=nobody", shown=answer["shown"]["data"], clock=True)
+        assert again.status_code == 204, path
+
+
+def test_answers_in_a_file_of_another_name_are_said_to_be_missing(tmp_path):
+    folder = with_answers(stored(tmp_path))
+    (folder.path / "answers" / "step_000000100.safetensors").rename(folder.path / "answers" / "step_200.safetensors")
+    (folder.path / "checkpoints" / "step_000000100.safetensors").rename(folder.path / "checkpoints" / "step_200.safetensors")
+    made = client(tmp_path)
+    for path in ("/api/table", "/api/table.csv", "/api/embedding"):
+        answer = made.get(path)
+        assert answer.status_code == 400, path
+        assert "step 200" in answer.get_json()["error"]
+    assert made.get("/api/circuit").status_code in (200, 400)
+    assert shown_at(made, "/table", f"?run={folder.id}").status_code == 200
 
 
 def test_marks_and_shares_are_written_as_people_read_them():
@@ -488,6 +746,90 @@ def test_marks_and_shares_are_written_as_people_read_them():
     assert percent(1.0) == "100 %"
     assert percent(0.99999) == "99.9 %"
     assert percent(None) == "–"
+
+
+# — pages —
+
+
+def test_the_median_step_is_the_same_on_every_page(tmp_path):
+    """A diverged run is known never to generalize; it does not count as one that was watched for its few steps only."""
+    ends = {0: 60, 1: 70, 2: 80, 3: 90}
+    for seed, at in ends.items():
+        folder = stored(tmp_path, seed=seed)
+        lines = [json.dumps(row(step, validation=1.0 if step >= at else 0.1)) + "\n" for step in range(0, 101, 10)]
+        (folder.path / "history.jsonl").write_text("".join(lines))
+    for seed in (4, 5, 6):
+        stored(tmp_path, seed=seed, steps=5, status="diverged")
+    made = client(tmp_path)
+    (curve,) = get(made, "/api/curves?draw=median&group=operation")["curves"]
+    (setting,) = get(made, "/api/sweeps?x=modulus&by=none")["settings"]
+    heads = json.dumps(str(runs.view(results(tmp_path), Address.of("group=operation"), LIGHT).parts["table"]))
+    assert curve["generalized_at"] == setting["medians"][0]["median"] == 90
+    assert "median step 90" in heads
+
+
+def test_moments_of_several_runs_are_marked_above_the_accuracies_alone(tmp_path):
+    for seed in range(2):
+        stored(tmp_path, seed=seed)
+    for search, axes in (("", {"y"}), ("panel=loss&panel=weight_norm", set()), ("panel=loss&panel=accuracy", {"y2"})):
+        shown = curves_page.view(results(tmp_path), Address.of(search), LIGHT)
+        marks = [trace for trace in shown.graphs["curves"].data if trace.mode == "markers"]
+        assert {trace.yaxis for trace in marks} == axes, search
+        assert len(marks) == (4 if axes else 0)
+        assert ("▽" in str(shown.parts["moments"])) == bool(axes)
+    symbols = {trace.marker.symbol for trace in marks}
+    assert symbols == {"triangle-down", "triangle-down-open"}
+
+
+def test_curves_are_computed_anew_for_what_has_changed_alone(tmp_path, monkeypatch):
+    from groklab.dashboard import curves
+
+    for seed in range(3):
+        stored(tmp_path, seed=seed, train_fraction=0.3 + 0.1 * seed)
+    made = results(tmp_path)
+    address, made_lines, line = Address.of("draw=median&group=train_fraction&panel=restricted_loss"), [], curves._made_line
+    monkeypatch.setattr(curves, "_made_line", lambda table, name, *rest: (made_lines.append(name), line(table, name, *rest))[1])
+    curves_page.view(made, address, LIGHT)
+    curves_page.view(made, address, LIGHT)
+    assert len(made_lines) == 3
+    changed = RunFolder(made.catalog.entries()[0].folder.path)
+    with open(changed.path / "history.jsonl", "a") as file:
+        file.write(json.dumps(row(130)) + "\n")
+    curves_page.view(made, address, LIGHT)
+    assert made_lines[3:] == ["train fraction 0.3"]
+    Measured(RunFolder(made.catalog.entries()[1].folder.path), "restricted_loss").keep_numbers({10: {"restricted_loss": 1.0}})
+    (found,) = (found for found in curves.data(made, address)["curves"] if found["columns"])
+    assert found["name"] == "train fraction 0.4"
+    assert made_lines[4:] == ["train fraction 0.4"]
+
+
+def test_measures_are_read_once_until_a_file_changes(tmp_path, monkeypatch):
+    from groklab.dashboard import curves
+
+    folder = stored(tmp_path)
+    entry = results(tmp_path).catalog.get(folder.id)
+    kept, read = Measured(folder, "restricted_loss"), []
+    kept.keep_numbers({10: {"restricted_loss": 1.0}})
+    numbers = curves.kept_numbers
+    monkeypatch.setattr(curves, "kept_numbers", lambda one: (read.append(one), numbers(one))[1])
+    for _ in range(3):
+        assert curves.numbers_of(entry)["restricted_loss"][1].tolist() == [1.0]
+    assert len(read) == 2  # the cache, and the run's own
+    kept.keep_numbers({20: {"restricted_loss": 2.0}})
+    assert curves.numbers_of(entry)["restricted_loss"][1].tolist() == [1.0, 2.0]
+
+
+def test_a_large_table_is_shown_in_part_with_controls_that_move_it(tmp_path):
+    folder = stored(tmp_path, modulus=311)
+    made = results(tmp_path)
+    shown = cells.view(made, Address.of(f"run={folder.id}"), LIGHT)
+    assert "Rows 1 to 300 and columns 1 to 300 of 311" in str(shown.parts["told"])
+    shown = cells.view(made, Address.of(f"run={folder.id}&top=5&left=999"), LIGHT)
+    assert "Rows 5 to 304 and columns 12 to 311" in str(shown.parts["told"])
+    assert shown.address.search == f"?run={folder.id}&top=5&left=12"
+    assert cells.view(made, Address.of(f"run={folder.id}&top=1&left=0"), LIGHT).address.search == f"?run={folder.id}"
+    controls = [str(part) for part in cells.layout(made, Address.of(f"run={folder.id}&top=5"))]
+    assert any("{'control': 'top'}" in part and "value=5" in part for part in controls)
 
 
 def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
@@ -504,7 +846,7 @@ def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
             "reason": EVIL,
             "sentence": "It groks.",
         },
-        {"id": 2},
+        {"id": 2, "value": 10**400},
         "odd",
     ]
     (tmp_path / "replication" / "laptop" / "report.json").write_text(json.dumps({"claims": claims, "summary": ["odd"]}))
@@ -512,6 +854,10 @@ def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
     (tmp_path / "replication" / "away").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "report.json").write_text(json.dumps({"claims": [{"id": SECRET}]}))
+    for name, content in (("deep", '{"claims": [{"id": ' + "[" * 900 + "]" * 900 + "}]}"), ("half", '{"claims": [{"id": "\\ud800"}]}')):
+        (tmp_path / "replication" / name).mkdir()
+        (tmp_path / "replication" / name / "report.json").write_text(content)
+    assert sweeps.view(results(tmp_path / "runs"), Address({}), LIGHT).parts["claims"]
     found = get(client(tmp_path / "runs"), "/api/sweeps")["replications"]
     assert [report["file"] for report in found] == ["replication/laptop/report.json"]
     assert [claim["id"] for claim in found[0]["claims"]] == ["C1", 2]

@@ -19,7 +19,7 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright import sync_api
 
 from groklab.dashboard import maps
-from groklab.dashboard.server import serving
+from groklab.dashboard.server import opened_as, serving
 from groklab.laboratory import train
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
@@ -203,6 +203,44 @@ def test_runs_are_filtered_sorted_grouped_and_chosen(tab):
     tab.settle()
     assert page.url.count("run=") == 2
     assert len({trace["name"] for trace in tab.traces("curves", 8) if trace["name"]}) >= 2
+
+
+def test_links_back_to_the_address_that_was_opened_lead_there(tab):
+    """The controls have changed the address since: clear, the logo and the page's own tab take that back."""
+    page = tab.go("/")
+    chosen = "document.querySelectorAll('table.runs input:checked').length"
+    page.locator("table.runs input[type=checkbox]").nth(0).check()
+    page.wait_for_selector(".picked")
+    tab.address_holds("run=")
+    page.get_by_role("link", name="clear").click()
+    until(page, f"!document.querySelector('.picked') && {chosen} === 0")
+    assert page.url == f"{tab.site.address}/"
+    for link in (page.locator("header .brand"), page.locator("header nav a").first):
+        page.locator("input").first.fill("group")
+        until(page, "document.querySelectorAll('table.runs tbody tr').length === 1")
+        tab.address_holds("filter=group")
+        if link.get_attribute("href") == "/":
+            link.click()
+            until(page, "document.querySelectorAll('table.runs tbody tr').length === 7")
+            assert page.locator("input").first.input_value() == ""
+            assert page.url == f"{tab.site.address}/"
+    page = tab.go("/curves?filter=addition")
+    page.locator(".choice").nth(1).get_by_text("linear").click()
+    tab.address_holds("steps=linear")
+    page.get_by_role("link", name="Curves").click()
+    until(page, "!location.search.includes('steps=linear')")
+    until(page, "document.querySelector('.js-plotly-plot')._fullLayout.xaxis.type === 'log'")
+    page.go_back()
+    until(page, "document.querySelector('.js-plotly-plot')._fullLayout.xaxis.type === 'linear'")
+    tab.address_holds("steps=linear")
+
+
+@pytest.mark.parametrize("path", ["/runs", "/runs/", "/curves/"])
+def test_other_ways_to_write_a_page_follow_the_controls_too(tab, path):
+    page = tab.go(path)
+    page.locator("input.text, .text input").first.fill("addition")
+    tab.address_holds("filter=addition")
+    assert page.url == f"{tab.site.address}{'/' if path.startswith('/runs') else '/curves'}?filter=addition"
 
 
 def test_curves_follow_their_controls_and_the_address_reproduces_them(tab):
@@ -468,6 +506,18 @@ def test_with_a_token_pages_work_and_without_they_do_not(browser, runs):
     tab.context.close()
     site.close()
     assert tab.wrong == []
+
+
+def test_a_browser_that_is_opened_on_a_file_comes_to_the_page(browser, runs):
+    site = Site(runs, with_token=True)
+    tab = Tab(browser, site)
+    with opened_as(f"{site.address}/?token={site.token}") as place:
+        tab.page.goto(place)
+        tab.page.wait_for_selector("table.runs", timeout=20_000)
+    assert tab.page.url == f"{site.address}/"
+    tab.context.close()
+    site.close()
+    assert [text for text in tab.wrong if "file:" not in text] == []
 
 
 def test_a_play_of_frames_is_not_faster_than_the_pages(tab):

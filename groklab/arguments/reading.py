@@ -88,6 +88,8 @@ class MeasureArguments:
     """Another folder to keep them in, where the runs' own are not to be changed; read from there as well as from the runs."""
     plugin: tuple[Path, ...] = ()
     """Python files to import first."""
+    stored_plugins: bool = True
+    """Import the copies of plugins that the runs keep; with --no-stored-plugins no code that lies in the results is executed."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
 

@@ -6,6 +6,7 @@ web page whose name is made to point here (DNS rebinding) reads nothing. Everywh
 
 from __future__ import annotations
 
+import html
 import ipaddress
 import os
 import secrets
@@ -124,7 +125,7 @@ class Guard:
         shown = request.args.get("token")
         if shown is not None and self._fits(shown):
             rest = [(name, value) for name, value in request.args.items(multi=True) if name != "token"]
-            answer = redirect(_path_with(request.path, rest))
+            answer = _sent_to(_path_with(request.path, rest))
             answer.set_cookie(self.cookie, self.token, httponly=True, samesite="Strict")
             return answer
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -141,6 +142,17 @@ def _name_of(host: str) -> str:
     if host.startswith("["):
         return host[1:].split("]", 1)[0]
     return host.rsplit(":", 1)[0].lower() if host.count(":") == 1 else host.lower()
+
+
+def _sent_to(path: str) -> Response:
+    """The way to another address of this site. Who was sent here by another one is led there by a page of this one.
+
+    Browsers keep a cookie that is for this site alone (SameSite=Strict) from every step of a way that began elsewhere, as in a file.
+    """
+    if request.headers.get("Sec-Fetch-Site") != "cross-site":
+        answer: Any = redirect(path)
+        return answer
+    return Response(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={html.escape(path)}">\n', mimetype="text/html")
 
 
 def _is_visit() -> bool:

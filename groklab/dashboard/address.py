@@ -9,18 +9,20 @@ Everything that a page shows follows from its address and the results; the data 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 import polars as pl
 
-from groklab.analysis.selection import Condition, select
+from groklab.analysis.selection import OPERATORS, select, written_in
 from groklab.dashboard.catalog import Catalog, Entry
 
 _LONGEST = 100_000
 """Characters of a query string that are read."""
+_LONGEST_FILTER = 2_000
+"""Characters of a filter: each condition is a pass over the table of runs."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def chosen_run(catalog: Catalog, address: Address, *, least: str = "") -> Chosen
 def filtered(catalog: Catalog, text: str) -> Chosen:
     """The runs that satisfy conditions such as ``operation=addition train_fraction>=0.3``, or whose ids hold a word."""
     entries = catalog.entries()
+    if len(text) > _LONGEST_FILTER:
+        return Chosen([], f"the filter has {len(text):,} characters; up to {_LONGEST_FILTER:,} are read.")
     conditions, words = conditions_in(text)
     kept = [entry for entry in entries if all(word.lower() in entry.id.lower() for word in words)]
     if not conditions:
@@ -120,29 +124,51 @@ def conditions_in(text: str) -> tuple[list[str], list[str]]:
 
     >>> conditions_in("addition train_fraction >= 0.3, interventions=weight_noise(std=0.01, start=5)")
     (['train_fraction>=0.3', 'interventions=weight_noise(std=0.01, start=5)'], ['addition'])
+    >>> conditions_in('expression="x**2 + x*y" seed=1')
+    (['expression=x**2 + x*y', 'seed=1'], [])
     """
-    parts = re.split(r"[\s,;]+", re.sub(r"\s*(<=|>=|!=|=|<|>)\s*", r"\1", text.strip())) if "(" not in text else _parted(text)
-    whole = [part for part in parts if part]
-    is_condition = [re.search(r"[=<>]", part) is not None for part in whole]
-    return [p for p, c in zip(whole, is_condition, strict=True) if c], [p for p, c in zip(whole, is_condition, strict=True) if not c]
+    parts = _parts(text)
+    return [part for part, is_condition in parts if is_condition], [part for part, is_condition in parts if not is_condition]
 
 
-def _parted(text: str) -> list[str]:
-    parts, depth = [""], 0
-    for letter in re.sub(r"\s*(<=|>=|!=|=|<|>)\s*", r"\1", text.strip()):
-        depth += (letter in "([") - (letter in ")]")
-        if depth <= 0 and letter in " ,;\t\n":
-            parts.append("")
+_PIECE = re.compile(r"\s+|[,;]|<=|>=|!=|[=<>]|[(\[]|[)\]]|[^\s,;=<>!()\[\]\"']+|.", re.DOTALL)
+_QUOTED = re.compile(r'''"((?:[^"]|"")*)"?|'((?:[^']|'')*)'?''')
+
+
+def _parts(text: str) -> list[tuple[str, bool]]:
+    """The parts of a filter, each with whether it is a condition, in one pass from left to right.
+
+    Quotes around a word or value are taken off, and two of them inside it are one; inside brackets they stay, as they belong to a call.
+    """
+    parts: list[tuple[str, bool]] = []
+    part, is_condition, gap, is_after_operator, depth, place = "", False, "", False, 0, 0
+    while place < len(text):
+        is_begun = bool(part) and not (gap and not depth)
+        opens = text[place] in "\"'" and (depth > 0 or is_after_operator or not is_begun)
+        found = (_QUOTED if opens else _PIECE).match(text, place)
+        assert found is not None
+        piece, place = found[0], found.end()
+        if piece.isspace():
+            gap = piece
+        elif piece in OPERATORS and not opens:
+            part, is_condition, gap, is_after_operator = part + piece, is_condition or not depth, "", True
+        elif piece in (",", ";") and not depth:
+            parts, part, is_condition, gap, is_after_operator = [*parts, (part, is_condition)], "", False, "", False
         else:
-            parts[-1] += letter
-    return parts
+            if gap and not is_after_operator and not depth:
+                parts, part, is_condition = [*parts, (part, is_condition)], "", False
+            elif gap and not is_after_operator:
+                part += gap
+            depth = max(0, depth + (piece in ("(", "[")) - (piece in (")", "]")))
+            part += (found[1] or found[2] or "").replace(2 * piece[0], piece[0]) if opens and not depth else piece
+            gap, is_after_operator = "", False
+    return [pair for pair in [*parts, (part, is_condition)] if pair[0]]
 
 
 def condition_of(name: str, value: Any) -> str:
-    """The condition that a field has this value."""
-    return str(Condition(name, "=", value))
-
-
-def is_followed(entries: Sequence[Entry]) -> bool:
-    """Whether some of the runs are being trained."""
-    return any(entry.status == "running" for entry in entries)
+    """The condition that a field has this value, as a filter is written: in quotes where it would come apart without them."""
+    text = written_in(name, value)
+    bare = f"{name}={text}"
+    if conditions_in(bare) == ([bare], []):
+        return bare
+    return f"{name}=" + '"' + text.replace('"', '""') + '"'

@@ -12,8 +12,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from groklab.dashboard.address import Address
-from groklab.dashboard.controls import Page, Results
-from groklab.results.files import StoreError
+from groklab.dashboard.controls import PROBLEMS, Page, Results, said
 
 
 def add_routes(server: Flask, results: Results, pages: Sequence[Page]) -> None:
@@ -34,8 +33,8 @@ def add_routes(server: Flask, results: Results, pages: Sequence[Page]) -> None:
             if ending == "csv" and page.table is not None:
                 return _csv(page.table(results, address), name)
             return _json(page.data(results, address))
-        except (ValueError, StoreError) as error:
-            return _json({"error": str(error)}, 400)
+        except PROBLEMS as error:
+            return _json({"error": said(error, results)}, 400)
 
     def nothing(name: str) -> Response:
         return _json({"error": f"there is no {name!r} here; /api lists what there is."}, 404)

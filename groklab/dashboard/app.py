@@ -6,7 +6,6 @@ asks every two seconds whether what is shown has changed, which costs nothing wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ from groklab.dashboard import theme as look
 from groklab.dashboard.access import Guard
 from groklab.dashboard.address import Address
 from groklab.dashboard.api import add_routes
-from groklab.dashboard.controls import Page, Piece, Results, View, dcc, empty, html, marks_of, notice
-from groklab.results.files import StoreError
+from groklab.dashboard.controls import PROBLEMS, Page, Piece, Results, dcc, empty, html, marks_of, notice, said
 
 _EVERY = 2000
 """Milliseconds between two looks."""
@@ -68,7 +66,7 @@ def _frame(results: Results, known: Sequence[Page]) -> Piece:
         [
             dcc.Location(id="location", refresh=False),
             dcc.Interval(id="tick", interval=_EVERY),
-            *[dcc.Store(id=name) for name in ("query", "address", "shown", "theme", "written", "asked")],
+            *[dcc.Store(id=name) for name in ("visited", "query", "address", "shown", "theme", "written", "asked")],
             html.A("Skip to the page", href="#page", className="skip"),
             html.Header(
                 [
@@ -87,16 +85,17 @@ def _frame(results: Results, known: Sequence[Page]) -> Piece:
 
 
 def _add_callbacks(app: Dash, results: Results, known: Sequence[Page]) -> None:
-    @app.callback(Output("page", "children"), Output("query", "data"), Input("location", "pathname"), Input("location", "search"))
-    def opened(path: str | None, search: str | None) -> tuple[Piece, dict[str, str]]:
+    @app.callback(Output("page", "children"), Output("query", "data"), Input("visited", "data"), prevent_initial_call=True)
+    def opened(visited: dict[str, Any]) -> tuple[Piece, dict[str, str]]:
         """The page that an address names, with its controls as the address says."""
+        path, search = visited["path"], visited["search"]
         page = _page_at(known, path)
         if page is None:
             return empty("There is no such page", dcc.Link("All runs", href="/")), {"path": path or "/", "search": ""}
         try:
             body = page.layout(results, Address.of(search))
-        except (ValueError, StoreError) as error:
-            body = notice(str(error))
+        except PROBLEMS as error:
+            body = notice(said(error, results))
         return html.Div(body, className=f"page {page.name}"), {"path": path_of(page), "search": search or ""}
 
     @app.callback(
@@ -126,21 +125,35 @@ def _add_callbacks(app: Dash, results: Results, known: Sequence[Page]) -> None:
         if query is None or page is None or theme is None:
             raise PreventUpdate
         address = _address(Address.of(query["search"]), ctx.inputs_list, shown, query, places, ends)
-        stamp = [query["path"], address.search, theme, page.stamp(results, address)]
-        if ctx.triggered_prop_ids.keys() == {"tick.n_intervals"} and shown is not None and shown["stamp"] == stamp:
-            raise PreventUpdate
-        made = _viewed(page, results, address, look.named(theme))
+        stamp = [query["path"], address.search, theme]
         graphs, parts = (_ids(listed) for listed in ctx.outputs_list[:2])
+        frames = range(len(ctx.outputs_list[2]))
+        at = {"path": query["path"], "search": address.search}
+        try:
+            stamp.append(page.stamp(results, address))
+            if _is_idle(ctx.triggered_prop_ids, shown, stamp):
+                raise PreventUpdate
+            made = page.view(results, address, look.named(theme))
+        except PROBLEMS as error:
+            # The slider stays where it is, and the address with it: what is wrong now may be right at the next look.
+            told = said(error, results)
+            stamp.append(told)
+            if _is_idle(ctx.triggered_prop_ids, shown, stamp):
+                raise PreventUpdate from None
+            before = shown if shown is not None and shown["at"] == query else {"steps": [], "place": 0}
+            same = [dash.no_update for _ in frames]
+            place = "told" if "told" in parts else next(iter(parts), "")
+            pieces = [notice(told) if name == place else dash.no_update for name in parts]
+            return [dash.no_update for _ in graphs], pieces, same, same, same, at, {**before, "stamp": stamp, "at": query}
         steps = [] if made.frames is None else made.frames.steps
         place = 0 if made.frames is None else made.frames.shown
-        frames = range(len(ctx.outputs_list[2]))
         return (
             [made.graphs.get(name, dash.no_update) for name in graphs],
             [made.parts.get(name, dash.no_update) for name in parts],
             [max(len(steps) - 1, 0) for _ in frames],
             [marks_of(steps) for _ in frames],
             [place for _ in frames],
-            {"path": query["path"], "search": made.address.search},
+            {**at, "search": made.address.search},
             {"stamp": stamp, "steps": steps, "place": place, "at": query},
         )
 
@@ -169,11 +182,17 @@ def _add_callbacks(app: Dash, results: Results, known: Sequence[Page]) -> None:
             raise PreventUpdate
         try:
             circuit_page.ask(results, Address.of(address["search"]), str(wanted["ask"]))
-        except (ValueError, StoreError) as error:
-            return str(error)
+        except PROBLEMS as error:
+            return said(error, results)
         return str(wanted["ask"])
 
-    # The address in the browser follows the controls; it is replaced, so that Back leads to the page before.
+    # The address in the browser follows the controls; it is replaced, so that Back leads to the page before. What was written so is no visit.
+    app.clientside_callback(
+        "function (path, search) { return groklab.visit(path, search); }",
+        Output("visited", "data"),
+        Input("location", "pathname"),
+        Input("location", "search"),
+    )
     app.clientside_callback("function (address) { return groklab.write(address); }", Output("written", "data"), Input("address", "data"))
     app.clientside_callback("function (clicks) { return groklab.theme(clicks); }", Output("theme", "data"), Input("switch", "n_clicks"))
 
@@ -206,15 +225,6 @@ def _address(
     return address
 
 
-def _viewed(page: Page, results: Results, address: Address, theme: look.Theme) -> View:
-    """What a page shows; where it cannot, why."""
-    try:
-        return page.view(results, address, theme)
-    except (ValueError, StoreError, OSError) as error:
-        told = {"told": notice(str(error))}
-        return View({}, told, address)
-
-
-def stored_state(address: Address) -> str:
-    """An address as one line, for tests and logs."""
-    return json.dumps({name: list(values) for name, values in address.values.items()})
+def _is_idle(triggered: Mapping[str, Any], shown: Mapping[str, Any] | None, stamp: Sequence[str]) -> bool:
+    """Whether nothing but the clock asks, and what is shown is still so."""
+    return triggered.keys() == {"tick.n_intervals"} and shown is not None and list(shown["stamp"]) == list(stamp)

@@ -7,6 +7,8 @@ one goes on, so that a page answers at once however many runs there are.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import threading
 import time
@@ -144,12 +146,19 @@ class Catalog:
             self._entries = dict(sorted(self._entries.items()))
 
     def _folders(self) -> dict[str, str]:
-        """Names of the folders that hold runs, with what keeps the dashboard from reading each, if something does."""
+        """Names of the folders that hold runs, with what keeps the dashboard from reading each, if something does.
+
+        A name that is no text, as other systems make them, stands with a mark for each byte that is none: neither JSON nor a page can hold it.
+        """
         found: dict[str, str] = {}
         try:
             with os.scandir(self.root) as entries:
                 for entry in entries:
                     if entry.is_dir() and not entry.name.startswith(".") and os.path.lexists(os.path.join(entry.path, "run.json")):
+                        shown = entry.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                        if shown != entry.name:
+                            found.setdefault(shown, "the name of its folder is not UTF-8. Rename the folder to look at the run.")
+                            continue
                         try:
                             check_inside(self.root, Path(entry.path))
                             found[entry.name] = ""
@@ -163,29 +172,32 @@ class Catalog:
         """A run as it is now; the very same value where nothing has changed."""
         folder = RunFolder(self.root / name)
         if problem:
-            return known if known is not None and known.message == problem else self._unreadable(folder, problem, (), "unreadable")
+            return self._unreadable(folder, known, problem, (), "unreadable")
         try:
             marks = tuple(self._mark(folder.path / part) for part in _WATCHED)
         except StoreError as error:
-            return known if known is not None and known.message == str(error) else self._unreadable(folder, str(error), (), "unreadable")
+            return self._unreadable(folder, known, str(error), (), "unreadable")
         except OSError as error:
-            return self._unreadable(folder, error.strerror or str(error), (), "unreadable")
+            return self._unreadable(folder, known, error.strerror or str(error), (), "unreadable")
         if known is not None and known.marks[:4] == marks[:4]:
             return self._with_status(known, marks)
         try:
-            if (
-                known is not None
-                and known.run is not None
-                and known.rows
-                and known.marks[0] == marks[0]
-                and _has_grown(known.marks[1], marks[1])
-            ):
-                return self._grown(known, marks)
-            return self._read(folder, marks)
+            return self._changed(folder, known, marks)
         except StoreError as error:
-            return self._unreadable(folder, str(error), marks, folder.status())
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            return self._unreadable(folder, f"it cannot be read: {error}", marks, "damaged")
+            return self._unreadable(folder, known, str(error), marks, folder.status())
+        except OSError as error:  # without marks, so that it is tried again: permissions and disks change while a file does not
+            return self._unreadable(folder, known, f"it cannot be read: {error}", (), "unreadable")
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            return self._unreadable(folder, known, f"it cannot be read: {error}", marks, "damaged")
+
+    def _changed(self, folder: RunFolder, known: Entry | None, marks: tuple[Mark | None, ...]) -> Entry:
+        """A run of which a file is another one than at the last look, or that is new."""
+        is_same = known is not None and known.run is not None and bool(known.rows) and known.marks[0] == marks[0]
+        if known is not None and is_same and _has_grown(known.marks[1], marks[1]):
+            # What was read may hold more than the size that was asked for just before: then the new lines are not where they were expected.
+            with contextlib.suppress(StoreError):
+                return self._grown(known, marks)
+        return self._read(folder, marks)
 
     def _mark(self, path: Path) -> Mark | None:
         found = check_file(self.root, path)
@@ -196,6 +208,8 @@ class Catalog:
         message = str(reading.description.get("message", ""))
         rows = reading.evaluations.rows
         row = row_of(folder.id, reading)
+        # Half a character, which JSON can write, would end the table of all runs: UnicodeEncodeError, here and of this run alone.
+        json.dumps([reading.description, *rows[-1:]], ensure_ascii=False).encode()
         # What ended is read as a whole should it go on, so that its lines need not be kept.
         kept = rows if row["status"] == "running" else []
         return Entry(folder, row, self.version + 1, reading.description, reading.run, kept, History.of(rows), message, marks)
@@ -232,12 +246,19 @@ class Catalog:
         status = str(known.description["status"])
         return "interrupted" if status == "running" and owner_of(known.folder.path) is None else status
 
-    def _unreadable(self, folder: RunFolder, message: str, marks: tuple[Mark | None, ...], status: str) -> Entry:
+    def _unreadable(self, folder: RunFolder, known: Entry | None, message: str, marks: tuple[Mark | None, ...], status: str) -> Entry:
+        """A run that cannot be read; the very same value where that was so for the same reason."""
         row = {"id": folder.id, "status": status if status in ("damaged", "unreadable") else "damaged"}
-        told = message.replace(f"{self.root}{os.sep}", "").replace(str(self.root), "the results folder")
+        told = self.relative(message)
+        if known is not None and known.run is None and (known.row, known.message, known.marks) == (row, told, marks):
+            return known
         return Entry(folder, row, self.version + 1, message=told, marks=marks)
 
     # — what pages ask for —
+
+    def relative(self, message: str) -> str:
+        """A message with its paths as they are below the folder."""
+        return message.replace(f"{self.root}{os.sep}", "").replace(str(self.root), "the results folder")
 
     def entries(self) -> list[Entry]:
         """All runs, by id."""

@@ -19,12 +19,14 @@ from groklab.dashboard.controls import (
     View,
     choice,
     command,
+    dcc,
     downloads,
     empty,
     facts,
     frames_of,
     graph,
     html,
+    labelled,
     notice,
     part,
     percent,
@@ -73,6 +75,8 @@ def layout(results: Results, address: Address) -> Piece:
                 run_picker(results.catalog.entries(), entry),
                 picker("order", "rows and columns", list(orders.items()), order),
                 choice("color", "color", COLORS, address),
+                _place("top", "from row", address),
+                _place("left", "from column", address),
             ],
             className="controls",
         ),
@@ -93,6 +97,14 @@ def layout(results: Results, address: Address) -> Piece:
             className="side",
         ),
     ]
+
+
+def _place(name: str, label: str, address: Address) -> Piece:
+    """The first row or column of a table that is shown in part, counted from 1; for others the style hides it."""
+    box = dcc.Input(
+        id={"control": name}, value=address.number(name) or 1, type="number", min=1, step=1, debounce=0.5, className="text narrow place",
+    )  # fmt: skip
+    return labelled(label, box)
 
 
 def stamp(results: Results, address: Address) -> str:
@@ -120,12 +132,13 @@ def view(results: Results, address: Address, theme: Theme) -> View:
     if window is not None:
         told.append(
             notice(
-                f"Rows {window[0] + 1:,} to {window[0] + _WINDOW:,} and columns {window[1] + 1:,} to {window[1] + _WINDOW:,} of {table.n:,} are shown; top=…&left=… in the address move to others.",
-                kind="aside",
+                f"Rows {window[0] + 1:,} to {window[0] + _WINDOW:,} and columns {window[1] + 1:,} to {window[1] + _WINDOW:,} of {table.n:,} are shown.",
+                kind="aside windowed",
             )
         )
     drawing = figure(cells, order, table.symbol, address.one("color", among=COLORS), theme, window)
-    shown = address.with_values(step=None if frames is None or frames.shown == len(steps) - 1 else step)
+    top, left = (None, None) if window is None else (place + 1 if place else None for place in window)
+    shown = address.with_values(step=None if frames is None or frames.shown == len(steps) - 1 else step, top=top, left=left)
     parts = {
         "told": told,
         "facts": _facts(entry, cells, step, table.symbol),
@@ -140,7 +153,8 @@ def _window(address: Address, cells: pl.DataFrame) -> tuple[int, int] | None:
     if n <= _WINDOW:
         return None
     most = n - _WINDOW
-    return min(address.number("top") or 0, most), min(address.number("left") or 0, most)
+    top, left = (min(max((address.number(name) or 1) - 1, 0), most) for name in ("top", "left"))
+    return top, left
 
 
 def figure(

@@ -7,6 +7,7 @@ without the key frequencies and attention patterns need the network, and are tak
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +136,16 @@ def losses_of(entry: Entry) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Losses that were measured with the key frequencies or representations alone, and without them: column to steps and values."""
     names = [name for several in LOSSES.values() for name in several]
     return {column: values for column, values in numbers_of(entry).items() if column.split(".")[0] in names}
+
+
+def measured_checkpoints(entry: Entry, names: Sequence[str]) -> int:
+    """Checkpoints of which all of some measures are kept, with their usual settings; one may have been taken of fewer than another."""
+    counts = dict.fromkeys(names, 0)
+    for column, (steps, _) in losses_of(entry).items():
+        name = column.split(".")[0]
+        if name in counts and "=" not in column:  # settings stand behind the column of a measure that was taken with others
+            counts[name] = max(counts[name], len(steps))
+    return min(counts.values(), default=0)
 
 
 def attention_steps(entry: Entry) -> dict[int, Measured]:

@@ -17,6 +17,7 @@ from groklab.dashboard.circuit import (
     is_of_group,
     known_steps,
     losses_of,
+    measured_checkpoints,
     tokens_of,
     weights_at,
 )  # fmt: skip
@@ -38,7 +39,7 @@ from groklab.dashboard.controls import (
     player,
     run_picker,
 )  # fmt: skip
-from groklab.dashboard.network import check_registered, shown_run, steps_of, stored_stamp
+from groklab.dashboard.network import check_plugins, check_registered, shown_run, steps_of, stored_stamp
 from groklab.dashboard.theme import Theme
 
 
@@ -121,7 +122,7 @@ def view(results: Results, address: Address, theme: Theme) -> View:
         "told": told,
         "step": [html.Span(f"step {step:,}", **{"data-place": str(frames.shown)})],
         "spectrum": spectrum_told, "spectra": spectra_told, "losses": losses_told, "norms": "Frobenius norm of every matrix, the largest named", "attention": attention_told,
-        "ask-losses": _ask(results, entry, "losses", LOSSES[group], len(course.steps) + course.left, len(next(iter(losses_of(entry).values()), ((), ()))[0])),
+        "ask-losses": _ask(results, entry, "losses", LOSSES[group], len(course.steps) + course.left, measured_checkpoints(entry, LOSSES[group])),
         "ask-attention": _ask(results, entry, "attention", (ATTENTION,), 1, int(attention_at(entry, step) is not None)),
     }  # fmt: skip
     graphs = {
@@ -149,7 +150,7 @@ def ask(results: Results, address: Address, wanted: str) -> None:
     entry = shown_run(results.catalog, address, "checkpoints")
     if entry is None:
         return
-    check_registered(entry)
+    check_plugins(entry)
     folder = cache_of(entry).path
     if wanted == "losses":
         results.computing.ask(entry, LOSSES[is_of_group(entry)], folder)
@@ -163,6 +164,10 @@ def _ask(results: Results, entry: Entry, wanted: str, names: tuple[str, ...], of
     """The button that has a measure taken, how far that is, or why it failed."""
     jobs = [job for job in results.computing.of(entry.id) if job.names == names]
     last = jobs[-1] if jobs else None
+    try:
+        check_plugins(entry)
+    except ValueError as error:
+        return notice(str(error), kind="aside")
     if last is not None and last.state in ("waiting", "working"):
         far = f", {done} of {of} checkpoints" if of > 1 else ""
         return html.Div(
@@ -177,7 +182,7 @@ def _ask(results: Results, entry: Entry, wanted: str, names: tuple[str, ...], of
     if done >= of:
         return ""
     failed = notice(f"It was not computed: {last.message}") if last is not None and last.state == "failed" else None
-    what = "at this checkpoint" if of == 1 else f"at {of - done} checkpoints"
+    what = "at this checkpoint" if of == 1 else f"at {of - done} checkpoint{'s' * (of - done != 1)}"
     button = html.Button(f"Compute {what}", id={"ask": wanted}, type="button", className="ask")
     keep = html.Span(
         [

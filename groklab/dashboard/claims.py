@@ -1,13 +1,13 @@
 """The scorecard of a replication: the claims of a paper, each with its verdict, as a report.json tells them.
 
-Reports are looked for in the results folder, in folders of it named replication, and in ./replication/*/. They are read as they
-come: what is missing is left blank, what is no report is passed over.
+Reports are looked for in the results folder, as report.json, and in ./replication/*/. They are read as they come: what is missing is
+left blank, what is no report is passed over.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from groklab.results.files import StoreError
 
 _LARGEST = 8_000_000
 """Bytes of a report that is read."""
+_DEEPEST = 40
 
 
-def _files(catalog: Catalog) -> Iterator[tuple[Path, str]]:
-    """Reports that are there, with their names for people; no link leads to another place."""
+def _files(catalog: Catalog) -> Iterator[tuple[Path, str, int]]:
+    """Reports that are there, with their names for people and when they were written, in nanoseconds; no link leads to another place."""
     here = Path.cwd() / "replication"
     for root, pattern, name in ((catalog.root, "report.json", ""), (here.resolve(), "*/report.json", "replication/")):
         for path in sorted(root.glob(pattern)):
@@ -31,21 +32,24 @@ def _files(catalog: Catalog) -> Iterator[tuple[Path, str]]:
             except (StoreError, OSError):
                 continue
             if found is not None and found.st_size <= _LARGEST:
-                yield path, f"{name}{path.relative_to(root)}"
+                yield path, f"{name}{path.relative_to(root)}", found.st_mtime_ns
 
 
 def scorecard_stamp(catalog: Catalog) -> str:
     """Changes when a report does."""
-    return " ".join(f"{path} {path.stat().st_mtime_ns}" for path, _ in _files(catalog))
+    return " ".join(f"{path} {changed}" for path, _, changed in _files(catalog))
 
 
 def scorecards(catalog: Catalog) -> list[dict[str, Any]]:
     """Every report: its file and its claims."""
     found: list[dict[str, Any]] = []
-    for path, name in _files(catalog):
+    for path, name, _ in _files(catalog):
         try:
             content: Any = json.loads(path.read_bytes())
+            json.dumps(content, ensure_ascii=False).encode()  # half a character is no text that a page can hold
         except (OSError, ValueError, RecursionError):
+            continue
+        if not _is_shallow(content):
             continue
         listed: Any = content.get("claims") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownMemberType]
         claims: list[dict[str, Any]] = [dict(claim) for claim in listed if isinstance(claim, dict)] if isinstance(listed, list) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
@@ -55,6 +59,12 @@ def scorecards(catalog: Catalog) -> list[dict[str, Any]]:
                 {"file": name, "scale": content.get("scale"), "summary": summary if isinstance(summary, str) else None, "claims": claims}
             )
     return found
+
+
+def _is_shallow(value: Any, depth: int = 0) -> bool:
+    """Whether lists and dictionaries are in each other a few times at most, as in a report: others would end Python's own stack."""
+    parts: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return depth < _DEEPEST and all(_is_shallow(part, depth + 1) for part in parts)
 
 
 def scorecard(catalog: Catalog) -> Piece:
@@ -104,7 +114,10 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
-        return f"{value:,.4g}"
+        try:
+            return f"{value:,.4g}"
+        except OverflowError:
+            return "∞" if value > 0 else "−∞"  # a whole number that is larger than any float
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items())  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, (list, tuple)):

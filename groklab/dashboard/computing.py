@@ -1,10 +1,11 @@
 """What needs the network: measures of checkpoints, taken by other processes when they are asked for.
 
-    python -m groklab measure NAME … RUN --into CACHE
+    python -m groklab measure NAME … RUN --into CACHE --no-stored-plugins
 
 is what runs, one process at a time, at the lowest priority and on one thread, so that a training beside it hardly notices. What it finds goes
 to a cache of the user's, ``$XDG_CACHE_HOME/groklab/measures``, and not into the results: a dashboard reads, also results that are
-somebody else's or on a disk that cannot be written. ``groklab measure`` without --into keeps the same with the run.
+somebody else's or on a disk that cannot be written. ``groklab measure`` without --into keeps the same with the run. For the same reason no
+code that lies in the results is executed: only the plugins with which the dashboard was started.
 """
 
 from __future__ import annotations
@@ -93,20 +94,8 @@ class Computing:
         """Take the measures of one job in a process of its own; what went wrong, or nothing."""
         if importlib.util.find_spec("torch") is None:
             return "it needs PyTorch, which is not installed on this machine."
-        words = [
-            "nice",
-            "-n",
-            "19",
-            sys.executable,
-            "-m",
-            "groklab",
-            "measure",
-            *job.names,
-            str(job.folder),
-            "--into",
-            str(job.into),
-            "--json",
-        ]
+        words = ["nice", "-n", "19", sys.executable, "-m", "groklab", "measure", *job.names, str(job.folder)]
+        words += ["--into", str(job.into), "--no-stored-plugins", "--json"]
         if job.step is not None:
             words += ["--checkpoint", str(job.step)]
         for plugin in self.plugins:

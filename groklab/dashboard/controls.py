@@ -17,10 +17,14 @@ from groklab.dashboard.address import Address
 from groklab.dashboard.catalog import Catalog, Entry
 from groklab.dashboard.computing import Computing
 from groklab.dashboard.theme import Theme
+from groklab.results.files import StoreError
 
 # Attributes such as aria-label are no Python names, and the type checker does not see them in a component's signature.
 dcc: Any = dash_core
 html: Any = dash_html
+
+PROBLEMS = (ValueError, StoreError, OSError, OverflowError, MemoryError)
+"""What results that are damaged, vanish or hold more than this machine can raise: a sentence on the page, and not its end."""
 
 Piece = Any
 """A Dash component, a text, or a list of them."""
@@ -67,28 +71,34 @@ class Page:
     """The data as rows, for CSV."""
 
 
+def said(error: Exception, results: Results) -> str:
+    """What went wrong in words, with paths as they are below the results folder."""
+    text = str(error) or ("this machine has not enough memory for it." if isinstance(error, MemoryError) else type(error).__name__)
+    return results.catalog.relative(text)
+
+
 def labelled(label: str, control: Piece, *, wide: bool = False) -> Piece:
     """A control with its name above."""
     return html.Div([html.Span(label, className="label"), control], className="field wide" if wide else "field")
 
 
-def choice(name: str, label: str, options: Sequence[tuple[str, str]] | Mapping[str, str], address: Address, *, usual: str = "") -> Piece:
+def choice(name: str, label: str, options: Sequence[tuple[str, str]] | Mapping[str, str], address: Address) -> Piece:
     """One of a few values, side by side."""
     pairs = list(options.items()) if isinstance(options, Mapping) else list(options)
-    value = address.one(name, usual or pairs[0][0], among=[value for value, _ in pairs])
+    value = address.one(name, pairs[0][0], among=[value for value, _ in pairs])
     listed = [{"label": text, "value": value} for value, text in pairs]
     return labelled(label, dcc.RadioItems(listed, value, id={"control": name}, className="choice", inline=True))
 
 
 def picker(
     name: str, label: str, options: Sequence[tuple[str, str]], value: str | Sequence[str] | None, *,
-    several: bool = False, placeholder: str = "", wide: bool = False, clearable: bool = False,
+    several: bool = False, placeholder: str = "", wide: bool = False,
 ) -> Piece:  # fmt: skip
     """One or several of many values."""
     listed = [{"label": text, "value": value} for value, text in options]
     chosen: Any = list(value or ()) if several else value
     box = dcc.Dropdown(
-        options=listed, value=chosen, id={"control": name}, multi=several, placeholder=placeholder, clearable=clearable or several,
+        options=listed, value=chosen, id={"control": name}, multi=several, placeholder=placeholder, clearable=several,
         searchable=len(listed) > 8, className="picker",
     )  # fmt: skip
     return labelled(label, box, wide=wide)
@@ -155,7 +165,7 @@ def graph(name: str, *, label: str, height: int | None = None, kind: str = "") -
         "displaylogo": False,
         "responsive": True,
         "displayModeBar": "hover",
-        "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d", "autoScale2d", "toggleSpikelines"],
+        "modeBarButtonsToRemove": ["sendChartToCloud", "toImage", "select2d", "lasso2d", "autoScale2d", "toggleSpikelines"],
         "plotlyServerURL": "",
         "showLink": False,
         "showTips": False,

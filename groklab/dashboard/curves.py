@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from groklab.analysis.selection import distinguishing
-from groklab.analysis.survival import Sample, median
+from groklab.analysis.statistics import sample_of
+from groklab.analysis.survival import median
 from groklab.config.run import leaves
 from groklab.dashboard.access import check_file, check_inside
 from groklab.dashboard.address import Address, chosen_runs
-from groklab.dashboard.catalog import Catalog, Entry
+from groklab.dashboard.catalog import Entry
 from groklab.dashboard.computing import cache_of
 from groklab.dashboard.controls import Results, short
+from groklab.dashboard.network import Memory, remembered
 from groklab.figures.curves import FEW, on_common_steps, quantiles
 from groklab.results.files import StoreError
 from groklab.results.measures import kept_numbers
@@ -28,6 +33,7 @@ MOST_RUNS = 60
 """Curves that can be told apart at all, and that a browser draws quickly."""
 MOST_GROUPS = 8
 """Groups for which there are colors."""
+_lines = Memory(4 * MOST_RUNS)
 
 
 class Line(NamedTuple):
@@ -64,7 +70,7 @@ def curves_of(results: Results, address: Address, panels: Sequence[str]) -> Curv
     """The curves that an address asks for; ``panels``: accuracy, loss and names of measures."""
     chosen = chosen_runs(results.catalog, address)
     entries = [entry for entry in chosen.entries if len(entry.history.step)]
-    measures = measures_of(entries)
+    measures, table = measures_of(entries), results.catalog.table()
     told = [chosen.problem] if chosen.problem else []
     group = address.one("group", among=("", "all", "status", *leaves()))
     draw = address.one("draw", among=("runs", "median"))
@@ -74,8 +80,8 @@ def curves_of(results: Results, address: Address, panels: Sequence[str]) -> Curv
             told.append(f"The first {MOST_RUNS} of {len(entries):,} runs are drawn. Filter them, or draw medians.")
         kept = entries[:MOST_RUNS]
         names = names_of(kept)
-        return Curves([_line(names[entry.id], [entry], panels) for entry in kept], False, "", measures, " ".join(told))
-    group = group or _usual_group(results.catalog, entries)
+        return Curves([_line(table, names[entry.id], [entry], panels) for entry in kept], False, "", measures, " ".join(told))
+    group = group or _usual_group(table, entries)
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         name = "all runs" if group in ("", "all") else f"{group.replace('_', ' ')} {short(entry.row.get(group))}"
@@ -84,7 +90,7 @@ def curves_of(results: Results, address: Address, panels: Sequence[str]) -> Curv
     if len(groups) > MOST_GROUPS:
         told.append(f"The {MOST_GROUPS} largest of {len(groups)} groups are drawn. Filter the runs to see the others.")
     order = sorted(largest, key=lambda name: _place(groups[name][0], group))
-    return Curves([_line(name, groups[name], panels) for name in order], True, group, measures, " ".join(told))
+    return Curves([_line(table, name, groups[name], panels) for name in order], True, group, measures, " ".join(told))
 
 
 def _place(entry: Entry, group: str) -> tuple[int, float, str]:
@@ -93,12 +99,9 @@ def _place(entry: Entry, group: str) -> tuple[int, float, str]:
     return (0, float(value), "") if isinstance(value, (int, float)) else (1, 0.0, str(value))
 
 
-def _usual_group(catalog: Catalog, entries: Sequence[Entry]) -> str:
+def _usual_group(table: pl.DataFrame, entries: Sequence[Entry]) -> str:
     """The first field, seeds apart, in which the runs differ."""
-    import polars as pl
-
-    ids = [entry.id for entry in entries]
-    found = distinguishing(catalog.table().filter(pl.col("id").is_in(ids)))
+    found = distinguishing(table.filter(pl.col("id").is_in([entry.id for entry in entries])))
     return found[0] if found else "all"
 
 
@@ -122,7 +125,24 @@ def measures_of(entries: Sequence[Entry]) -> list[str]:
 
 
 def numbers_of(entry: Entry) -> dict[str, tuple[Values, Values]]:
-    """Numbers taken of checkpoints, kept with the run or in the cache: column name to steps and values."""
+    """Numbers taken of checkpoints, kept with the run or in the cache: column name to steps and values; read where a file has changed."""
+    mark = _measured_mark(entry)
+    return remembered(("numbers", entry.folder.path, mark), lambda: _read_numbers(entry), is_small=True) if mark else {}
+
+
+def _measured_mark(entry: Entry) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the files that hold numbers of a run's checkpoints; nothing where there are none."""
+    found: list[tuple[str, int, int]] = []
+    for folder in (cache_of(entry), entry.folder):
+        with contextlib.suppress(OSError), os.scandir(folder.path / "measures") as files:
+            for file in files:
+                if file.name.endswith(".jsonl"):
+                    about = file.stat()
+                    found.append((file.path, about.st_size, about.st_mtime_ns))
+    return tuple(sorted(found))
+
+
+def _read_numbers(entry: Entry) -> dict[str, tuple[Values, Values]]:
     found: dict[str, dict[int, float]] = {}
     for folder in (cache_of(entry), entry.folder):
         try:
@@ -154,7 +174,14 @@ def columns_in(panel: str) -> tuple[str, ...]:
     return (f"train_{panel}", f"validation_{panel}") if panel in ("accuracy", "loss") else (panel,)
 
 
-def _line(name: str, entries: Sequence[Entry], panels: Sequence[str]) -> Line:
+def _line(table: pl.DataFrame, name: str, entries: Sequence[Entry], panels: Sequence[str]) -> Line:
+    """The curves of some runs, computed anew where one of the runs, or a measure that was taken of it, is another than before."""
+    is_measured = not set(panels) <= {"accuracy", "loss"}
+    versions = tuple((entry.folder.path, entry.version, _measured_mark(entry) if is_measured else ()) for entry in entries)
+    return _lines.get((name, tuple(panels), versions), lambda: _made_line(table, name, entries, panels))
+
+
+def _made_line(table: pl.DataFrame, name: str, entries: Sequence[Entry], panels: Sequence[str]) -> Line:
     step: dict[str, Values] = {}
     middle: dict[str, Values] = {}
     low: dict[str, Values] = {}
@@ -170,7 +197,7 @@ def _line(name: str, entries: Sequence[Entry], panels: Sequence[str]) -> Line:
         shares = (0.0, 0.5, 1.0) if len(runs) <= FEW else (0.1, 0.5, 0.9)
         step[column] = steps
         low[column], middle[column], high[column] = quantiles(values, shares)
-    memorized, generalized = (_median_at(entries, which) for which in ("memorized_at", "generalized_at"))
+    memorized, generalized = (_median_at(table, entries, which) for which in ("memorized_at", "generalized_at"))
     reached = sum(entry.row.get("generalized_at") is not None for entry in entries)
     running = any(entry.status == "running" for entry in entries)
     return Line(name, [entry.id for entry in entries], step, middle, low, high, memorized, generalized, reached, running)
@@ -183,12 +210,11 @@ def _column(entry: Entry, column: str) -> dict[str, Values] | None:
     return None if found is None or not len(found[0]) else {"step": found[0].astype(np.float64), column: found[1]}
 
 
-def _median_at(entries: Sequence[Entry], which: str) -> float | None:
-    """The step of one run, the median of several."""
-    at = [entry.row.get(which) for entry in entries]
-    if len(at) == 1 or not any(step is not None for step in at):
-        return at[0] if len(at) == 1 else None
-    return median(Sample.of(at, [float(entry.history.step[-1]) for entry in entries]))
+def _median_at(table: pl.DataFrame, entries: Sequence[Entry], which: Literal["memorized_at", "generalized_at"]) -> float | None:
+    """The step of one run, the median of several as the other pages have it: from their rows of the table of runs."""
+    if len(entries) == 1:
+        return entries[0].row.get(which)
+    return median(sample_of(table.filter(pl.col("id").is_in([entry.id for entry in entries])), which))
 
 
 def data(results: Results, address: Address) -> dict[str, Any]:

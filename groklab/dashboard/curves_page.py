@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from groklab.config.run import leaves
 from groklab.dashboard import theme as look
-from groklab.dashboard.address import Address, chosen_runs, is_followed
+from groklab.dashboard.address import Address, chosen_runs
 from groklab.dashboard.controls import (
     Page,
     Piece,
@@ -75,23 +75,27 @@ def view(results: Results, address: Address, theme: Theme) -> View:
     found = curves_of(results, address, panels)
     if not found.lines:
         return View({"curves": look.empty_figure(theme)}, {"told": _nothing(results, found), "moments": ""}, address)
-    told = notice(found.told, kind="aside") if found.told else ""
-    return View({"curves": figure(found, panels, address, theme)}, {"told": told, "moments": _moments(found, theme)}, address)
+    there = {column for line in found.lines for column in line.step}
+    shown = [panel for panel in panels if there.intersection(columns_in(panel))]
+    missing = [panel.replace("_", " ") for panel in panels if panel not in shown]
+    told = " ".join([found.told, f"None of these runs has {', '.join(missing)}." if missing else ""]).strip()
+    drawing = figure(found, shown, address, theme) if shown else look.empty_figure(theme)
+    pieces = {"told": notice(told, kind="aside") if told else "", "moments": _moments(found, shown, theme)}
+    return View({"curves": drawing}, pieces, address)
 
 
 def figure(found: Curves, panels: list[str], address: Address, theme: Theme) -> go.Figure:
-    """A panel above another with one axis of steps."""
-    shown = [panel for panel in panels if any(column in line.step for line in found.lines for column in columns_in(panel))]
+    """A panel above another with one axis of steps; each panel is of something that some run has."""
     one = len(found.lines) == 1
     steps = "linear" if address.one("steps") == "linear" else "log"
     values = "linear" if address.one("values") == "linear" else "log"
     traces: list[Any] = []
     layout: dict[str, Any] = {}
-    weights = [1.3 if panel == "accuracy" else 1.0 for panel in shown]
-    gap = 0.05 if len(shown) < 4 else 0.03
-    room = (1 - gap * (len(shown) - 1)) / sum(weights)
+    weights = [1.3 if panel == "accuracy" else 1.0 for panel in panels]
+    gap = 0.05 if len(panels) < 4 else 0.03
+    room = (1 - gap * (len(panels) - 1)) / sum(weights)
     top = 1.0
-    for number, panel in enumerate(shown, 1):
+    for number, panel in enumerate(panels, 1):
         bottom = max(0.0, top - room * weights[number - 1])
         name = "yaxis" + ("" if number == 1 else str(number))
         layout[name] = look.axis(
@@ -101,7 +105,7 @@ def figure(found: Curves, panels: list[str], address: Address, theme: Theme) -> 
         for place, line in enumerate(found.lines):
             traces += _traces(line, place, panel, number, found, theme, first=number == 1)
     last = max((float(line.step[column][-1]) for line in found.lines for column in line.step), default=1.0)
-    bottom_axis = f"y{len(shown)}" if len(shown) > 1 else "y"
+    bottom_axis = f"y{len(panels)}" if len(panels) > 1 else "y"
     ticks: dict[str, Any] = (
         {"dtick": 1, "minor": {"ticks": "outside", "dtick": "D1", "ticklen": 2, "tickcolor": theme.grid}} if steps == "log" else {}
     )
@@ -183,22 +187,27 @@ def _traces(line: Line, place: int, panel: str, number: int, found: Curves, them
                 connectgaps=False,
             )
         )
-    if not one and first and line.generalized_at is not None:
-        traces.append(
-            go.Scatter(
-                x=[line.generalized_at],
-                y=[1.02],
-                yaxis=axis,
-                mode="markers",
-                showlegend=False,
-                legendgroup=line.name,
-                cliponaxis=False,
-                marker={"symbol": "triangle-down", "size": 10, "color": color, "line": {"width": 1, "color": theme.ground}},
-                customdata=[[f"{escaped(line.name)} generalized"]],
-                hovertemplate="%{customdata[0]}<br>step %{x:,}<extra></extra>",
-            )
-        )
+    if not one and panel == "accuracy":
+        traces += [_moment(line, word, at, axis, color, theme) for word, at in _moments_of(line)]
     return traces
+
+
+def _moments_of(line: Line) -> list[tuple[str, float]]:
+    """The steps at which a line memorized and generalized, as far as it did, with their names."""
+    return [(word, at) for word, at in (("memorized", line.memorized_at), ("generalized", line.generalized_at)) if at is not None]
+
+
+def _moment(line: Line, word: str, at: float, axis: str, color: str, theme: Theme) -> Any:
+    """A triangle above the accuracies: full where a line generalized, open where it memorized."""
+    open_at = word == "memorized"
+    return go.Scatter(
+        x=[at], y=[1.02], yaxis=axis, mode="markers", showlegend=False, legendgroup=line.name, cliponaxis=False,
+        marker={
+            "symbol": "triangle-down-open" if open_at else "triangle-down", "size": 8 if open_at else 10, "color": color,
+            "line": {"width": 1.3 if open_at else 1, "color": color if open_at else theme.ground},
+        },
+        customdata=[[f"{escaped(line.name)} {word}"]], hovertemplate="%{customdata[0]}<br>step %{x:,}<extra></extra>",
+    )  # fmt: skip
 
 
 def _marks(found: Curves, theme: Theme, steps: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -247,7 +256,7 @@ def _nearness(a: float, b: float, line: Line, steps: str) -> float:
     return abs(np.log10(max(a, 1)) - np.log10(max(b, 1))) / max(np.log10(max(last, 10)), 1e-9)
 
 
-def _moments(found: Curves, theme: Theme) -> Piece:
+def _moments(found: Curves, panels: list[str], theme: Theme) -> Piece:
     """When each memorized and generalized, in words and numbers."""
     head = html.Tr(
         [
@@ -275,16 +284,15 @@ def _moments(found: Curves, theme: Theme) -> Piece:
                 ]
             )
         )
-    caption = "Solid: validation, dotted: train" if len(found.lines) > 1 else ""
-    bands = (
-        "Lines are medians, bands the range of up to 5 runs or 10–90 % of more, ▼ the median step to generalize."
-        if found.is_grouped
-        else "▼ generalized."
-        if len(found.lines) > 1
-        else ""
+    several, is_marked = len(found.lines) > 1, len(found.lines) > 1 and "accuracy" in panels
+    step = "median step to" if found.is_grouped else "step at which it"
+    told = (
+        "Solid: validation, dotted: train" if several else "",
+        "Lines are medians, bands the range of up to 5 runs or 10–90 % of more" if found.is_grouped else "",
+        f"▽ {step} memorize{'d' * (not found.is_grouped)}, ▼ {step} generalize{'d' * (not found.is_grouped)}" if is_marked else "",
     )
-    words = ". ".join(text for text in (caption, bands) if text)
-    return [html.Table([html.Thead(head), html.Tbody(body)], className="plain"), html.P(words, className="quiet") if words else None]
+    words = ". ".join(text for text in told if text)
+    return [html.Table([html.Thead(head), html.Tbody(body)], className="plain"), html.P(f"{words}.", className="quiet") if words else None]
 
 
 def _nothing(results: Results, found: Curves) -> Piece:
@@ -295,11 +303,6 @@ def _nothing(results: Results, found: Curves) -> Piece:
     return empty(
         "No runs yet", "Curves grow here while a network is trained:", command("groklab train --operation addition --modulus 23 --width 64")
     )
-
-
-def is_live(results: Results, address: Address) -> bool:
-    """Whether some of the curves are growing."""
-    return is_followed(chosen_runs(results.catalog, address).entries)
 
 
 PAGE = Page("curves", "Curves", layout, view, data, stamp, rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,7 +30,7 @@ _KEPT = 64
 Made = TypeVar("Made")
 
 
-class _Memory:
+class Memory:
     """What was computed last, by what it depends on."""
 
     def __init__(self, most: int) -> None:
@@ -54,7 +54,7 @@ class _Memory:
         return made
 
 
-_memory, _small = _Memory(_KEPT), _Memory(50 * _KEPT)
+_memory, _small = Memory(_KEPT), Memory(50 * _KEPT)
 
 
 def remembered(key: Hashable, make: Callable[[], Made], *, is_small: bool = False) -> Made:
@@ -122,6 +122,18 @@ def check_registered(entry: Entry) -> None:
         raise ValueError(f"{entry.id} uses another version of the plugin that defines {name!r}. {told}")
 
 
+def check_plugins(entry: Entry) -> None:
+    """ValueError where a run names things of a plugin that this dashboard was not started with: what needs its network needs them all."""
+    check_registered(entry)
+    for plugin in entry.description.get("plugins", []):
+        source = str(plugin).removesuffix(".py").rpartition("-")[2]
+        if not registry.is_loaded(source):
+            raise ValueError(
+                f"{entry.id} was trained with the plugin {plugin}, whose copy the dashboard does not execute. Look at {entry.id}/plugins, and "
+                "start the dashboard with --plugin and that file to have its network computed with."
+            )
+
+
 def table_in(entry: Entry) -> Table:
     """The table of a run."""
     check_registered(entry)
@@ -155,7 +167,8 @@ def arrays_at(entry: Entry, step: int) -> dict[str, np.ndarray]:
 def _check_step(entry: Entry, kind: str, step: int) -> None:
     folder = entry.folder.path / kind
     check_inside(entry.folder.path.parent, folder)
-    check_file(entry.folder.path.parent, folder / f"step_{step:09d}.safetensors")
+    if check_file(entry.folder.path.parent, folder / f"step_{step:09d}.safetensors") is None:
+        raise StoreError(f"{entry.id} has no {kind} at step {step:,}.")
 
 
 def finite_group_of(entry: Entry) -> FiniteGroup | None:
@@ -173,10 +186,3 @@ def order_of_elements(group: FiniteGroup) -> list[int]:
         orders[pending] += 1
         power = np.where(pending, group.table[power, np.arange(group.order)], power)
     return orders.tolist()
-
-
-def nearest(steps: Sequence[int], wanted: int | None) -> int | None:
-    """The step of a list that is nearest to one; the last without one, None of an empty list."""
-    if not steps:
-        return None
-    return steps[-1] if wanted is None else min(steps, key=lambda step: abs(step - wanted))

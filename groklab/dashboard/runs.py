@@ -86,9 +86,9 @@ def _sortable() -> list[tuple[str, str]]:
 
 
 def stamp(results: Results, address: Address) -> str:
-    """Anything of any run; while one is training also the time, as its rate is shown."""
-    entries = results.catalog.entries()
-    return f"{results.catalog.version} {results.catalog.unread} {any(entry.status == 'running' for entry in entries)}"
+    """Anything of any run: the rate of one that is training is of its last evaluations, and changes with them."""
+    results.catalog.look()
+    return f"{results.catalog.version} {results.catalog.unread}"
 
 
 def view(results: Results, address: Address, theme: Theme) -> View:

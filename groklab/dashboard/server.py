@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import html
+import ipaddress
 import logging
 import socket
+import tempfile
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -44,11 +48,11 @@ def serve(
     server, computing, address = serving(root, host=host, port=port, with_token=with_token, plugins=plugins)
     print(f"groklab dashboard over {root}: {address}", flush=True)  # noqa: T201
     print("Ctrl-C ends it; what is being trained goes on.", flush=True)  # noqa: T201
-    if with_browser:
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     try:
         # One thread for matrix products: beside a training, many are slower than one, and its cores are not taken.
-        with threadpool_limits(1):
+        with threadpool_limits(1), opened_as(address) as place:
+            if with_browser:
+                threading.Thread(target=webbrowser.open, args=(place,), daemon=True).start()
             server.serve_forever()
     except KeyboardInterrupt:
         print()  # noqa: T201 - the line after ^C
@@ -57,6 +61,22 @@ def serve(
         maps.close()
         server.server_close()
     return 0
+
+
+@contextlib.contextmanager
+def opened_as(address: str) -> Iterator[str]:
+    """The address as a browser may be given it: one with a token as a file that leads there, which only its owner can read.
+
+    What a program is started with is seen by everybody who has an account on the machine.
+    """
+    if "?token=" not in address:
+        yield address
+        return
+    with tempfile.TemporaryDirectory(prefix="groklab-") as folder:
+        path = Path(folder) / "open.html"
+        path.touch(mode=0o600)
+        path.write_text(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={html.escape(address)}">\n')
+        yield path.as_uri()
 
 
 def serving(
@@ -71,8 +91,7 @@ def serving(
     app = make_app(results, guard)
     server = make_server(host, number, app.server, threaded=True, request_handler=_Quiet, fd=bound.fileno())
     bound.close()  # the server has a copy
-    name = f"[{host}]" if ":" in host else _own_name() if host == "0.0.0.0" else host
-    return server, results.computing, f"http://{name}:{number}/" + (f"?token={guard.token}" if guard.token else "")
+    return server, results.computing, f"http://{name_for(host)}:{number}/" + (f"?token={guard.token}" if guard.token else "")
 
 
 def _bound(host: str, ports: Sequence[int]) -> socket.socket:
@@ -99,5 +118,10 @@ def _bound(host: str, ports: Sequence[int]) -> socket.socket:
     raise ValueError(f"While opening {told} of {host}: {reason}. Choose others with --port and --host.")
 
 
-def _own_name() -> str:
-    return socket.gethostname()
+def name_for(host: str) -> str:
+    """How others call what is served at an address: all of a machine's addresses, 0.0.0.0 and ::, by its name."""
+    try:
+        is_every = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        is_every = False
+    return socket.gethostname() if is_every else f"[{host}]" if ":" in host else host

@@ -159,7 +159,7 @@ def view(results: Results, address: Address, theme: Theme) -> View:
     claims = scorecard(results.catalog)
     if address.one("x") == found.field and not _was_chosen(results, address, "x", found):
         address = address.with_values(x=None)
-    if address.one("by") in (found.by or "none") and not _was_chosen(results, address, "by", found):
+    if address.one("by") == (found.by or "none") and not _was_chosen(results, address, "by", found):
         address = address.with_values(by=None)
     if not found.settings:
         blank = look.empty_figure(theme)

@@ -40,14 +40,32 @@
       }
       return dress();
     },
+    // An address to which a link, Back or the user has led; not one that stands there because the controls say so.
+    visit: function (path, search) {
+      if (path + search === written) return window.dash_clientside.no_update;
+      written = null;
+      return { path: path, search: search, at: Date.now() }; // the same address once more is another visit
+    },
     write: function (address) {
-      if (!address || address.path !== window.location.pathname) return window.dash_clientside.no_update;
-      const wanted = address.path + address.search;
-      if (wanted !== window.location.pathname + window.location.search) window.history.replaceState(null, "", wanted);
+      if (!address || address.path !== page(window.location.pathname)) return window.dash_clientside.no_update;
+      written = address.path + address.search;
+      if (written !== window.location.pathname + window.location.search) {
+        window.history.replaceState(null, "", written);
+        // Dash compares a link's address with the one that it knows: without this, a link back to that would lead nowhere.
+        window.dash_clientside.set_props("location", { pathname: address.path, search: address.search, href: window.location.href });
+      }
       links();
-      return wanted;
+      return written;
     },
   };
+
+  let written = null;
+
+  // A page's own path: the first one has two, and any may end with a slash.
+  function page(path) {
+    const bare = path.replace(/\/+$/, "") || "/";
+    return bare === "/runs" ? "/" : bare;
+  }
 
   function links() {
     document.querySelectorAll("a[data-api]").forEach(function (link) {
