@@ -23,7 +23,7 @@ from groklab import archives, registry
 from groklab.analysis.claims import ordered
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
-from groklab.evidence import UNFINISHED, Findings, is_finished, results_of, stored_of, table_for_figure
+from groklab.evidence import Findings, is_finished, results_of, stored_of, table_for_figure
 from groklab.results.files import StoreError
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path,
     if table.is_empty():
         return found | {"message": "no run is stored"}
     # Unfinished runs are evidence of a time, censored, but not of what becomes of a run.
-    table = table.filter(~polars.col("status").is_in(UNFINISHED))
+    table = table.filter("as_asked")
     if table.is_empty():
         return found | {"message": "no run is complete"}
     place = axis_of(name)
