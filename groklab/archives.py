@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import lzma
@@ -20,14 +21,18 @@ NAME = "runs.tar.xz"
 
 
 def pack(folders: Iterable[RunFolder], pictured: Iterable[str], path: Path) -> None:
-    """Write run.json, history and numbers measured of each run; of the runs in ``pictured`` also the last answers and output layer.
+    """Write run.json, history, numbers measured and plugins of each run; of the runs in ``pictured`` also the last answers and output layer.
 
-    The same results give the same bytes. A run whose files cannot be read is left out.
+    The same results give the same bytes. A run whose history cannot be read is left out, and so is a layer that cannot.
     """
     shown, buffer = set(pictured), io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for folder in sorted(folders, key=lambda folder: folder.id):
-            for name, content in _files_of(folder, with_layer=folder.id in shown):
+            try:
+                files = _files_of(folder, with_layer=folder.id in shown)
+            except OSError:
+                continue
+            for name, content in files:
                 entry = tarfile.TarInfo(f"runs/{folder.id}/{name}")
                 entry.size, entry.mode = len(content), 0o644
                 archive.addfile(entry, io.BytesIO(content))
@@ -37,13 +42,16 @@ def pack(folders: Iterable[RunFolder], pictured: Iterable[str], path: Path) -> N
 
 def _files_of(folder: RunFolder, *, with_layer: bool) -> list[tuple[str, bytes]]:
     names = ["run.json", "history.jsonl", *(f"measures/{path.name}" for path in sorted((folder.path / "measures").glob("*.jsonl")))]
-    names += [str(path.relative_to(folder.path)) for kind in ("plugins", "table.csv") for path in sorted(folder.path.glob(f"{kind}*"))]
+    names += [
+        path.relative_to(folder.path).as_posix() for path in sorted([*folder.path.glob("plugins/*"), *folder.path.glob("table.csv*")])
+    ]
     found = [(name, (folder.path / name).read_bytes()) for name in names if (folder.path / name).is_file()]
     if with_layer:
         for kind in ("checkpoints", "answers"):
             for step in folder.steps_of(kind)[-1:]:
                 name = f"{kind}/step_{step:09d}.safetensors"
-                found.append((name, _reduced(folder, step) if kind == "checkpoints" else (folder.path / name).read_bytes()))
+                with contextlib.suppress(StoreError, OSError):
+                    found.append((name, _reduced(folder, step) if kind == "checkpoints" else (folder.path / name).read_bytes()))
     return found
 
 

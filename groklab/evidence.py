@@ -22,7 +22,7 @@ from groklab.stored import StoredRun, results_as_asked
 if TYPE_CHECKING:
     import polars
 
-UNFINISHED = ("running", "interrupted")
+_UNFINISHED = ("running", "interrupted")
 
 _SILENCE = 10.0
 """Seconds after which it is told how many runs have been measured."""
@@ -99,7 +99,7 @@ def results_of(
 
     These are the fields in which the runs differ from each other or from the default recipe. ``results`` are more columns of the last
     evaluation, ``measures`` are taken of its checkpoint and null where that is not stored, ``findings`` are those of `analysis/findings.py`, looked up in ``known`` or
-    found. Runs that have not begun are left out, unfinished ones are censored where they stand.
+    found. Runs that have not begun are left out; unfinished ones, whose ``as_asked`` is false, are censored where they stand.
     """
     import polars
 
@@ -108,7 +108,7 @@ def results_of(
     there = stored_of(settings, runs)
     table = runs_table([found.folder for _, found in there], [found.run for _, found in there])
     # Of an unfinished run only what was evaluated is known for good: its state, which may be a little further, is not kept in archives.
-    table = table.with_columns(polars.when(polars.col("status").is_in(UNFINISHED)).then("evaluated_at").otherwise("steps").alias("steps"))
+    table = table.with_columns(polars.when(polars.col("status").is_in(_UNFINISHED)).then("evaluated_at").otherwise("steps").alias("steps"))
     left_out = set(leaves()) - _told_fields(settings) - {"steps"}
     more: dict[str, list[Any]] = {name: [(found.rows or [{}])[-1].get(name) for _, found in there] for name in results}
     for measure in measures:
@@ -123,6 +123,7 @@ def results_of(
         table = table.with_columns(polars.col("outliers").cast(polars.Float64, strict=False))
     return table.select(
         polars.Series("setting", [label for label, _ in there], dtype=polars.String),
+        polars.Series("as_asked", [is_finished(found) for _, found in there], dtype=polars.Boolean),
         polars.exclude(*left_out),
         *(polars.Series(name, values, dtype=polars.Float64) for name, values in more.items()),
         *(polars.Series(name, values, dtype=polars.String) for name, values in text.items()),

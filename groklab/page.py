@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from groklab.report import facts_of, place_of, scorecards, told_value
+from groklab.report import SPREAD, WHEN, facts_of, place_of, scorecards, spread_of, told_value
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --quiet: #63636b; --ground: #ffffff; --card: #f6f6f8; --line: #dedee3;
@@ -32,6 +32,7 @@ dt { color: var(--quiet); } dd { margin: 0; } details { margin-top: .35rem; font
 details ul { margin: .3rem 0; padding-left: 1.2rem; } code { font: .86em ui-monospace, "DejaVu Sans Mono", monospace; background: var(--card); padding: .1em .35em;
   border-radius: .25rem; overflow-wrap: anywhere; } figure { margin: 1.2rem 0 2.4rem; padding: 1.2rem; background: var(--card); border-radius: .7rem; }
 figure img { display: block; max-width: 100%; height: auto; margin: .8rem auto; background: #fff; border-radius: .4rem; padding: .4rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; } th, td { padding: .15rem .7rem .15rem 0; text-align: left; white-space: nowrap; }
 @media (max-width: 40rem) { .claim { grid-template-columns: 2.6rem minmax(0, 1fr); } .claim .verdict { grid-column: 2; justify-self: start; }
   .claim .body, .claim .more { grid-column: 1 / -1; } dl { grid-template-columns: minmax(0, 1fr); } dd { margin-bottom: .3rem; } figure { padding: .8rem; } }
 """
@@ -43,7 +44,7 @@ def page_of(found: Mapping[str, Any], output: Path) -> str:
         f"<h1>Grokking, replicated <span class='quiet'>scale {escape(found['scale'])}</span></h1>",
         f"<p class='lead'>{escape(found['summary'])}</p>",
         _tally(found),
-        "<p class='quiet'>A claim is decided by a rule that was written before its runs were made. <em>Undecided</em> means that these runs are too few "
+        f"<p class='quiet'>A claim is decided by a rule that was written {WHEN}. <em>Undecided</em> means that these runs are too few "
         f"or too short, and says what deciding would cost. groklab {escape(found['groklab'])}, {escape(found['date'])}.</p>",
     ]
     for title, claims in scorecards(found["claims"]):
@@ -82,6 +83,7 @@ def _claim(claim: Mapping[str, Any]) -> str:
     facts.append(("because", claim["reason"]))
     if claim["price"]:
         facts.append(("to decide", claim["price"]))
+    facts += [("note", note) for note in claim.get("notes", ())]
     rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     details = "".join(f"<li>{escape(line)}</li>" for line in claim["details"])
     rule = f"<p>{escape(claim['rule'])}</p>" + (f"<ul>{details}</ul>" if details else "")
@@ -105,10 +107,20 @@ def _figure(part: Mapping[str, Any], output: Path) -> str:
     else:
         content = base64.b64encode((output / file).read_bytes()).decode()
         picture = f"<img alt='{escape(part['title'], quote=True)}' width='{_width(output / file)}' src='data:image/png;base64,{content}'>"
+    notes = "".join(f"<p>{escape(note)}</p>" for note in part.get("notes", ()))
     return (
         f"<figure id='{escape(part['experiment'])}'><h3>{escape(part['title'])}</h3><p>{escape(part['about'])}</p>{picture}"
-        f"<figcaption class='quiet'><p>{escape(facts_of(part))}</p><p><code>{escape(part['command'])}</code></p></figcaption></figure>"
+        f"<figcaption class='quiet'><p>{escape(facts_of(part))}</p>{notes}{_spread(part)}<p><code>{escape(part['command'])}</code></p></figcaption></figure>"
     )
+
+
+def _spread(part: Mapping[str, Any]) -> str:
+    rows = spread_of(part)
+    if not rows:
+        return ""
+    cells = [(kind, row) for kind, row in zip(["th", *["td"] * (len(rows) - 1)], rows, strict=True)]
+    table = "".join("<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in row) + "</tr>" for kind, row in cells)
+    return f"<details><summary>{SPREAD}</summary><div class='wide'><table>{table}</table></div></details>"
 
 
 def _width(path: Path) -> int:

@@ -226,6 +226,7 @@ def claim(
     experiment: str | None,
     published: str,
     runs: Callable[[Any], bool] = bool,
+    expects: Callable[[Any], Mapping[str, Any]] | None = None,
     apart: bool = False,
     **facts: Any,
 ) -> Callable[[Function], Function]:
@@ -233,10 +234,19 @@ def claim(
 
     ``id`` as it is cited (C8), ``paper`` and ``place`` in it, ``experiment`` whose results decide it (None: arithmetic, and the function takes
     nothing), ``published`` the paper's own value in few words, ``runs`` which of the experiment's runs it rests on (all unless given: what is
-    trained first, and what deciding costs), ``apart``: shown in a block of its own, outside the summary. The docstring is the sentence and,
-    after an empty line, the rule.
+    trained first, and what deciding costs), ``expects`` what a run gives if the sentence is right (``analysis/expectations.py``), ``apart``: shown in
+    a block of its own, outside the summary. The docstring is the sentence and, after an empty line, the rule.
     """
-    given = {"id": id, "paper": paper, "place": place, "experiment": experiment, "published": published, "runs": runs, "apart": apart}
+    given = {
+        "id": id,
+        "paper": paper,
+        "place": place,
+        "experiment": experiment,
+        "published": published,
+        "runs": runs,
+        "expects": expects,
+        "apart": apart,
+    }
     return _register("claim", **given, **{"source": paper} | facts)
 
 

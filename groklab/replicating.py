@@ -7,15 +7,18 @@ What is written, into a folder of the scale:
     report.html, report.md, report.json the scorecard and the figures, in three forms
     findings.json                       what takes seconds to find in a layer, kept
     runs.tar.xz                         with --archive: the results from which all of the above can be made again
+
+What a report in that folder says of experiments that are not asked for stays in it, and of each it remembers where its runs are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +26,9 @@ from groklab import archives, registry
 from groklab.analysis.claims import ordered
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
-from groklab.evidence import UNFINISHED, Findings, is_finished, results_of, stored_of, table_for_figure
+from groklab.evidence import Findings, is_finished, results_of, stored_of, table_for_figure
 from groklab.results.files import StoreError
+from groklab.results.store import RunFolder
 
 if TYPE_CHECKING:
     import polars
@@ -49,8 +53,8 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
     output = asked.output or Path("replication") / asked.scale
     found = written(settings, asked.where.runs, output, asked.scale)
     if asked.archive:  # after what it keeps has been measured; the report is then of what is kept, while other processes may train on
-        _archive(settings, asked.where.runs, output)
-        found = report_again(output)
+        _archive(found, output)
+        found = report_again(output, output / archives.NAME)
     if asked.where.json:
         print(json.dumps(_in_short(found, output), allow_nan=False, ensure_ascii=False))  # noqa: T201
     else:
@@ -74,21 +78,42 @@ def report(asked: ReportArguments) -> int:
 
 
 def report_again(folder: Path, runs: Path | None = None) -> dict[str, Any]:
-    """The report of one folder from the runs of its archive, or of the folder of runs that it was made from; files are replaced."""
+    """The report of one folder from the runs that it was made from, or from ``runs``, a folder or an archive; files are replaced."""
     try:
         kept = json.loads((folder / "report.json").read_text())
-        asked, scale = [str(part["experiment"]) for part in kept["experiments"]], str(kept["scale"])
-        origin = folder / str(kept["runs"])
+        scale, origins = str(kept["scale"]), {str(part["experiment"]): _from(kept, part) for part in kept["experiments"]}
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{folder / 'report.json'} is damaged ({error}). Make it anew with `groklab replicate … --output {folder}`."
         ) from error
-    settings = {name: settings_of(name, scale) for name in asked}
-    archive = folder / archives.NAME
-    if runs is not None or not archive.exists():
-        return written(settings, runs or origin, folder, scale)
-    with tempfile.TemporaryDirectory() as scratch:
-        return written(settings, archives.unpack(archive, Path(scratch)), folder, scale)
+    found: dict[str, Any] = kept
+    for origin in dict.fromkeys(origins.values()):
+        place = folder / origin if runs is None else runs
+        names = [name for name in origins if runs is not None or origins[name] == origin]
+        with _unpacked(place) as there:
+            found = written({name: settings_of(name, scale) for name in names}, there, folder, scale, origin=_origin(place, folder))
+        if runs is not None:
+            break
+    return found
+
+
+def _from(report: Mapping[str, Any], part: Mapping[str, Any]) -> str:
+    """Where the runs of an experiment are, as seen from its report; older ones say it of all experiments at once."""
+    return str(part.get("origin", report["runs"]))
+
+
+@contextlib.contextmanager
+def _unpacked(place: Path) -> Generator[Path]:
+    """The folder of runs of a place that is one, or an archive; StoreError where there is nothing."""
+    if place.name == archives.NAME:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield archives.unpack(place, Path(scratch))
+    elif place.is_dir():
+        yield place
+    else:
+        raise StoreError(
+            f"{place}: the runs of the report were there, and are not any more. Name their folder with `groklab report --runs DIR`."
+        )
 
 
 def _replications(folder: Path) -> list[Path]:
@@ -150,8 +175,12 @@ def _trained(asked: ReplicateArguments, runs: Sequence[Run], should_stop: Callab
             return screen.tally, True
 
 
-def written(settings: Mapping[str, Settings], runs: Path, output: Path, scale: str) -> dict[str, Any]:
-    """The files of some experiments and their report, from what is stored of them; the report as it stands in its JSON."""
+def written(settings: Mapping[str, Settings], runs: Path, output: Path, scale: str, *, origin: str | None = None) -> dict[str, Any]:
+    """The files of some experiments and their report, from what is stored of them; the report as it stands in its JSON.
+
+    What a report of this scale in the same folder says of other experiments stays. ``origin``: what it says of where the runs are, the
+    folder ``runs`` unless given.
+    """
     from groklab.report import report_of, write_report
 
     known = Findings.kept_in(output / "findings.json")
@@ -163,14 +192,25 @@ def written(settings: Mapping[str, Settings], runs: Path, output: Path, scale: s
         tables[name] = results_of(asked, runs=runs, known=known, **columns)
         parts.append(_written(name, asked, tables[name], runs, output))
     known.save()
-    found = report_of(settings, tables, parts, runs=runs, scale=scale, origin=_origin(runs, output))
+    origin = _origin(runs, output) if origin is None else origin
+    found = report_of(settings, tables, parts, runs=runs, scale=scale, origin=origin, earlier=_earlier(output, scale))
     write_report(found, output)
     return found
 
 
 def _origin(runs: Path, output: Path) -> str:
-    """Where the runs are, as a report remembers it: the archive beside it, or their folder as seen from there."""
-    return archives.NAME if (output / archives.NAME).exists() else Path(os.path.relpath(runs, output)).as_posix()
+    """Where the runs are, as a report remembers it: their folder, or the archive beside it, as seen from there."""
+    return Path(os.path.relpath(runs, output)).as_posix()
+
+
+def _earlier(output: Path, scale: str) -> dict[str, Any]:
+    """The report of this scale that is in a folder already; one that cannot be read is made anew."""
+    try:
+        kept = json.loads((output / "report.json").read_text())
+        same = kept["scale"] == scale and all(part["experiment"] and _from(kept, part) for part in kept["experiments"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return kept if same and "claims" in kept else {}
 
 
 def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path, output: Path) -> dict[str, Any]:
@@ -186,7 +226,7 @@ def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path,
     if table.is_empty():
         return found | {"message": "no run is stored"}
     # Unfinished runs are evidence of a time, censored, but not of what becomes of a run.
-    table = table.filter(~polars.col("status").is_in(UNFINISHED))
+    table = table.filter("as_asked")
     if table.is_empty():
         return found | {"message": "no run is complete"}
     place = axis_of(name)
@@ -234,16 +274,20 @@ def draw(name: str, table: polars.DataFrame, path: Path) -> None:
     save(registry.look_up("figure", call.name).function(table, **dict(call.settings)), path)
 
 
-def _archive(settings: Mapping[str, Settings], runs: Path, output: Path) -> None:
-    """Keep the results of all runs in one file, with the layers of those whose experiment's figure or claims look at one."""
-    stored = {found.id: found.folder for part in settings.values() for _, found in stored_of(part, runs)}
-    pictured = [
-        found.id
-        for name, part in settings.items()
-        if _looks_inside(name)
-        for _, found in stored_of(part, runs)
-    ]  # fmt: skip
-    archives.pack(stored.values(), pictured, output / archives.NAME)
+def _archive(report: Mapping[str, Any], output: Path) -> None:
+    """Keep the results of all runs of a report in one file, with the layers of those whose experiment's figure or claims look at one.
+
+    Of experiments that were not asked for again they are taken from where they were, the archive that is replaced if it was that.
+    """
+    origins = {part["experiment"]: output / _from(report, part) for part in report["experiments"]}
+    folders, pictured = dict[str, RunFolder](), list[str]()
+    with contextlib.ExitStack() as stack:
+        there = {place: stack.enter_context(_unpacked(place)) for place in dict.fromkeys(origins.values())}
+        for name, place in sorted(origins.items(), key=lambda pair: pair[1].name == archives.NAME):
+            found = [run for _, run in stored_of(settings_of(name, report["scale"]), there[place])]
+            folders = {run.id: run.folder for run in found} | folders
+            pictured += [run.id for run in found if _looks_inside(name)]
+        archives.pack(folders.values(), pictured, output / archives.NAME)
 
 
 def _looks_inside(name: str) -> bool:
@@ -252,7 +296,7 @@ def _looks_inside(name: str) -> bool:
 
 
 def _in_short(found: Mapping[str, Any], output: Path) -> dict[str, Any]:
-    """What --json prints: the report without its explanations, its files with their folder."""
+    """What --json prints: the report, its files with the folder that they are in."""
     experiments = [part | {"files": [str(output / file) for file in part["files"]]} for part in found["experiments"]]
     return {**found, "experiments": experiments, "report": [str(output / f"report.{suffix}") for suffix in ("html", "md", "json")]}
 

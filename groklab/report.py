@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import registry
-from groklab.analysis.claims import VERDICTS, Judgment, judge
+from groklab.analysis.claims import VERDICTS, Judgment, judge, ordered
+from groklab.analysis.expectations import can_decide
 from groklab.config.experiments import SCALES, Settings, once_each, price, settings_of
-from groklab.config.run import Run
 from groklab.evidence import is_finished, stored_of
 from groklab.results.files import make_folder, write_whole
 
@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     import polars
 
 SECONDS_A_STEP = 0.013
-"""Of one core for the paper's network at its usual batch, as docs/performance.md measured it: what prices are told in."""
+"""Of one core for the paper's network at its usual batch, as docs/performance.md measured it: what prices are told in where no run is stored."""
+
+WHEN = "before any run was judged; seed 0 of some was known by then"
+"""When the rules were written."""
+
+SPREAD = "steps by setting: median, quickest and slowest run, and how many did not get there"
+
+Report = dict[str, Any]
+"""What stands in a report.json."""
 
 
 def report_of(
@@ -34,15 +42,24 @@ def report_of(
     runs: Path,
     scale: str,
     origin: str,
-) -> dict[str, Any]:
+    earlier: Mapping[str, Any] | None = None,
+) -> Report:
     """The report of some experiments: the scorecard first, then each experiment with what it cost.
 
-    ``tables`` are their results, ``parts`` what was written of each, ``origin`` where the runs are, as seen from the report.
+    ``tables`` are their results, ``parts`` what was written of each, ``origin`` where the runs are, as seen from the report. What ``earlier``,
+    a report of the same scale, says of other experiments is kept.
     """
     from groklab import __version__
     from groklab.replicating import claims_about
 
-    claims = [_claim(entry, settings, tables, runs, scale) for entry in claims_about(list(settings))]
+    notes = {part["experiment"]: part.get("notes", []) for part in parts}
+    claims = [_claim(entry, settings, tables, runs, scale, notes) for entry in claims_about(list(settings))]
+    told = [
+        _experiment(part, settings[part["experiment"]], runs, scale)
+        | {"origin": origin, "versions": _versions(settings[part["experiment"]], runs)}
+        for part in parts
+    ]
+    claims, told = _with_earlier(claims, told, earlier or {})
     counted = [claim for claim in claims if not claim["apart"] and claim["source"] == "Power et al. 2022"]
     return {
         "scale": scale,
@@ -51,9 +68,22 @@ def report_of(
         "runs": origin,
         "summary": summary_of(counted, scale),
         "claims": claims,
-        "experiments": [_experiment(part, settings[part["experiment"]], runs, scale) for part in sorted(parts, key=_place_in_report)],
-        "versions": _versions(settings, runs),
+        "experiments": told,
+        "versions": sorted({version for part in told for version in part["versions"]}),
     }
+
+
+def _with_earlier(claims: list[Report], parts: list[Report], earlier: Mapping[str, Any]) -> tuple[list[Report], list[Report]]:
+    """Claims and experiments with those of an earlier report that are about other experiments, in the order of reports."""
+    names = {part["experiment"] for part in parts}
+    others = registry.entries("experiment").keys() - names
+    kept = [part for part in earlier.get("experiments", ()) if part["experiment"] in others]
+    usual = {"origin": earlier.get("runs"), "versions": earlier.get("versions", [])}  # of reports that did not say it of each experiment
+    parts = sorted([*parts, *(usual | part for part in kept)], key=_place_in_report)
+    order = [entry.facts["id"] for entry in ordered(list(registry.entries("claim").values()))]
+    about = {part["experiment"] for part in kept}
+    claims = [*claims, *(claim for claim in earlier.get("claims", ()) if claim["experiment"] in about and claim["id"] in order)]
+    return sorted(claims, key=lambda claim: order.index(claim["id"])), parts
 
 
 def summary_of(claims: Sequence[Mapping[str, Any]], scale: str) -> str:
@@ -64,10 +94,13 @@ def summary_of(claims: Sequence[Mapping[str, Any]], scale: str) -> str:
 
 
 def _claim(
-    entry: registry.Entry, settings: Mapping[str, Settings], tables: Mapping[str, polars.DataFrame], runs: Path, scale: str
-) -> dict[str, Any]:
-    from groklab.replicating import runs_for
-
+    entry: registry.Entry,
+    settings: Mapping[str, Settings],
+    tables: Mapping[str, polars.DataFrame],
+    runs: Path,
+    scale: str,
+    notes: Mapping[str, Sequence[str]],
+) -> Report:
     facts, name = entry.facts, entry.facts["experiment"]
     found: Judgment = judge(entry, tables.get(name) if name else None)
     documentation = inspect.cleandoc(entry.function.__doc__ or "").split("\n\n")
@@ -83,24 +116,40 @@ def _claim(
         "experiment": name,
         **found.to_dict(),
         "price": None,
+        "notes": list(notes.get(name, ())),
     }
     if found.verdict == "undecided" and name is not None:
-        told["price"] = _price(name, runs_for(entry, settings[name]), entry, runs, scale)
+        told["price"] = _price(entry, settings[name], runs, scale)
     return told
 
 
-def _price(name: str, needed: Sequence[Run], entry: registry.Entry, runs: Path, scale: str) -> str:
-    """What it would take to decide: the runs that are missing at this scale, or else those of the next one."""
+def _price(entry: registry.Entry, settings: Settings, runs: Path, scale: str) -> str:
+    """What it would take to decide: the runs that are missing at the smallest scale whose runs can, from this one on."""
     from groklab.replicating import runs_for
 
+    name = str(entry.facts["experiment"])
     for larger in SCALES[SCALES.index(scale) :]:  # pyright: ignore[reportArgumentType]
-        asked = once_each(needed if larger == scale else runs_for(entry, settings_of(name, larger)))
+        if not can_decide(entry, larger):
+            continue
+        every = settings if larger == scale else settings_of(name, larger)
+        asked = once_each(runs_for(entry, every))
         there = {found.id for _, found in stored_of({"": list(asked)}, runs) if is_finished(found)}
         missing = [run for run in asked if run.id not in there]
         if missing:
-            hours = sum(map(price, missing)) * SECONDS_A_STEP / 3600
+            hours = sum(map(price, missing)) * _seconds_a_step(every, runs) / 3600
             return f"{_many(len(missing), 'run')}, at most {_hours(hours)} of one core: groklab replicate {name} --scale {larger}"
     return "more seeds or steps than any scale asks for"
+
+
+def _seconds_a_step(settings: Settings, runs: Path) -> float:
+    """Of one core for a step of the usual batch: as the stored runs of an experiment took them, or else as it was measured once."""
+    seconds = steps = 0.0
+    for found in {found.id: found for _, found in stored_of(settings, runs)}.values():
+        last = found.rows[-1] if found.rows else {}
+        if last.get("wall_time") and last["step"]:
+            seconds += float(last["wall_time"])
+            steps += price(found.run) * int(last["step"]) / found.run.budget.steps
+    return seconds / steps if steps else SECONDS_A_STEP
 
 
 def _hours(hours: float) -> str:
@@ -113,7 +162,7 @@ def _many(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _experiment(part: Mapping[str, Any], settings: Settings, runs: Path, scale: str) -> dict[str, Any]:
+def _experiment(part: Mapping[str, Any], settings: Settings, runs: Path, scale: str) -> Report:
     entry = registry.look_up("experiment", part["experiment"])
     documentation = inspect.cleandoc(entry.function.__doc__ or "").split("\n\n")
     stored = {found.id: found for _, found in stored_of(settings, runs)}
@@ -149,14 +198,10 @@ def _about(paragraphs: Sequence[str]) -> str:
     return text.replace("``", "")
 
 
-def _versions(settings: Mapping[str, Settings], runs: Path) -> list[str]:
+def _versions(settings: Settings, runs: Path) -> list[str]:
     """Versions and processors that the runs were trained with, as their segments say."""
-    told: set[str] = set()
-    for part in settings.values():
-        for _, found in stored_of(part, runs):
-            for segment in found.folder.description()["segments"]:
-                told.add(", ".join(f"{name} {segment[name]}" for name in _TOLD if segment.get(name)))
-    return sorted(told)
+    segments = [segment for _, found in stored_of(settings, runs) for segment in found.folder.description()["segments"]]
+    return sorted({", ".join(f"{name} {segment[name]}" for name in _TOLD if segment.get(name)) for segment in segments})
 
 
 _TOLD = ("groklab", "torch", "python", "path", "device")
@@ -216,18 +261,35 @@ def markdown_of(found: Mapping[str, Any]) -> str:
             )
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
         lines.append("")
-        lines += [f"- {claim['id']}: to decide, {claim['price']}" for claim in claims if claim["price"]]
+        for claim in claims:
+            lines += [f"- {claim['id']}: to decide, {claim['price']}"] if claim["price"] else []
+            lines += [f"- {claim['id']}: {note}" for note in claim.get("notes", ())]
         lines.append("")
     lines += ["## Figures", ""]
     for part in found["experiments"]:
         lines += [f"### {part['title']}", "", part["about"], ""]
         picture = next((file for file in part["files"] if file.endswith(".png")), None)
         lines += [f"![{part['experiment']}]({picture})" if picture else f"No figure: {part.get('message', '')}", ""]
-        lines += [facts_of(part), "", f"`{part['command']}`", ""]
-    lines += ["## Rules", "", "Written before the runs were made.", ""]
+        lines += [
+            facts_of(part),
+            "",
+            *(line for note in part.get("notes", ()) for line in (note, "")),
+            *_spread(part),
+            f"`{part['command']}`",
+            "",
+        ]
+    lines += ["## Rules", "", f"Written {WHEN}.", ""]
     lines += [f"- **{claim['id']}** {claim['rule']}" for claim in found["claims"]]
     lines += ["", "## Versions", "", *(f"- {version}" for version in found["versions"]), ""]
     return "\n".join(lines)
+
+
+def _spread(part: Mapping[str, Any]) -> list[str]:
+    head, *rows = spread_of(part) or [()]
+    if not rows:
+        return []
+    table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+    return ["<details>", f"<summary>{SPREAD}</summary>", "", *table, "", "</details>", ""]
 
 
 def place_of(claim: Mapping[str, Any]) -> str:
@@ -244,6 +306,32 @@ def scorecards(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapp
         ("Later work", [claim for claim in claims if claim["source"] != "Power et al. 2022"]),
     ]
     return [(title, block) for title, block in blocks if block]
+
+
+def spread_of(part: Mapping[str, Any]) -> list[list[str]]:
+    """A row for every setting and place on the axis of an experiment, under a heading: runs, and of steps median, quickest and slowest."""
+    settings = part["settings"]
+    if not settings:
+        return []
+    axis = next(name for name in settings[0] if name != "setting")
+    rows = [["setting", axis.replace("_", " "), "runs", "memorized", "generalized", "best validation accuracy"]]
+    for row in settings:
+        accuracy, low, high = (row.get(f"best_validation_accuracy{end}") for end in ("", "_min", "_max"))
+        told = "" if accuracy is None else f"{accuracy:.3f} ({low:.3f} to {high:.3f})"
+        place = row[axis]
+        steps = [_steps(row, quantity) for quantity in ("memorized_at", "generalized_at")]
+        rows.append([row["setting"], number(place) if isinstance(place, (int, float)) else str(place), str(row["runs"]), *steps, told])
+    return rows
+
+
+def _steps(row: Mapping[str, Any], quantity: str) -> str:
+    """A median, where half of the runs got there, with the quickest and the slowest, and how many did not."""
+    reached, censored = (int(row[f"{quantity}_{name}"]) for name in ("reached", "censored"))
+    if not reached:
+        return "none" if censored else ""
+    low, median, high = (row[f"{quantity}_{name}"] for name in ("min", "median", "max"))
+    known = "" if median is None or censored > reached else f"{median:,} "
+    return f"{known}({low:,} to {'…' if high is None else f'{high:,}'})" + (f", {censored} not" if censored else "")
 
 
 def facts_of(part: Mapping[str, Any]) -> str:

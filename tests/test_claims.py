@@ -7,11 +7,15 @@ import polars as pl
 import pytest
 
 from groklab import cli, registry
-from groklab.analysis.claims import Judgment, all_of, in_range, judge, ordered, part, sooner
+from groklab.analysis.claims import Judgment, all_of, in_range, judge, ordered, part, sooner, told_percent
+from groklab.analysis.expectations import can_decide, expected_table
+from groklab.analysis.findings import OF_HISTORY, OF_LAYER
 from groklab.analysis.statistics import compare, sample_of
 from groklab.analysis.survival import Sample
+from groklab.analysis.tables import runs_table
 from groklab.config.experiments import SCALES, settings_of
 from groklab.config.run import Run
+from groklab.laboratory import train
 
 CLAIMS = {entry.facts["id"]: entry for entry in registry.entries("claim").values()}
 
@@ -71,13 +75,12 @@ def s5(few, many, *, generalized_few=NEVER, generalized_many=SLOW):
     )
 
 
-def final(accuracies):
-    """Three fractions a tenth apart, sooner with more data, that end at these accuracies."""
+def final(accuracies, fractions=(0.6, 0.7, 0.8), count=5):
+    """Fractions, sooner with more data, that end at these accuracies."""
     parts = []
-    for fraction, at, accuracy in zip((0.6, 0.7, 0.8), (9000, 6000, 3000), accuracies, strict=True):
-        parts.append(
-            runs("x · y in S₅", generalized=[at, at + 100, at + 200, at + 300], train_fraction=fraction, validation_accuracy=accuracy)
-        )
+    for fraction, accuracy in zip(fractions, accuracies, strict=True):
+        at = [round(9000 - 10_000 * (fraction - 0.5)) + 100 * seed for seed in range(count)]
+        parts.append(runs("x · y in S₅", generalized=at, train_fraction=fraction, validation_accuracy=accuracy))
     return together(*parts)
 
 
@@ -179,7 +182,8 @@ def wrong(at_200, at_2000):
 
 def sharp(slope, count=12):
     accuracy = np.linspace(0.1, 0.9, count)
-    return runs("Adam", generalized=[None] * count, sharpness=(5 + slope * accuracy).tolist(), validation_accuracy=accuracy.tolist())
+    table = runs("Adam", generalized=[None] * count, sharpness=(5 + slope * accuracy).tolist(), validation_accuracy=accuracy.tolist())
+    return table.with_columns(setting=pl.Series([METHODS[number % 3] for number in range(count)]))
 
 
 def frequencies(count, restricted=1e-5, excluded=4.0, networks=3):
@@ -215,7 +219,7 @@ CASES = {
     "C3": (losses(5.0, 15.0, 6.0), losses(5.0, 6.0, 5.0), losses(5.0, 15.0, 14.0)),
     "C4": (growing(1.45), growing(1.05), growing(1.45, count=1)),
     "C5": (s5([900] * 5, [4000] * 5), s5([4000] * 5, [900] * 5), s5([900] * 4, [4000] * 4, generalized_few=NEVER[:4], generalized_many=SLOW[:4])),
-    "C6": (final((1.0, 0.999, 1.0)), final((0.1, 0.1, 0.1)), final((0.1, 1.0, 1.0))),
+    "C6": (final((1.0, 0.999, 1.0)), final((0.1, 1.0, 1.0)), final((1.0, 0.999, 1.0), count=4)),
     "C7": (laws("exponential"), laws("power"), laws("exponential", tasks=2)),
     "C8": (pairs(QUICK, SLOW), pairs(SLOW, QUICK), pairs(QUICK[:2], SLOW[:2])),
     "C9": (two_lines(0.01), two_lines(0.15), two_lines(0.05, scatter=0.3)),
@@ -303,8 +307,7 @@ def test_a_claim_names_an_experiment_and_runs_of_it_and_has_a_rule(identity):
     entry = CLAIMS[identity]
     assert "Rule" in entry.function.__doc__
     every = [run for scale in SCALES[1:] for members in settings_of(entry.facts["experiment"], scale).values() for run in members]
-    chosen = [run for run in every if entry.facts["runs"](run)]
-    assert chosen, "some scale has the runs that decide it"
+    assert any(entry.facts["runs"](run) for run in every)
 
 
 def test_claims_are_in_the_order_of_their_numbers():
@@ -381,3 +384,157 @@ def test_a_judgment_is_the_same_on_processors_that_round_differently():
     assert one == other
     assert one["value"] == pytest.approx(1 / 3, abs=1e-9)
     assert Judgment(verdict="reproduced", reason="", value=394_240).to_dict()["value"] == 394_240
+
+
+# — rules, case by case: their edges, unfinished runs, and which runs can decide —
+
+OF_RUNS = {identity: entry for identity, entry in CLAIMS.items() if entry.facts["experiment"]}
+
+
+def verdict(identity, table):
+    return judge(CLAIMS[identity], table).verdict
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("identity", OF_RUNS)
+def test_some_scale_can_decide_a_claim_and_the_paper_whatever_the_laptop_can(identity):
+    able = [scale for scale in SCALES if can_decide(OF_RUNS[identity], scale)]
+    assert able, "complete, its runs decide it where they are as the sentence says"
+    assert able[-1] == "paper"
+    assert "smoke" not in able
+
+
+def test_what_a_sentence_promises_reproduces_it():
+    for entry in OF_RUNS.values():
+        if can_decide(entry, "laptop"):
+            assert judge(entry, expected_table(entry, "laptop")).verdict == "reproduced", entry.name
+
+
+def test_every_column_that_a_claim_reads_is_one_of_its_experiment(tmp_path):
+    found = {name: set(function([])) for name, function in OF_HISTORY.items()}
+    for name, function in OF_LAYER.items():
+        group = (
+            {"operation": "group_product", "group": "symmetric(3)"}
+            if name == "cosets_of_output"
+            else {"operation": "addition", "modulus": 7}
+        )
+        stored = train(**group, layers=1, heads=2, width=8, steps=5, train_fraction=0.6, runs=tmp_path)
+        found[name] = set(function(stored.folder, stored.run))
+    of_every_run = set(runs_table([]).columns)
+    for identity, entry in OF_RUNS.items():
+        facts = registry.look_up("experiment", entry.facts["experiment"]).facts
+        there = of_every_run | set(facts.get("results", ())) | {registry.parse_call(call).name for call in facts.get("measures", ())}
+        there |= set().union(*(found[name] for name in facts.get("findings", ())))
+        scale = next(scale for scale in SCALES if not expected_table(entry, scale).is_empty())
+        promised = entry.facts["expects"](next(run for run in runs_of(entry, scale)))
+        assert set(promised) <= there, identity
+
+
+def runs_of(entry, scale):
+    return [run for members in settings_of(entry.facts["experiment"], scale).values() for run in members if entry.facts["runs"](run)]
+
+
+def test_runs_that_generalized_are_not_counted_as_those_that_did_not():
+    few = together(parity([5000, 6000]), parity([7000]).with_columns(train_fraction=pl.lit(0.95)))
+    assert verdict("C11", few) == "undecided", "three seeds, at two fractions"
+    half = parity([5000, 6000, None, None])
+    assert verdict("C11", half) == "undecided", "two of four are not most"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "fractions", "told"),
+    [
+        ((1.0, 0.1, 0.1, 1.0, 1.0), (0.5, 0.6, 0.65, 0.7, 0.75), "not reproduced"),
+        ((1.0, 1.0, 1.0, 0.1, 0.1), (0.5, 0.6, 0.7, 0.75, 0.8), "reproduced"),
+        ((1.0, 0.1, 1.0, 1.0, 1.0), (0.4, 0.5, 0.6, 0.7, 0.8), "reproduced"),
+        ((1.0, 0.1, 1.0), (0.6, 0.7, 0.8), "not reproduced"),
+        ((1.0, 1.0, 1.0), (0.6, 0.65, 0.7), "undecided"),
+    ],
+)
+def test_perfect_fractions_must_be_neighbors(accuracies, fractions, told):
+    assert verdict("C6", final(accuracies, fractions)) == told
+
+
+def test_unfinished_runs_do_not_tell_what_becomes_of_a_run():
+    short = {"as_asked": False}
+    assert verdict("C6", final((1.0, 0.999, 1.0)).with_columns(**{k: pl.lit(v) for k, v in short.items()})) == "undecided"
+    begun = wrong(None, None).with_columns(as_asked=pl.lit(value=False), evaluated_at=pl.lit(5))
+    assert verdict("C23", begun) == "undecided"
+    assert verdict("D2", unlearned(0.1, 0.3).with_columns(as_asked=pl.lit(value=False))) == "undecided"
+    assert verdict("D2", unlearned(0.1, 0.3).with_columns(as_asked=pl.lit(value=True))) == "not reproduced"
+
+
+def test_three_seeds_of_three_pairs_are_not_the_five_that_the_rule_wants():
+    assert verdict("C8", pairs(QUICK[:3], SLOW[:3])) == "undecided"
+    assert verdict("C8", pairs(QUICK, SLOW)) == "reproduced"
+
+
+def test_one_seed_at_two_fractions_is_one_seed():
+    assert verdict("C10", together(cubic([5000], 0.9), cubic([5000], 0.95))) == "undecided"
+    assert verdict("C10", cubic([5000, 6000])) == "not reproduced"
+
+
+def test_one_noise_that_helps_and_one_that_harms_decide_nothing():
+    both = together(*(runs(name, generalized=at, train_fraction=0.9) for name, at in zip(METHODS[2:], (SLOW, *[QUICK] * 6), strict=True)))
+    both = both.filter(~(pl.col("setting") == "Adam, full batch, noise"))
+    both = together(both, runs("Adam, full batch, noise", generalized=SLOW, train_fraction=0.9))
+    found = judge(CLAIMS["C15"], both)
+    assert found.verdict == "undecided"
+    assert "another later" in found.reason
+    assert verdict("C15", noises([5000, *NEVER[:4]], NEVER)) == "undecided", "most runs did not generalize"
+
+
+def test_never_memorizing_is_outside_of_thousands_of_steps():
+    late = memorizing(900).filter(pl.col("setting") != "Adam, full batch")
+    never = runs("Adam, full batch", memorized=[None] * 3, watched=100_000)
+    assert verdict("C17", together(late, never)) == "not reproduced"
+    assert verdict("C17", together(late, runs("Adam, full batch", memorized=[None] * 3, watched=15_000))) == "undecided"
+
+
+def test_outliers_up_to_a_point():
+    counts = {50: 5000, 200: None, 2000: None}
+    middling = together(
+        *(runs("x / y", generalized=[at] * 3, outliers=float(count), best_validation_accuracy=0.7) for count, at in counts.items())
+    )
+    assert verdict("C23", middling) == "undecided", "neither beside all of them nor beside none"
+    unlearned_all = together(*(runs("x / y", generalized=[5000] * 3, memorized=[None] * 3, outliers=count) for count in (200.0, 2000.0)))
+    found = judge(CLAIMS["C23"], unlearned_all)
+    assert (found.verdict, "beside all" in found.reason) == ("not reproduced", True)
+
+
+def test_reasons_tell_what_was_seen():
+    one_late = runs("Adam, no decay", memorized=[*[300] * 8, 1900])
+    assert judge(CLAIMS["C1"], one_late).reason == "9 seeds, their median by step 300; the slowest took 1,900"
+    one_of_five = s5([900] * 5, [3000] * 5, generalized_few=[9000, *NEVER[:4]]).with_columns(
+        evaluated_at=pl.when(pl.col("generalized_at").is_null()).then(6000).otherwise("evaluated_at")
+    )
+    assert "more than 6.7 at 50 %" in judge(CLAIMS["C21"], one_of_five).reason, "one of five is no median"
+    assert "trained for" in judge(CLAIMS["C19"], expected_table(CLAIMS["C19"], "laptop")).reason
+
+
+def test_numbers_stand_where_they_say_something():
+    assert judge(CLAIMS["C17"], memorizing(900).filter(pl.col("setting") == ADAMW)).value is None
+    assert judge(CLAIMS["C17"], memorizing(900)).interval is None, "a range of ways is no confidence interval"
+    assert judge(CLAIMS["N1"], frequencies(5)).interval is None
+    assert judge(CLAIMS["C16"], rates(1e-3).filter(pl.col("learning_rate") > 5e-4)).value is None
+    assert told_percent(0.5) == "50 %"
+    assert not any("  %" in line for line in judge(CLAIMS["C5"], s5([900] * 5, [4000] * 5)).details)
+
+
+def test_a_correlation_of_one_setting_or_of_few_of_the_runs_decides_nothing():
+    assert verdict("C24", sharp(-4.0).with_columns(setting=pl.lit(ADAMW))) == "undecided"
+    unknown = runs("Adam", generalized=[None] * 8, sharpness=[None] * 8)
+    found = judge(CLAIMS["C24"], together(sharp(-4.0), unknown))
+    assert (found.verdict, "12 of 20 stored runs" in found.reason) == ("undecided", True)
+
+
+def test_delays_are_compared_within_one_budget():
+    held = runs("norm held fixed", generalized=[120] * 5, watched=5_000)
+    usual = runs("usual", generalized=[110, 9000, 9000, 9000, 9000], watched=15_000)
+    cut = usual.with_columns(pl.when(pl.col("generalized_at") > 5000).then(None).otherwise("generalized_at").alias("generalized_at"))
+    cut = cut.with_columns(evaluated_at=pl.lit(5000), steps=pl.lit(5000))
+    assert judge(CLAIMS["O1"], together(held, usual)).reason == judge(CLAIMS["O1"], together(held, cut)).reason
+
+
+def test_little_before_a_hundred_thousand_steps_is_part_of_the_claim():
+    assert verdict("C2", adam([600_000] * 5, early=0.3)) == "undecided"

@@ -81,6 +81,57 @@ def test_an_archive_is_small_and_always_the_same(made, tmp_path):
     assert layer.rows == load(folders[0].id, runs=made / "runs").rows
 
 
+def test_a_damaged_layer_does_not_end_an_archive_and_plugins_are_in_it(made, tmp_path):
+    runs = Path(shutil.copytree(made / "runs", tmp_path / "runs"))
+    first, second, *_ = [load(path.name, runs=runs).folder for path in sorted(runs.iterdir())]
+    layer = max((first.path / "checkpoints").iterdir())
+    layer.write_bytes(layer.read_bytes()[:-9])
+    (second.path / "plugins").mkdir()
+    (second.path / "plugins" / "mine.py").write_text("mine = 1\n")
+    archives.pack([first, second], [first.id, second.id], tmp_path / "a")
+    unpacked = archives.unpack(tmp_path / "a", tmp_path / "into")
+    assert load(first.id, runs=unpacked).rows == load(first.id, runs=runs).rows
+    assert not (unpacked / first.id / "checkpoints").exists()
+    assert (unpacked / second.id / "plugins" / "mine.py").read_text() == "mine = 1\n"
+
+
+def test_a_report_grows_by_what_is_replicated_into_it(made, copy, tmp_path, capsys):
+    """What it said of others stays, each is made again from its own runs, and an archive has them all."""
+    before = json.loads((copy / "report.json").read_text())
+    words = ["--scale", "smoke", "--workers", "1", "--runs", str(tmp_path / "other"), "--output", str(copy), "--json"]
+    assert cli.main(["replicate", "figure1_right", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    origin = {part["experiment"]: part["origin"] for part in told["experiments"]}
+    assert origin == {"figure1_right": "../other", "figure3_right": archives.NAME, "width_sweep": archives.NAME}
+    assert {claim["id"]: claim for claim in told["claims"]}.items() >= {claim["id"]: claim for claim in before["claims"]}.items()
+    assert cli.main(["report", str(copy), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["claims"] == told["claims"]
+    assert [(part["stored"], part["origin"]) for part in again["experiments"]] == [
+        (part["stored"], origin[part["experiment"]]) for part in told["experiments"]
+    ]
+    assert cli.main(["replicate", "figure1_right", *words, "--archive"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert {part["origin"] for part in whole["experiments"]} == {archives.NAME}
+    assert [part["stored"] for part in whole["experiments"]] == [part["runs"] for part in whole["experiments"]]
+
+
+def test_the_report_of_new_runs_stays_theirs_beside_an_older_archive(made, copy, tmp_path, capsys):
+    runs = Path(shutil.copytree(made / "runs", tmp_path / "runs"))
+    lost = next(path for path in sorted(runs.iterdir()) if load(path.name, runs=runs).values["operation"] == "division")
+    shutil.rmtree(lost)
+    words = ["width_sweep", "--scale", "smoke", "--no-train", "--runs", str(runs), "--output", str(copy), "--json"]
+    assert cli.main(["replicate", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    stored = {part["experiment"]: (part["stored"], part["runs"]) for part in told["experiments"]}
+    assert stored["width_sweep"] == (3, 4)
+    again = replicating.report_again(copy)
+    assert {part["experiment"]: (part["stored"], part["runs"]) for part in again["experiments"]} == stored
+    shutil.rmtree(runs)
+    with pytest.raises(StoreError, match="are not any more"):
+        replicating.report_again(copy)
+
+
 def test_a_broken_archive_is_named(copy):
     (copy / archives.NAME).write_bytes((copy / archives.NAME).read_bytes()[:100])
     with pytest.raises(StoreError, match="cannot be unpacked"):
@@ -116,6 +167,9 @@ def test_markdown_and_page_tell_every_claim_and_figure(made):
     assert page.count("data:image/png;base64,") == 2
     assert not re.search(r"(src|href)='(?!data:)", page), "nothing is fetched"
     assert "<script" not in page
+    for told in (markdown, page):
+        assert report.SPREAD in told
+        assert "before any run was judged" in told
     assert found["summary"] in markdown
     assert [part["experiment"] for part in found["experiments"]] == ["figure3_right", "width_sweep"]
 
@@ -125,6 +179,28 @@ def test_an_undecided_claim_tells_what_deciding_costs(made):
     price = {claim["id"]: claim["price"] for claim in found["claims"]}["C18"]
     assert re.fullmatch(r"3 runs, at most .* of one core: groklab replicate figure3_right --scale laptop", price)
     assert {claim["id"]: claim["price"] for claim in found["claims"]}["C12"] is None
+
+
+def test_a_price_is_of_a_scale_that_decides_at_the_speed_of_stored_runs(made):
+    from groklab.config.experiments import settings_of
+
+    million, norms = (next(e for e in registry.entries("claim").values() if e.facts["id"] == name) for name in ("C2", "O1"))
+    told = report._price(million, settings_of("figure1_left", "laptop"), made / "none", "laptop")
+    assert re.fullmatch(r"5 runs, at most 18 hours of one core: groklab replicate figure1_left --scale paper", told)
+    assert report._price(norms, settings_of("omnigrok_norms", "laptop"), made / "none", "laptop").startswith("10 runs")
+    settings = settings_of("width_sweep", "smoke")
+    assert report._seconds_a_step(settings, made / "none") == report.SECONDS_A_STEP
+    assert 0 < report._seconds_a_step(settings, made / "runs") != report.SECONDS_A_STEP
+
+
+def test_notes_stand_beside_the_verdict(made, tmp_path):
+    found = json.loads((made / "out" / "report.json").read_text())
+    claim = next(claim for claim in found["claims"] if claim["id"] == "C18")
+    claim["notes"] = ["line_of_output: unknown for 1 of 3 runs"]
+    folder = copy_of(made, tmp_path)
+    report.write_report(found, folder)
+    assert f"- C18: {claim['notes'][0]}" in (folder / "report.md").read_text()
+    assert f"<dd>{claim['notes'][0]}</dd>" in (folder / "report.html").read_text()
 
 
 def test_what_is_told_from_files_is_text(made, tmp_path):

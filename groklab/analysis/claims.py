@@ -1,8 +1,8 @@
 """The sentences of a paper that can be right or wrong, and how each is decided from results.
 
 A claim is a registered function from the results of one experiment to a ``Judgment``: *reproduced*, *not reproduced* or *undecided*, with
-the value that was measured. The rule stands in its docstring, under the sentence, and was written before the runs were made. What all
-rules have in common:
+the value that was measured. The rule stands in its docstring, under the sentence, and was written before any run was judged; seed 0 of
+some was known by then. What all rules have in common:
 
 - no verdict without runs: what is missing makes a claim undecided, and the reason says what is missing;
 - runs that did not get there are censored, never left out;
@@ -12,7 +12,8 @@ rules have in common:
 - *not reproduced* is as strong a statement as *reproduced*, and needs the same evidence.
 
 A results table is one of ``groklab replicate``: a row per run with its ``setting``, fields and results, and what an experiment's
-``findings`` found.
+``findings`` found. The fact ``expects`` of a claim says what a run would give if the sentence were right (``expectations.py``): with it the
+rule itself tells which runs can decide.
 """
 
 from __future__ import annotations
@@ -126,6 +127,11 @@ def seeds_in(table: pl.DataFrame) -> int:
     return table["seed"].n_unique() if table.height else 0
 
 
+def finished(table: pl.DataFrame) -> pl.DataFrame:
+    """The runs that reach as far as they were asked for: others tell a time, censored, but not what becomes of a run."""
+    return table.filter(pl.col("as_asked")) if "as_asked" in table.columns else table
+
+
 def largest(values: pl.Series) -> float | None:
     """The largest of a column's numbers; None where it has none."""
     known = values.drop_nulls()
@@ -149,6 +155,15 @@ def center(sample: Sample) -> Center:
 def told_steps(value: float | None) -> str:
     """A number of steps for people; None: longer than anything seen."""
     return "not reached" if value is None else f"{value:,.0f}"
+
+
+def told_percent(share: float, form: str = ".0f") -> str:
+    """A share for people: its number of percent in a format such as ``.1f`` or ``+.1f``.
+
+    >>> told_percent(0.5), told_percent(0.069, "+.1f")
+    ('50 %', '+6.9 %')
+    """
+    return f"{100 * share:{form}} %"
 
 
 # — rules —

@@ -6,8 +6,22 @@ from typing import Any
 
 import polars as pl
 
-from groklab.analysis.claims import Judgment, Verdict, all_of, center, in_range, part, sooner, told_p, told_steps, undecided
+from groklab.analysis.claims import (
+    Judgment,
+    Verdict,
+    all_of,
+    center,
+    finished,
+    in_range,
+    largest,
+    part,
+    sooner,
+    told_p,
+    told_steps,
+    undecided,
+)
 from groklab.analysis.statistics import sample_of
+from groklab.config.run import Run
 from groklab.registry import claim
 
 NANDA, CHUGHTAI, GROKFAST = "Nanda et al. 2023", "Chughtai et al. 2023", "Lee et al. 2024"
@@ -20,7 +34,11 @@ def _numbers(table: pl.DataFrame, column: str) -> list[float]:
     return [float(value) for value in table.filter(pl.col("generalized_at").is_not_null())[column].drop_nulls()]
 
 
-@claim(id="N1", paper=NANDA, place="§4", experiment="nanda_progress_measures", published="3 to 5")
+def _expect_circuit(run: Run) -> dict[str, float]:
+    return {"generalized_at": 9_000, "key_frequencies": 4.0, "restricted_loss": 1e-5, "excluded_loss": 4.0, "validation_loss": 2e-5}
+
+
+@claim(id="N1", paper=NANDA, place="§4", experiment="nanda_progress_measures", published="3 to 5", expects=_expect_circuit)
 def few_key_frequencies(table: pl.DataFrame) -> Judgment:
     """A network that has generalized addition mod 113 uses a handful of key frequencies (Nanda et al. 2023).
 
@@ -30,9 +48,9 @@ def few_key_frequencies(table: pl.DataFrame) -> Judgment:
     counts = sorted(_numbers(table, "key_frequencies"))
     facts: dict[str, Any] = {
         "value": counts[len(counts) // 2] if counts else None,
-        "interval": (counts[0], counts[-1]) if counts else None,
-        "quantity": "key frequencies, median (and range) of networks",
+        "quantity": "key frequencies, median of networks",
         "runs": len(counts),
+        "details": (f"in {len(counts)} networks: {', '.join(f'{count:.0f}' for count in counts)}",) if counts else (),
     }
     if len(counts) < 3:
         return undecided(f"{len(counts)} generalized networks have been measured; three decide", **facts)
@@ -41,7 +59,14 @@ def few_key_frequencies(table: pl.DataFrame) -> Judgment:
     return Judgment(verdict=verdict, reason=f"{inside} of {len(counts)} networks have 2 to 10", **facts)
 
 
-@claim(id="N2", paper=NANDA, place="Figure 7", experiment="nanda_progress_measures", published="restricted below full, excluded far above")
+@claim(
+    id="N2",
+    paper=NANDA,
+    place="Figure 7",
+    experiment="nanda_progress_measures",
+    published="restricted below full, excluded far above",
+    expects=_expect_circuit,
+)
 def the_loss_rests_on_the_key_frequencies(table: pl.DataFrame) -> Judgment:
     """Restricted to the key frequencies the network loses nothing, and without them it knows nothing (Nanda et al. 2023).
 
@@ -72,7 +97,11 @@ def the_loss_rests_on_the_key_frequencies(table: pl.DataFrame) -> Judgment:
     return Judgment(verdict=verdict, reason=f"holds in {holds.height} of {known.height} networks", **facts)
 
 
-@claim(id="R1", paper=CHUGHTAI, place="committed runs", experiment="chughtai_s5", published="329 to 346 updates")
+def _expect_chughtai(run: Run) -> dict[str, float]:
+    return {"memorized_at": 340, "generalized_at": 90_000}
+
+
+@claim(id="R1", paper=CHUGHTAI, place="committed runs", experiment="chughtai_s5", published="329 to 346 updates", expects=_expect_chughtai)
 def the_mlp_of_s5_memorizes_at_once(table: pl.DataFrame) -> Judgment:
     """The MLP of composition in S₅ at 40 % memorizes at 329 to 346 updates (Chughtai et al. 2023, 50 seeds).
 
@@ -90,7 +119,14 @@ def the_mlp_of_s5_memorizes_at_once(table: pl.DataFrame) -> Judgment:
     )
 
 
-@claim(id="R2", paper=CHUGHTAI, place="committed runs", experiment="chughtai_s5", published="38,675 to 218,023 updates")
+@claim(
+    id="R2",
+    paper=CHUGHTAI,
+    place="committed runs",
+    experiment="chughtai_s5",
+    published="38,675 to 218,023 updates",
+    expects=_expect_chughtai,
+)
 def the_mlp_of_s5_groks_in_every_seed(table: pl.DataFrame) -> Judgment:
     """… and every seed groks, at 38,675 to 218,023 updates (Chughtai et al. 2023, 50 seeds).
 
@@ -107,7 +143,13 @@ def the_mlp_of_s5_groks_in_every_seed(table: pl.DataFrame) -> Judgment:
     return Judgment(verdict=verdict, reason=f"{full.height - lost} of {full.height} seeds generalized", **facts)
 
 
-@claim(id="F1", paper=GROKFAST, place="Table 3", experiment="grokfast_table", published="910 against 39,890 updates")
+def _expect_grokfast(run: Run) -> dict[str, float]:
+    return {"generalized_at": 900 if run.training.interventions else 39_890}
+
+
+@claim(
+    id="F1", paper=GROKFAST, place="Table 3", experiment="grokfast_table", published="910 against 39,890 updates", expects=_expect_grokfast
+)
 def amplifying_slow_gradients_generalizes_sooner(table: pl.DataFrame) -> Judgment:
     """On multiplication mod 97 Grokfast's fading average of gradients brings Adam with little decay to generalize sooner (Lee et al. 2024).
 
@@ -116,7 +158,9 @@ def amplifying_slow_gradients_generalizes_sooner(table: pl.DataFrame) -> Judgmen
     return _against(table, "with Grokfast (EMA)", "Adam, decay 0.005", 5_000)
 
 
-@claim(id="F2", paper=GROKFAST, place="Table 3", experiment="grokfast_table", published="790 against 39,890 updates")
+@claim(
+    id="F2", paper=GROKFAST, place="Table 3", experiment="grokfast_table", published="790 against 39,890 updates", expects=_expect_grokfast
+)
 def amplifying_a_window_of_gradients_generalizes_sooner(table: pl.DataFrame) -> Judgment:
     """… and so does the average over a window of 100 gradients, with decay 0.01 (Lee et al. 2024).
 
@@ -142,12 +186,15 @@ def _against(table: pl.DataFrame, first: str, second: str, budget: int) -> Judgm
     )
 
 
-@claim(id="M1", paper=MUON, place="abstract", experiment="muon_table", published="102.9 against 153.1 epochs")
+@claim(
+    id="M1", paper=MUON, place="abstract", experiment="muon_table", published="102.9 against 153.1 epochs",
+    expects=lambda run: {"generalized_at": 3_000 if run.training.optimizer == "adamw" else 300},
+)  # fmt: skip
 def muon_generalizes_sooner(table: pl.DataFrame) -> Judgment:
     """Muon generalizes sooner than AdamW (Tveit et al. 2025).
 
     Rule: addition and division mod 97 at 50 %, both optimizers with decay 1, five seeds a side, within 10⁴ updates; the exact log-rank
-    test stratified by task.
+    test stratified by task. Rates: AdamW 10⁻³, its usual one, not tuned; Muon 0.02 for the hidden matrices and 3·10⁻³, three times AdamW's, for all else.
     """
     strata: list[tuple[pl.DataFrame, pl.DataFrame]] = []
     lines: list[str] = []
@@ -165,14 +212,19 @@ def muon_generalizes_sooner(table: pl.DataFrame) -> Judgment:
     )  # fmt: skip
 
 
-@claim(id="O1", paper=OMNIGROK, place="§4", experiment="omnigrok_norms", published="no delay")
+@claim(
+    id="O1", paper=OMNIGROK, place="§4", experiment="omnigrok_norms", published="no delay",
+    expects=lambda run: {"memorized_at": 150, "generalized_at": 160 if run.training.interventions else 9_000},
+)  # fmt: skip
 def holding_the_norm_undoes_grokking(table: pl.DataFrame) -> Judgment:
     """With smaller initial weights whose norm is held fixed validation follows training without the usual delay (Liu et al. 2023).
 
     Rule: five seeds a side, the delay is smaller by the exact log-rank test and its median is at most 2 (reproduced); not reproduced if delays are
     larger or the interval of that median lies above 2.
     """
-    held, usual = (part(table, setting=name).filter(pl.col("memorized_at").is_not_null()) for name in ("norm held fixed", "usual"))
+    sides = [part(table, setting=name) for name in ("norm held fixed", "usual")]
+    budget = int(min(largest(side["evaluated_at" if "evaluated_at" in side.columns else "steps"]) or 0 for side in sides))  # one for both
+    held, usual = (part(side, budget=budget).filter(pl.col("memorized_at").is_not_null()) for side in sides)
     if not (held.height and usual.height):
         return undecided("not both have runs that memorized", runs=table.height)
     close = in_range(sample_of(held, "delay"), 1, 1, fewest=5)
@@ -185,7 +237,15 @@ def holding_the_norm_undoes_grokking(table: pl.DataFrame) -> Judgment:
     )  # fmt: skip
 
 
-@claim(id="D1", paper=DOSHI, place="notebooks", experiment="gromov_mlp", published="within 100 updates")
+@claim(
+    id="D1",
+    paper=DOSHI,
+    place="notebooks",
+    experiment="gromov_mlp",
+    published="within 100 updates",
+    runs=lambda run: not run.task.outliers,
+    expects=lambda run: {"generalized_at": 40},
+)
 def a_quadratic_layer_generalizes_within_a_hundred_updates(table: pl.DataFrame) -> Judgment:
     """One quadratic layer with squared error and decay 5 has all validation cells of addition mod 97 right within 100 full-batch updates (Doshi et al. 2023).
 
@@ -199,19 +259,24 @@ def a_quadratic_layer_generalizes_within_a_hundred_updates(table: pl.DataFrame) 
         "value": found.median, "interval": found[1:], "quantity": "updates to 99 % validation accuracy", "runs": runs.height,
     }  # fmt: skip
     if found.upper is not None and found.lower is not None and found.upper <= 100:
-        return Judgment(verdict="reproduced", reason=f"{runs.height} seeds, by update {found.upper:.0f} at the latest", **facts)
+        return Judgment(verdict="reproduced", reason=f"{runs.height} seeds, their median by update {found.upper:.0f}", **facts)
     if found.lower is not None and found.lower > 100:
-        return Judgment(verdict="not reproduced", reason=f"{runs.height} seeds, from update {found.lower:.0f} on", **facts)
+        return Judgment(verdict="not reproduced", reason=f"{runs.height} seeds, their median not before update {found.lower:.0f}", **facts)
     return undecided(f"{runs.height} seeds; five have an interval", **facts)
 
 
-@claim(id="D2", paper=DOSHI, place="notebooks", experiment="gromov_mlp", published="0.654 train, 1.00 validation with decay 15")
+@claim(
+    id="D2", paper=DOSHI, place="notebooks", experiment="gromov_mlp", published="0.654 train, 1.00 validation with decay 15",
+    runs=lambda run: bool(run.task.outliers) and run.training.weight_decay == 15,
+    expects=lambda run: {"generalized_at": 40, "validation_accuracy": 1.0, "train_accuracy": 0.65},
+)  # fmt: skip
 def strong_decay_forgets_wrong_labels(table: pl.DataFrame) -> Judgment:
     """With 35 % of the labels wrong, strong decay (15) unlearns them: the labels as trained are not fitted, and the rule is found (Doshi et al. 2023).
 
     Rule: in all of five seeds or more validation accuracy ends at 99 % or more and train accuracy, on the labels as trained, below 75 %; not reproduced if
     most fail.
     """
+    table = finished(table)
     runs = part(table, setting="35 % wrong, decay 15")
     holds = runs.filter((pl.col("validation_accuracy") >= 0.99) & (pl.col("train_accuracy") < 0.75)) if runs.height else runs
     median = runs["train_accuracy"].median() if runs.height else None

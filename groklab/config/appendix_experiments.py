@@ -41,7 +41,7 @@ def sharpness(scale: Scale) -> Settings:
     the longer of their budgets; nothing else is trained. Those that stop once they have memorized are left out, since they are not at a minimum. The
     paper is said to find that the flatter minima are those that generalize. What is told is Spearman's rank correlation over runs, with a
     bootstrap interval; runs of one setting are alike, so that it is narrower than new settings would make it. Cost: laptop at most 3
-    core hours (35 runs, 0.4 of the hours to measure them), paper at most 1100 (553 runs, 5 to measure them).
+    core hours (35 runs, 0.4 of the hours to measure them), paper at most 1110 (567 runs, 5 to measure them).
     """
     left = figure2_left(scale)
     if scale == "smoke":

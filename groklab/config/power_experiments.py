@@ -39,10 +39,13 @@ METHODS: dict[str, dict[str, Any]] = {
 COSTLY = ("Adam, dropout 0.1", "Adam, full batch", "Adam, full batch, noise")
 """Those of them whose steps take 5 to 25 times as long."""
 
+COMPARED = ("AdamW, decay 1", "AdamW, decay 1 to initial", "Adam", "Adam, weight noise", "Adam, full batch", "Adam, full batch, noise")
+"""Those of them that claims compare with each other, for which it takes five seeds at one fraction."""
+
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
-@experiment(figure="curves_by_setting", source="Power et al. 2022, Figure 1 left")
+@experiment(figure="curves_by_setting", source="Power et al. 2022, Figure 1 left", findings=("validation_on_the_way",))
 def figure1_left(scale: Scale) -> Settings:
     """Accuracy and loss against step on division mod 97, half of the table shown, by Adam without decay and by AdamW (Power et al. 2022, Figure 1 left).
 
@@ -70,7 +73,7 @@ def figure1_center(scale: Scale) -> Settings:
 
     ``groklab replicate figure1_center --scale laptop``. The paper: memorizing takes 10³ to 10⁴ steps at every fraction, fewer with less
     data; generalizing takes 40 to 50 % more steps for every percent of data less near 25 to 30 %. Cost: laptop at most 1.6 core
-    hours (one seed at seven fractions up to 5·10⁴ steps, five at 50 and 80 %), paper at most 260 (14 fractions, 5 seeds, 10⁶ steps).
+    hours (one seed at seven fractions up to 5·10⁴ steps, five at 50 and 80 %), paper at most 275 (15 fractions, 5 seeds, 10⁶ steps).
     """
     if scale == "smoke":
         return {"product in S₃": runs_of(operation="group_product", group="symmetric(3)", train_fraction=(0.7, 0.8), steps=200, **TINY)}
@@ -79,7 +82,7 @@ def figure1_center(scale: Scale) -> Settings:
         few = runs_of(operation="s5_product", train_fraction=0.5, seeds=range(1, 5), steps=6_000, **SOON)
         many = runs_of(operation="s5_product", train_fraction=0.8, seeds=range(1, 5), steps=10_000, **SOON)
         return {"x · y in S₅": [*wide, *few, *many]}
-    fractions = (*(0.25, 0.26, 0.27, 0.28, 0.29, 0.3), *(0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7))
+    fractions = (*(0.25, 0.26, 0.27, 0.28, 0.29, 0.3), *(0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8))
     return {"x · y in S₅": runs_of(operation="s5_product", train_fraction=fractions, seeds=5, steps=1_000_000)}
 
 
@@ -111,8 +114,8 @@ def figure2_left(scale: Scale) -> Settings:
     ``groklab replicate figure2_left --scale laptop``. The paper: weight decay more than halves the data that is needed, decay towards the
     initial weights helps less, some noise helps, the learning rate must lie within about a factor of ten, and every way memorizes after 10³ to
     10⁴ updates. Cost: laptop at most 5.3 core hours (at 50 % all nine ways until they have memorized, three seeds, at most 10⁴ updates; at
-    90 % three of them to 10⁴, five seeds; at 70 % five of them to 2·10⁴, one seed), paper at most 810 (19 fractions, three seeds, 10⁵ steps;
-    full batches are two thirds of it).
+    90 % three of them to 10⁴, five seeds; at 70 % five of them to 2·10⁴, one seed), paper at most 850 (19 fractions, three seeds, 10⁵ steps,
+    and five seeds at 90 % of the six ways that are compared there; full batches are two thirds of it).
     """
     if scale == "smoke":
         tiny = {"operation": "group_product", "group": "symmetric(3)", "layers": 1, "width": 32, "heads": 2, "steps": 60}
@@ -120,7 +123,10 @@ def figure2_left(scale: Scale) -> Settings:
     task = {"operation": "s5_product"}
     if scale == "paper":
         fractions = tuple(round(0.05 * k, 2) for k in range(1, 20))
-        return {name: runs_of(**task, train_fraction=fractions, seeds=3, steps=100_000, **fields) for name, fields in METHODS.items()}
+        full = {name: runs_of(**task, train_fraction=fractions, seeds=3, steps=100_000, **fields) for name, fields in METHODS.items()}
+        for name in COMPARED:
+            full[name] += runs_of(**task, train_fraction=0.9, seeds=(3, 4), steps=100_000, **METHODS[name])
+        return full
     found: Settings = {}
     for name, fields in METHODS.items():
         most = 6_000 if name == "AdamW, decay 1" else 10_000  # the runs of figure1_center, which go no further
@@ -154,7 +160,8 @@ def figure2_right(scale: Scale) -> Settings:
     ``groklab replicate figure2_right --scale laptop``. The paper, within 10⁵ steps: symmetric operations need less data than their
     asymmetric counterparts, x − y and x / y about the same, x³ + xy² + y is not learned at any fraction up to 95 %. Cost: laptop at most 4.4
     core hours (one seed of every operation at four fractions, 10⁴ steps; five seeds at the fractions where operations are compared; 10⁵
-    steps of x³ + xy² + y at 95 %), paper at most 260 (19 fractions, three seeds, 10⁵ steps; x · y mod 97 beside the twelve).
+    steps of x³ + xy² + y at 95 %), paper at most 275 (19 fractions, three seeds, 10⁵ steps, five seeds where operations are compared; x · y
+    mod 97 beside the twelve).
     """
     if scale == "smoke":
         modulus = {name: None if name.startswith("s5") else 7 for name in OPERATIONS.values()}
@@ -163,7 +170,10 @@ def figure2_right(scale: Scale) -> Settings:
     every = {**OPERATIONS, "x · y": "multiplication"}
     if scale == "paper":
         fractions = tuple(round(0.05 * k, 2) for k in range(1, 20))
-        return {label: runs_of(operation=name, train_fraction=fractions, seeds=3, steps=100_000) for label, name in every.items()}
+        full = {label: runs_of(operation=name, train_fraction=fractions, seeds=3, steps=100_000) for label, name in every.items()}
+        for label, compared, seeds, _ in _DECIDING:
+            full[label] += runs_of(operation=every[label], train_fraction=compared, seeds=seeds, steps=100_000)
+        return full
     found: Settings = {
         label: runs_of(operation=name, train_fraction=(0.4, 0.5, 0.7, 0.9), seeds=1, steps=10_000, **SOON) for label, name in every.items()
     }
@@ -178,7 +188,7 @@ _DECIDING = (
     ("x / y if y is odd, else x − y", 0.9, 3, 30_000),
     ("x³ + xy² + y", 0.95, 3, 100_000),
 )
-"""What is compared at the scale laptop: setting, fractions, seeds, steps. The fractions were chosen before the runs were made."""
+"""What claims compare: setting, fractions, seeds, and steps at the scale laptop. The fractions were chosen before the runs were made."""
 
 
 @experiment(
@@ -190,8 +200,9 @@ def figure3_left(scale: Scale) -> Settings:
     """t-SNE of the output layer of networks that have generalized the product in S₅, colored by coset (Power et al. 2022, Figure 3 left).
 
     ``groklab replicate figure3_left --scale laptop``. The paper: clusters are the cosets of a subgroup of order 10 (dihedral, 12 cosets) or
-    of a conjugate, more apparent with weight decay. Cost: laptop at most 0.2 core hours (AdamW at 80 %, three seeds, 10⁴ steps, of
-    those of figure1_center), paper at most 20 (Adam without decay too, five seeds, 10⁶ steps).
+    of a conjugate, more apparent with weight decay; its networks are said to be trained long. Those of the scale laptop end at the second
+    evaluation at 99 %, a tenth to a fifth of their steps after they generalized, those of the scale paper at the fourth. Cost: laptop at most 0.2 core
+    hours (AdamW at 80 %, three seeds, 10⁴ steps, of those of figure1_center), paper at most 20 (Adam without decay too, five seeds, 10⁶ steps).
     """
     if scale == "smoke":
         return {"AdamW, decay 1": runs_of(operation="group_product", group="symmetric(3)", train_fraction=0.8, steps=200, seeds=1, **TINY)}
