@@ -178,7 +178,7 @@ def _told_fields(settings: Settings) -> set[str]:
 
 
 def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, runs: str | Path) -> polars.DataFrame | None:
-    """What the figure of an experiment is drawn from, besides its table of runs: histories, or the elements or cells of one run; else None.
+    """What the figure of an experiment is drawn from, if not its table of runs: histories, the elements or cells of one run, or some of the runs.
 
     The one run is the first that generalized and kept its last checkpoint, in the order of its experiment. ValueError where there is none.
     """
@@ -191,11 +191,14 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
     entry = registry.look_up("figure", call.name)
     takes = entry.facts["takes"]
     if takes == "runs":
-        return None
+        cut_short = _stopping_when_memorized(settings) if entry.facts.get("of_ends") else set[str]()
+        return table.filter(~polars.col("id").is_in(list(cut_short))) if cut_short & set(table["id"]) else None
     there = stored_of(settings, runs)
     if takes == "history":
         histories, groups = {found.id: found.rows for _, found in there}, {found.id: label for label, found in there}
-        return history_table(histories, groups=groups).select("run", "group", *_CURVES)
+        titles = {f"{_symbol(found)}, {100 * found.run.task.train_fraction:g} % shown" for _, found in there}
+        title = titles.pop() if len(titles) == 1 else ""
+        return history_table(histories, groups=groups).select("run", "group", *_CURVES, polars.lit(title).alias("title"))
     kind = "answers" if takes == "cells" else "checkpoints"
     able = [(label, run) for label, run in there if any(run.folder.steps_of(kind))]
     able.sort(key=lambda pair: pair[1].summary.generalized_at is None)
@@ -209,6 +212,20 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
     return drawn.with_columns(
         title=polars.lit(f"{_symbol(run)}, {100 * run.run.task.train_fraction:g} % shown — {label}, seed {run.run.seeds.seed}")
     )
+
+
+def _stopping_when_memorized(settings: Settings) -> set[str]:
+    """Ids of the runs of which nothing is known after they have memorized, since they are asked to stop there."""
+    return {run.id for members in settings.values() for run in members if run.budget.stop.startswith("memorized")}
+
+
+def left_out_of(name: str, settings: Settings, table: polars.DataFrame) -> list[str]:
+    """What an experiment's figure does not show, in words: settings without a run, and runs that stop too soon for it."""
+    unrun = [label for label in settings if label not in set(table["setting"])]
+    told = [f"Not in the figure, for want of a run: {'; '.join(unrun)}."] if unrun else []
+    entry = registry.look_up("figure", registry.parse_call(registry.look_up("experiment", name).facts["figure"]).name)
+    cut_short = _stopping_when_memorized(settings) & set(table["id"]) if entry.facts.get("of_ends") else set[str]()
+    return told + ([f"Not in the figure: runs that stop once they have memorized, {len(cut_short)}."] if cut_short else [])
 
 
 _CURVES = ("step", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss")

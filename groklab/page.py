@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from groklab.report import SPREAD, WHEN, facts_of, place_of, scorecards, spread_of, told_value
+from groklab.report import SPREAD, WHEN, facts_of, notes_of, place_of, scorecards, spread_of, told_value
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --quiet: #63636b; --ground: #ffffff; --card: #f6f6f8; --line: #dedee3;
@@ -107,7 +107,7 @@ def _figure(part: Mapping[str, Any], output: Path) -> str:
     else:
         content = base64.b64encode((output / file).read_bytes()).decode()
         picture = f"<img alt='{escape(part['title'], quote=True)}' width='{_width(output / file)}' src='data:image/png;base64,{content}'>"
-    notes = "".join(f"<p>{escape(note)}</p>" for note in part.get("notes", ()))
+    notes = "".join(f"<p>{escape(note)}</p>" for note in notes_of(part))
     return (
         f"<figure id='{escape(part['experiment'])}'><h3>{escape(part['title'])}</h3><p>{escape(part['about'])}</p>{picture}"
         f"<figcaption class='quiet'><p>{escape(facts_of(part))}</p>{notes}{_spread(part)}<p><code>{escape(part['command'])}</code></p></figcaption></figure>"

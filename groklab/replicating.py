@@ -26,7 +26,7 @@ from groklab import archives, registry
 from groklab.analysis.claims import ordered
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
-from groklab.evidence import Findings, is_finished, results_of, stored_of, table_for_figure
+from groklab.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
 
@@ -237,6 +237,7 @@ def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path,
     found |= {"settings": summary.to_dicts(), "files": [f"{name}.csv", f"{name}.parquet"]}
     measures = registry.look_up("experiment", name).facts.get("measures", ())
     found["notes"] = [_unknown(measure, table) for measure in measures if table[registry.parse_call(measure).name].null_count()]
+    found["not_drawn"] = left_out_of(name, settings, table)
     try:
         drawn = table_for_figure(name, settings, table, runs)
         if drawn is not None:

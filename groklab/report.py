@@ -273,7 +273,7 @@ def markdown_of(found: Mapping[str, Any]) -> str:
         lines += [
             facts_of(part),
             "",
-            *(line for note in part.get("notes", ()) for line in (note, "")),
+            *(line for note in notes_of(part) for line in (note, "")),
             *_spread(part),
             f"`{part['command']}`",
             "",
@@ -332,6 +332,11 @@ def _steps(row: Mapping[str, Any], quantity: str) -> str:
     low, median, high = (row[f"{quantity}_{name}"] for name in ("min", "median", "max"))
     known = "" if median is None or censored > reached else f"{median:,} "
     return f"{known}({low:,} to {'…' if high is None else f'{high:,}'})" + (f", {censored} not" if censored else "")
+
+
+def notes_of(part: Mapping[str, Any]) -> list[str]:
+    """What the reader of an experiment's figure has to know: what could not be measured, and what is not drawn."""
+    return [*part.get("notes", ()), *part.get("not_drawn", ())]
 
 
 def facts_of(part: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from groklab import registry
 from groklab.analysis.correlations import rank_correlation
 from groklab.figures import appendix, circuits, curves, embeddings, film, style, surfaces, sweeps, tables
 from groklab.figures import cells as cells_module
+from groklab.figures import settings as settings_module
 from groklab.results.tables import arrays_table
 
 FIGURES = {name: entry for name, entry in registry.entries("figure").items() if not entry.facts.get("animated")}
@@ -518,6 +519,29 @@ def test_steps_against_draws_censored_runs_apart_and_medians_with_gaps() -> None
     assert "3" in texts(drawn), "how many runs are behind one triangle"
 
 
+def test_a_median_needs_half_of_the_runs_and_one_place_is_the_only_tick() -> None:
+    of_one = runs(5, fractions=(0.5, 0.9)).with_columns(
+        generalized_at=pl.when((pl.col("train_fraction") == 0.5) & (pl.col("seed") > 0)).then(None).otherwise(pl.lit(9000)),
+        steps=pl.when((pl.col("train_fraction") == 0.5) & (pl.col("seed") > 0)).then(6000).otherwise(pl.lit(10_000)),
+    )
+    if "evaluated_at" in of_one.columns:
+        of_one = of_one.with_columns(evaluated_at="steps")
+    axes = sweeps.steps_against(of_one).axes[0]
+    medians = next(line for line in axes.lines if line.get_color() == style.VALIDATION and line.get_linestyle() == "-")
+    assert np.isnan(medians.get_ydata()[0]), "one of five, watched longest"  # pyright: ignore[reportIndexIssue]
+    assert list(sweeps.steps_against(runs(fractions=(0.5,)), x="modulus").axes[0].get_xticks()) == [23]
+
+
+def test_curves_by_setting_wrap_and_say_what_loss_and_threshold_are() -> None:
+    table = pl.concat([history(seed).with_columns(group=pl.lit(f"setting {seed}"), run=pl.lit(f"r{seed}")) for seed in range(4)])
+    drawn = settings_module.curves_by_setting(table, threshold=0.95, loss_name="squared error")
+    assert drawn.get_size_inches()[0] < 7.5
+    assert "generalized at 95 %" in said(drawn)
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["accuracy", "squared error", "", ""] * 2
+    box = drawn.get_tightbbox(FigureCanvasAgg(drawn).get_renderer())
+    assert min(box.x0, box.y0, *(drawn.get_size_inches() - (box.x1, box.y1))) >= 0
+
+
 def test_steps_against_tells_the_law_that_was_planted() -> None:
     told = said(sweeps.steps_against(runs(8, budget=10**9)))
     percent = float(re.search(r"exponential law, \+([\d.]+) %", told).group(1))  # pyright: ignore[reportOptionalMemberAccess]
@@ -564,9 +588,11 @@ def test_many_settings_stay_on_the_paper(count: int) -> None:
 
 def test_the_number_line_is_the_one_that_was_planted() -> None:
     told = said(embeddings.number_line(elements(n=31, frequency=12, group=None), method="pca", permutations=99))
-    assert "adding 13" in told  # 13 · 12 = 1 mod 31
+    assert "adding 13: score in this picture" in told  # 13 · 12 = 1 mod 31
     assert "residue mod 13" in told
-    assert "adding 4: score 0." in said(embeddings.number_line(elements(n=31, group=None), method="pca", k=4, permutations=99))
+    assert "adding 4: score in this picture 0." in said(
+        embeddings.number_line(elements(n=31, group=None), method="pca", k=4, permutations=99)
+    )
     with pytest.raises(ValueError, match="expected a step from 1 to 15"):
         embeddings.number_line(elements(n=31), k=16, permutations=99)
     with pytest.raises(ValueError, match="expected tsne, pca, scaling"):

@@ -9,7 +9,7 @@ import pytest
 
 from groklab import archives, cli, registry, replicating, report
 from groklab.config.run import Run
-from groklab.evidence import Findings
+from groklab.evidence import Findings, left_out_of, table_for_figure
 from groklab.laboratory import train
 from groklab.results.files import StoreError
 from groklab.stored import load
@@ -231,6 +231,20 @@ def test_an_unfinished_run_is_censored_where_it_stands(tmp_path):
     long = short.replace(steps=1000)
     table = replicating.results_of({"x": [long]}, runs=tmp_path)
     assert table["evaluated_at"].to_list() == [20]
+
+
+def test_a_figure_shows_no_run_that_stops_too_soon_for_it_and_says_what_it_leaves_out(tmp_path):
+    full = Run.of(operation="addition", modulus=5, layers=1, heads=2, width=8, steps=20, train_fraction=0.6)
+    short = full.replace(seed=1, stop="memorized")
+    for run in (full, short):
+        train(run, runs=tmp_path)
+    settings = {"Adam": [full, short], "AdamW": [full.replace(seed=2)]}
+    table = replicating.results_of(settings, runs=tmp_path)
+    assert table_for_figure("figure2_left", settings, table, tmp_path)["id"].to_list() == [full.id]
+    assert table_for_figure("figure1_center", settings, table, tmp_path) is None
+    told = left_out_of("figure2_left", settings, table)
+    assert told == ["Not in the figure, for want of a run: AdamW.", "Not in the figure: runs that stop once they have memorized, 1."]
+    assert table_for_figure("figure1_left", settings, table, tmp_path)["title"].unique().to_list() == ["x + y (mod 5), 60 % shown"]
 
 
 def test_findings_that_cannot_be_read_are_found_again(tmp_path):

@@ -45,7 +45,7 @@ def addition_is_a_circle_with_a_number_line(table: pl.DataFrame) -> Judgment:
         "runs": runs.height,
         "details": tuple(
             f"seed {row['seed']}: circles {row['circle_score']:.2f} (chance {row['circle_chance']:.2f}, p = {row['circle_p']:.2g}), "
-            f"line +{row['line_step']:.0f} (score {row['line_score']:.2f}, p = {row['line_p']:.2g})"
+            f"line +{row['line_step']:.0f} in the layer itself (score {row['line_score']:.2f}, p = {row['line_p']:.2g})"
             for row in runs.sort("seed").iter_rows(named=True)
         ),
     }

@@ -50,7 +50,7 @@ def chughtai_s5(scale: Scale) -> Settings:
     return {"MLP": _varied(chughtai_s5_mlp(), seeds=50, steps=250_000)}
 
 
-@experiment(figure="curves_by_setting", source="Lee et al. 2024, arXiv 2405.20233, Table 3")
+@experiment(figure="curves_by_setting(threshold=0.95)", source="Lee et al. 2024, arXiv 2405.20233, Table 3")
 def grokfast_table(scale: Scale) -> Settings:
     """Multiplication mod 97 at 50 % by Adam with little decay, with and without Grokfast's two filters (Lee et al. 2024, Table 3).
 
@@ -112,7 +112,9 @@ def omnigrok_norms(scale: Scale) -> Settings:
     return {"usual": _varied(nanda(), seeds=5, steps=15_000), "norm held fixed": _varied(omnigrok(), seeds=5, steps=15_000)}
 
 
-@experiment(figure="curves_by_setting", source="Gromov 2023; Doshi et al. 2023", results=("train_accuracy_corrupted",))
+@experiment(
+    figure="curves_by_setting(loss_name='squared error')", source="Gromov 2023; Doshi et al. 2023", results=("train_accuracy_corrupted",)
+)
 def gromov_mlp(scale: Scale) -> Settings:
     """One quadratic layer, squared error and strong decay: generalizes within a hundred updates, wrong labels or not (Gromov 2023; Doshi et al. 2023).
 

@@ -188,7 +188,7 @@ _DECIDING = (
     ("x / y if y is odd, else x − y", 0.9, 3, 30_000),
     ("x³ + xy² + y", 0.95, 3, 100_000),
 )
-"""What claims compare: setting, fractions, seeds, and steps at the scale laptop. The fractions were chosen before the runs were made."""
+"""What claims compare: setting, fractions, seeds, and steps at the scale laptop. The fractions were chosen before any run was judged."""
 
 
 @experiment(

@@ -90,7 +90,7 @@ def number_line(
     if step not in scores:
         raise ValueError(f"figure 'number_line': k: got {k}; expected a step from 1 to {max(scores)}.")
     with style.publication():
-        found = f"adding {step}: score {scores[step]:.2f}" + (
+        found = f"adding {step}: score in this picture {scores[step]:.2f}" + (
             f" (best; by chance {line.chance:.2f}, p = {line.p_value:.2g})" if k is None else ""
         )
         told = [f"{_what(table, layer)}, {_METHOD_NAMES[method]}", f"{found}; colors: residue mod {step}", _circle(table, matrix)]

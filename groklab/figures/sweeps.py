@@ -85,11 +85,12 @@ def steps_against(table: pl.DataFrame, *, x: str = "train_fraction") -> Figure:
     return drawing
 
 
-@figure(needs=("best_validation_accuracy",), takes="runs", source="Power et al. 2022, Figure 2")
+@figure(needs=("best_validation_accuracy",), takes="runs", of_ends=True, source="Power et al. 2022, Figure 2")
 def accuracy_against(table: pl.DataFrame, *, x: str = "train_fraction", quantity: str = "best_validation_accuracy") -> Figure:
     """Best validation accuracy of runs against a field of theirs, by setting; more than 4 settings have a panel each (Power et al. 2022, Figure 2).
 
-    A full dot is a run that reached the threshold, an open one a run that did not within its budget.
+    A full dot is a run that reached the threshold, an open one a run that did not within its budget. In the figures of experiments runs that
+    stop once they have memorized are left out.
     """
     style.check_table("accuracy_against", table, (quantity, x))
     settings = _settings("accuracy_against", table.filter(pl.col(quantity).is_not_null()), x, at_most=24)
@@ -161,7 +162,12 @@ def _draw_steps(axes: Axes, runs: pl.DataFrame, x: str, quantity: str, color: st
         if together > 1:
             axes.annotate(f"{together}", (place, end), (4, 2), textcoords="offset points", size=style.SMALL_SIZE, color=color)
     places = np.unique(where)
-    medians = [median(sample_of(runs.filter(pl.Series(where == place)), quantity)) for place in places]  # pyright: ignore[reportArgumentType]
+    # With runs that were watched for different times the estimate may reach a half by the few watched longest: below half, no line.
+    halves = {float(place): 2 * reached[where == place].sum() >= (where == place).sum() for place in places}
+    medians = [
+        median(sample_of(runs.filter(pl.Series(where == place)), quantity)) if halves[float(place)] else None  # pyright: ignore[reportArgumentType]
+        for place in places
+    ]
     axes.plot(places, [math.nan if value is None else value for value in medians], line, color=color, zorder=2.8)
 
 
@@ -241,8 +247,10 @@ def _set_field_axis(axes: Axes, x: str, values: pl.Series, *, ticks: int = 8) ->
     """Shares as percent on a linear axis; sizes such as modulus and width on a logarithmic one, with their own values as ticks."""
     places = values.cast(pl.Float64).unique().sort().to_numpy()
     if x == "train_fraction" or places[0] <= 0 or places[-1] / places[0] < 4:
-        room = 0.04 * (places[-1] - places[0]) or 0.05
+        room = 0.04 * (places[-1] - places[0]) or (0.05 if x == "train_fraction" else 0.2 * abs(places[0]) or 1)
         axes.set_xlim(places[0] - room, places[-1] + room)
+        if len(places) == 1:
+            axes.xaxis.set_major_locator(FixedLocator(list(places)))
         if x == "train_fraction":
             step = next(s for s in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0) if (places[-1] - places[0]) / s <= ticks)
             # From the smallest share on where it is a multiple of 5 %, so that 30, 50, 70, 90 % are told as such.
