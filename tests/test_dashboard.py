@@ -911,8 +911,9 @@ for page in pages():
 
 
 @pytest.mark.medium
-def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path):
+def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path, monkeypatch):
     """In seconds of this process, as others may keep the machine busy; the first look at all of them is in pieces."""
+    monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.5)
     root = tmp_path / "runs"
     first = stored(root, operation="addition", steps=20_000)
     text = (first.path / "run.json").read_text()
