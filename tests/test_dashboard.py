@@ -100,8 +100,8 @@ def results(root, **options):
     return Results(Catalog(root), Computing(**options))
 
 
-def client(root, host="127.0.0.1"):
-    made = make_app(results(root), Guard.of(host, 8050)).server.test_client()
+def client(root, host="127.0.0.1", *, seen=None):
+    made = make_app(seen or results(root), Guard.of(host, 8050)).server.test_client()
     made.environ_base["HTTP_HOST"] = "localhost:8050"
     return made
 
@@ -394,7 +394,9 @@ def test_measures_are_offered_until_each_is_taken_of_all_checkpoints(tmp_path):
     assert measured_checkpoints(entry, LOSSES[False]) == 0
     Measured(cache_of(entry), "excluded_loss").keep_numbers({100: {"excluded_loss": 1.0}})
     assert measured_checkpoints(entry, LOSSES[False]) == 1
-    assert "Compute at 1 checkpoint'" in str(circuit_page.view(results(tmp_path), Address.of(f"run={folder.id}"), LIGHT).parts["ask-losses"])
+    assert "Compute at 1 checkpoint'" in str(
+        circuit_page.view(results(tmp_path), Address.of(f"run={folder.id}"), LIGHT).parts["ask-losses"]
+    )
 
 
 # — names are text —
@@ -909,10 +911,11 @@ for page in pages():
 
 
 @pytest.mark.medium
-def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path):
+def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path, monkeypatch):
     """In seconds of this process, as others may keep the machine busy; the first look at all of them is in pieces."""
+    monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.5)
     root = tmp_path / "runs"
-    first = stored(root, operation="addition", steps=100)
+    first = stored(root, operation="addition", steps=20_000)
     text = (first.path / "run.json").read_text()
     for number in range(1000):
         folder = root / f"addition-7-f{0.3 + 0.1 * (number % 5):.2f}-s{number}-{number:08x}"
@@ -921,7 +924,8 @@ def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path):
         (folder / "run.json").write_text(text.replace('"train_fraction": 0.5', fraction).replace('"seed": 0', f'"seed": {number}'))
         (folder / "history.jsonl").write_bytes((first.path / "history.jsonl").read_bytes())
     with_answers(RunFolder(folder))
-    made = client(root)
+    seen = results(root)
+    made = client(root, seen=seen)
     while get(made, "/api/runs")["unread"]:
         time.sleep(0.06)
     assert get(made, "/api/runs")["count"] == 1001
@@ -930,6 +934,30 @@ def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path):
         begun = time.process_time()
         assert made.get(path).status_code == 200
         assert time.process_time() - begun < 1, path
+    address = Address({})
+    for page in pages():
+        page.view(seen, address, LIGHT)  # what is remembered from then on
+        for what, call in (("layout", page.layout), ("stamp", page.stamp), ("view", lambda *given, page=page: page.view(*given, LIGHT))):
+            begun = time.process_time()
+            call(seen, address)
+            assert time.process_time() - begun < 0.8, (page.name, what)  # with a look at the files of all runs
+
+
+def test_a_large_table_is_sent_as_numbers(tmp_path):
+    """Of 293² cells the sentences that the browser makes would be 11 MB for each frame."""
+    shown = {}
+    for modulus in (293, 7):
+        folder = stored(tmp_path, modulus=modulus)
+        cells_ = np.arange(modulus**2)
+        folder.write_step("answers", 100, packed_answers(cells_ % modulus, np.full(len(cells_), 0.25)))
+        shown[modulus] = cells.view(results(tmp_path), Address.of(f"run={folder.id}"), LIGHT).graphs["table"]
+    assert len(shown[293].to_json()) < 5_500_000
+    (small,), (large,) = shown[7].data, shown[293].data
+    assert [*map(str, small.customdata[3][5][:4]), small.customdata[3][5][5]] == ["3.0", "5.0", "1.0", "5.0", "5"]
+    assert small.texttemplate == "%{customdata[5]}"
+    assert np.asarray(large.customdata)[3, 5, :4].tolist() == [3, 5, 8, 5]
+    assert large.text[3][5] in ("hidden cell, wrong", "training cell, not yet")
+    assert large.hovertemplate.startswith("<b>%{customdata[0]} + %{customdata[1]} = %{customdata[2]}</b>")
 
 
 @pytest.mark.medium

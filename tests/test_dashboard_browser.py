@@ -311,6 +311,22 @@ def test_the_table_fills_in_by_slider_keys_and_play(tab):
     assert "probability" in told
 
 
+def test_the_cells_of_a_table_of_numbers_say_their_equation(browser, tmp_path):
+    train(operation="addition", modulus=31, train_fraction=0.5, steps=10, stop="never", runs=tmp_path, **SMALL)
+    site = Site(tmp_path)
+    tab = Tab(browser, site)
+    page = tab.go("/table")
+    box = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector(".hoverlayer .hovertext", timeout=20_000)
+    told = page.locator(".hoverlayer").first.text_content()
+    assert "15 + 15 = 30" in told
+    assert re.search(r"answer \d+, probability 0\.\d{3}(hidden|training) cell", told)
+    tab.context.close()
+    site.close()
+    assert tab.wrong == []
+
+
 def test_rows_and_columns_are_sorted_by_the_group(tab):
     run = named(tab.site, "group_product")
     page = tab.go(f"/table?run={run}&order=classes&color=answer")

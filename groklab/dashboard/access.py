@@ -152,7 +152,9 @@ def _sent_to(path: str) -> Response:
     if request.headers.get("Sec-Fetch-Site") != "cross-site":
         answer: Any = redirect(path)
         return answer
-    return Response(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={html.escape(path)}">\n', mimetype="text/html")
+    return Response(
+        f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={html.escape(path)}">\n', mimetype="text/html"
+    )
 
 
 def _is_visit() -> bool:

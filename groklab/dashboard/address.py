@@ -132,7 +132,7 @@ def conditions_in(text: str) -> tuple[list[str], list[str]]:
 
 
 _PIECE = re.compile(r"\s+|[,;]|<=|>=|!=|[=<>]|[(\[]|[)\]]|[^\s,;=<>!()\[\]\"']+|.", re.DOTALL)
-_QUOTED = re.compile(r'''"((?:[^"]|"")*)"?|'((?:[^']|'')*)'?''')
+_QUOTED = re.compile(r""""((?:[^"]|"")*)"?|'((?:[^']|'')*)'?""")
 
 
 def _parts(text: str) -> list[tuple[str, bool]]:
@@ -165,9 +165,17 @@ def _parts(text: str) -> list[tuple[str, bool]]:
     return [pair for pair in [*parts, (part, is_condition)] if pair[0]]
 
 
+def value_text(name: str, value: Any) -> str:
+    """A field's value as it is written on the command line; as it stands in the table where that holds what somebody wrote there by hand."""
+    try:
+        return written_in(name, value)
+    except (ValueError, SyntaxError, TypeError):
+        return str(value)
+
+
 def condition_of(name: str, value: Any) -> str:
     """The condition that a field has this value, as a filter is written: in quotes where it would come apart without them."""
-    text = written_in(name, value)
+    text = value_text(name, value)
     bare = f"{name}={text}"
     if conditions_in(bare) == ([bare], []):
         return bare

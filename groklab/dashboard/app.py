@@ -227,4 +227,4 @@ def _address(
 
 def _is_idle(triggered: Mapping[str, Any], shown: Mapping[str, Any] | None, stamp: Sequence[str]) -> bool:
     """Whether nothing but the clock asks, and what is shown is still so."""
-    return triggered.keys() == {"tick.n_intervals"} and shown is not None and list(shown["stamp"]) == list(stamp)
+    return set(triggered) == {"tick.n_intervals"} and shown is not None and list(shown["stamp"]) == list(stamp)

@@ -178,17 +178,21 @@ def figure(
     shape = (len(rows), len(columns))
     z = np.full(shape, np.nan)
     z[down, across] = values
-    hover = np.full(shape, "no such cell", dtype=object)
-    hover[down, across] = _hover(cells, symbol)
+    parts, template = _hover(cells, symbol)
+    hover = np.zeros((*shape, parts.shape[1]), dtype=parts.dtype)
+    hover[down, across] = parts
+    states = np.full(shape, "", dtype=object)
+    states[down, across] = _state_words(cells)
     small = max(shape) <= _NAMED
-    text = np.full(shape, "", dtype=object)
     if small:
         written = cells["answer_name"] if "answer_name" in cells.columns else cells["z_name"]
-        text[down, across] = [escaped(_cut(name)) for name in written.to_list()]
+        names_in_cells = np.full((*shape, 1), "", dtype=object)
+        names_in_cells[down, across, 0] = [escaped(_cut(name)) for name in written.to_list()]
+        hover = np.concatenate([hover.astype(object), names_in_cells], axis=2)
     trace = go.Heatmap(
-        z=[[None if np.isnan(value) else float(value) for value in row] for row in z], customdata=hover.tolist(), colorscale=colors, showscale=False,
+        z=z.astype(np.float32), customdata=hover.tolist() if hover.dtype == object else hover, text=states.tolist(), colorscale=colors, showscale=False,
         zmin=scale[0], zmax=scale[1], xgap=1 if max(shape) <= 60 else 0, ygap=1 if max(shape) <= 60 else 0, hoverongaps=False,
-        hovertemplate="%{customdata}<extra></extra>", text=text.tolist() if small else None, texttemplate="%{text}" if small else None,
+        hovertemplate=template, texttemplate=f"%{{customdata[{hover.shape[2] - 1}]}}" if small else None,
     )  # fmt: skip
     ticks = {"showgrid": False, "ticks": "", "constrain": "domain", "showline": False}
     return look.figure(
@@ -236,22 +240,33 @@ def _palette(theme: Theme) -> tuple[str, ...]:
     return (theme.trained, theme.untrained, theme.right, theme.wrong, theme.absent, theme.absent)
 
 
-def _hover(cells: pl.DataFrame, symbol: str) -> list[str]:
-    """What each cell says when it is pointed at: the equation, the answer, its probability, what the cell was to the network."""
+def _hover(cells: pl.DataFrame, symbol: str) -> tuple[np.ndarray, str]:
+    """What each cell says when it is pointed at, (cells, parts), and the template by which the browser puts it together.
+
+    The parts are the elements of the equation, the answer and its probability. Where all elements are numbers, as in modular tables, so are
+    the parts: a large table then is a tenth of what its sentences would be.
+    """
     sign = re.match(r"x ([^\sxy]) y\b", symbol)
-    between = sign[1] if sign else "∘"
-    answered = "answer" in cells.columns
-    told: list[str] = []
-    states = _states(cells).tolist()
-    blank: list[Any] = [None] * cells.height
-    columns = [cells[name].to_list() for name in ("x_name", "y_name", "z_name", "corrupted")]
-    answers = [cells[name].to_list() for name in ("answer_name", "probability")] if answered else [blank, blank]
-    for x, y, z, corrupted, answer, probability, state in zip(*columns, *answers, states, strict=True):
-        words = f"<b>{escaped(x)} {escaped(between)} {escaped(y)} = {'?' if z is None else escaped(z)}</b>"
-        if answered:
-            words += f"<br>answer {escaped(answer)}, probability {probability:.3f}"
-        told.append(f"{words}<br>{STATES[state]}{', label changed' if corrupted else ''}")
-    return told
+    between = escaped(sign[1] if sign else "∘")
+    columns = ["x_name", "y_name", "z_name", *(["answer_name"] if "answer" in cells.columns else [])]
+    names = [cells[column] for column in columns]
+    numbers = [name.cast(pl.UInt16, strict=False) for name in names]
+    parts: list[np.ndarray]
+    if all(number.null_count() == 0 and (number.cast(pl.String) == name).all() for number, name in zip(numbers, names, strict=True)):
+        parts = [number.to_numpy() for number in numbers]
+    else:
+        parts = [np.array(["?" if text is None else escaped(text) for text in name.to_list()], dtype=object) for name in names]
+    template = f"<b>%{{customdata[0]}} {between} %{{customdata[1]}} = %{{customdata[2]}}</b>"
+    if "answer" in cells.columns:
+        parts.append(cells["probability"].to_numpy().astype(object if parts[0].dtype == object else np.float32))
+        template += "<br>answer %{customdata[3]}, probability %{customdata[4]:.3f}"
+    return np.stack(parts, axis=1), f"{template}<br>%{{text}}<extra></extra>"
+
+
+def _state_words(cells: pl.DataFrame) -> np.ndarray:
+    """What each cell is to the network, in words."""
+    words = np.array([*STATES, *(f"{state}, label changed" for state in STATES)], dtype=object)
+    return words[_states(cells) + len(STATES) * cells["corrupted"].to_numpy()]
 
 
 def _key(color: str, cells: pl.DataFrame, theme: Theme) -> Piece:

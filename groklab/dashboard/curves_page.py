@@ -30,6 +30,8 @@ from groklab.dashboard.controls import (
 from groklab.dashboard.curves import Curves, Line, columns_in, curves_of, data, listed, measures_of, panels_of, rows
 from groklab.dashboard.theme import Theme, escaped
 
+_LEGEND = 62
+"""Pixels of three rows of names: more are scrolled, as the curves need the room and the table below has all of them."""
 _NAMES = {"accuracy": "accuracy", "loss": "loss (nats)"}
 
 
@@ -119,7 +121,7 @@ def figure(found: Curves, panels: list[str], address: Address, theme: Theme) -> 
     return look.figure(
         theme, traces, **layout, shapes=shapes, annotations=labels, revision=revision, hovermode="x unified" if one else "closest",
         margin={"l": 70, "r": 18, "t": 46 if one else 12, "b": 48}, showlegend=True,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left", "font": {"color": theme.ink, "size": 12}} if not one
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left", "maxheight": _LEGEND, "font": {"color": theme.ink, "size": 12}} if not one
         else {"orientation": "h", "y": -0.11, "yanchor": "top", "x": 1, "xanchor": "right", "font": {"color": theme.ink, "size": 12}},
     )  # fmt: skip
 

@@ -42,6 +42,7 @@ class Memory:
         return key in self._made
 
     def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """The value of a key, made where it is not kept."""
         with self._lock:
             if key in self._made:
                 self._made.move_to_end(key)

@@ -14,7 +14,8 @@ import polars as pl
 from groklab.analysis.selection import distinguishing
 from groklab.analysis.statistics import summarize
 from groklab.config.run import leaves
-from groklab.dashboard.address import Address, Chosen, condition_of, filtered
+from groklab.config.sweep import is_several
+from groklab.dashboard.address import Address, Chosen, condition_of, filtered, value_text
 from groklab.dashboard.catalog import Entry
 from groklab.dashboard.controls import (
     Page,
@@ -183,7 +184,7 @@ def _head(fields: Sequence[str], address: Address) -> Piece:
             head("id", "run"),
             html.Th("curve", scope="col", className="curve"),
             *[head(name, text, "number") for name, text in _SHOWN.items()],
-            *[head(name, name.replace("_", " ")) for name in fields],
+            *[head(name, name.replace("_", " "), _kind(place)) for place, name in enumerate(fields)],
             head("changed", "written", "number late"),
         ]
     )
@@ -209,10 +210,21 @@ def _row(entry: Entry, fields: Sequence[str], theme: Theme, *, picked: bool) -> 
             html.Td(percent(entry.row.get("validation_accuracy")), className="number"),
             html.Td(whole(entry.row.get("memorized_at")), className="number"),
             html.Td(whole(entry.row.get("generalized_at")), className="number"),
-            *[html.Td(short(entry.row.get(field)), className="value", title=short(entry.row.get(field))) for field in fields],
+            *[html.Td(_written(field, entry), className=_kind(place), title=_written(field, entry)) for place, field in enumerate(fields)],
             html.Td(_ago(entry.changed), className="number late"),
         ]
     )
+
+
+def _written(field: str, entry: Entry) -> str:
+    """A field's value in a few letters, a list as on the command line."""
+    value = entry.row.get(field)
+    return value_text(field, value) if is_several(field) and value is not None else short(value)
+
+
+def _kind(place: int) -> str:
+    """The class of a field's column; the last of three has room on a wide screen only."""
+    return "value wide" if place == _FIELDS_SHOWN - 1 else "value"
 
 
 def _status(entry: Entry) -> Piece:

@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -64,7 +64,7 @@ def serve(
 
 
 @contextlib.contextmanager
-def opened_as(address: str) -> Iterator[str]:
+def opened_as(address: str) -> Generator[str, None, None]:
     """The address as a browser may be given it: one with a token as a file that leads there, which only its owner can read.
 
     What a program is started with is seen by everybody who has an account on the machine.

@@ -45,6 +45,8 @@ class Setting(NamedTuple):
     """The runs of one line: those that agree in the field that colors them."""
 
     name: str
+    """Field and value."""
+    value: str
     runs: pl.DataFrame
 
 
@@ -79,6 +81,7 @@ def layout(results: Results, address: Address) -> Piece:
             className="controls",
         ),
         part("told"),
+        part("legend"),
         html.Div(
             [
                 html.Div(
@@ -122,19 +125,19 @@ def sweep_of(results: Results, address: Address) -> Sweep:
     by = address.one("by", among=[*known, "none"]) or _usual_line(table, x)
     by = "" if by in ("none", x) else by
     groups = (
-        [("all runs", table)]
+        [Setting("all runs", "", table)]
         if not by
         else [
-            (f"{by.replace('_', ' ')} {short(value)}", table.filter(pl.col(by).eq_missing(value)))
+            Setting(f"{by.replace('_', ' ')} {short(value)}", short(value), table.filter(pl.col(by).eq_missing(value)))
             for value in table[by].unique(maintain_order=True).sort().to_list()
         ]
     )
     if len(groups) > MOST_GROUPS:
-        kept = {name for name, _ in sorted(groups, key=lambda group: -group[1].height)[:MOST_GROUPS]}
+        kept = {group.name for group in sorted(groups, key=lambda group: -group.runs.height)[:MOST_GROUPS]}
         told.append(f"The {MOST_GROUPS} largest of {len(groups)} groups are drawn. Filter the runs to see the others.")
-        groups = [group for group in groups if group[0] in kept]
+        groups = [group for group in groups if group.name in kept]
     ordered = x in table.columns and table.schema[x].is_numeric()
-    return Sweep(x, by, [Setting(name, runs) for name, runs in groups if runs.height], ordered, " ".join(told))
+    return Sweep(x, by, [group for group in groups if group.runs.height], ordered, " ".join(told))
 
 
 def _usual_field(table: pl.DataFrame) -> str:
@@ -166,7 +169,7 @@ def view(results: Results, address: Address, theme: Theme) -> View:
         told = notice(found.told) if found.told else _nothing(results)
         return View(
             {"steps": blank, "accuracy": blank},
-            {"told": told, "steps-title": "", "accuracy-title": "", "key": "", "claims": claims},
+            {"told": told, "steps-title": "", "accuracy-title": "", "legend": "", "key": "", "claims": claims},
             address,
         )
     quantity = address.one("quantity", "generalized_at", among=("memorized_at", "delay"))
@@ -177,6 +180,7 @@ def view(results: Results, address: Address, theme: Theme) -> View:
     word = {"generalized_at": "generalize", "memorized_at": "memorize", "delay": "generalize, as a multiple of those to memorize"}[quantity]
     parts = {
         "told": notice(found.told, kind="aside") if found.told else "",
+        "legend": _legend(found, theme),
         "steps-title": f"Steps to {word} against {field}",
         "accuracy-title": f"{'Best' if accuracy.startswith('best') else 'Last'} {'train' if 'train' in accuracy else 'validation'} accuracy against {field}",
         "key": f"{whole(runs)} runs; {whole(missed)} did not get there: △ at the step up to which each was watched. Lines are medians that count them as later (product limit), with a gap where fewer than half got there; bars are 90 % intervals where the runs are enough for one.",
@@ -197,6 +201,17 @@ def _was_chosen(results: Results, address: Address, name: str, found: Sweep) -> 
 
 def _color(place: int, found: Sweep, theme: Theme) -> str:
     return theme.validation if len(found.settings) == 1 else theme.groups[place % len(theme.groups)]
+
+
+def _legend(found: Sweep, theme: Theme) -> Piece:
+    """The colors of the settings, once for both pictures: in them it would leave little room where there are many."""
+    if len(found.settings) < 2:
+        return ""
+    items = [
+        html.Span([html.Span(className="swatch", style={"background": _color(place, found, theme)}), setting.value], className="item")
+        for place, setting in enumerate(found.settings)
+    ]
+    return html.Div([html.Span(found.by.replace("_", " ")), *items], className="key legend")
 
 
 def _places(found: Sweep, runs: pl.DataFrame) -> list[Any]:
@@ -232,8 +247,8 @@ def _steps(found: Sweep, quantity: str, scale: str, theme: Theme) -> go.Figure:
             said = "%{y:,.4~g}" if reached else "not within %{y:,.4~g}"
             traces.append(
                 go.Scatter(
-                    x=_places(found, part_of), y=(at if reached else watched).filter(which).to_list(), mode="markers", marker=marker, customdata=_hover(part_of),
-                    legendgroup=setting.name, showlegend=False, hovertemplate=f"%{{customdata}}<br>%{{x}}: {said}<extra></extra>",
+                    x=_places(found, part_of), y=(at if reached else watched).filter(which).to_list(), mode="markers", marker=marker, customdata=_hover(part_of), showlegend=False,
+                    hovertemplate=f"%{{customdata}}<br>%{{x}}: {said}<extra></extra>",
                 )
             )  # fmt: skip
         traces.append(_medians(found, setting, runs, quantity, color))
@@ -268,9 +283,9 @@ def _medians(found: Sweep, setting: Setting, runs: pl.DataFrame, quantity: str, 
         above.append(0.0 if at is None or interval.upper is None else interval.upper - at)
         below.append(0.0 if at is None or interval.lower is None else at - interval.lower)
     return go.Scatter(
-        x=x, y=middle, mode="lines+markers", name=escaped(setting.name), legendgroup=setting.name, line={"color": color, "width": 2}, connectgaps=False,
+        x=x, y=middle, mode="lines+markers", name=escaped(setting.name), showlegend=len(found.settings) > 1, line={"color": color, "width": 2}, connectgaps=False,
         marker={"size": 5, "color": color}, error_y={"type": "data", "array": above, "arrayminus": below, "symmetric": False, "thickness": 1.2, "width": 4, "color": color},
-        showlegend=len(found.settings) > 1, hovertemplate=f"{escaped(setting.name)}<br>%{{x}}: median %{{y:,.4~g}}<extra></extra>",
+        hovertemplate=f"{escaped(setting.name)}<br>%{{x}}: median %{{y:,.4~g}}<extra></extra>",
     )  # fmt: skip
 
 
@@ -291,7 +306,7 @@ def _accuracies(found: Sweep, quantity: str, scale: str, theme: Theme) -> go.Fig
                 continue
             traces.append(
                 go.Scatter(
-                    x=_places(found, part_of), y=part_of[quantity].to_list(), mode="markers", customdata=_hover(part_of), legendgroup=setting.name, showlegend=False,
+                    x=_places(found, part_of), y=part_of[quantity].to_list(), mode="markers", customdata=_hover(part_of), showlegend=False,
                     marker={"color": color, "size": 7, "symbol": "circle" if full else "circle-open", "opacity": 0.75, "line": {"width": 1.4, "color": color}},
                     hovertemplate="%{customdata}<br>%{x}: %{y:.2%}<extra></extra>",
                 )
@@ -299,8 +314,8 @@ def _accuracies(found: Sweep, quantity: str, scale: str, theme: Theme) -> go.Fig
         medians = [(value, float(np.median(part_of[quantity].to_numpy()))) for value, part_of in _by_place(found, runs)]
         traces.append(
             go.Scatter(
-                x=[value for value, _ in medians], y=[value for _, value in medians], mode="lines", line={"color": color, "width": 2}, name=escaped(setting.name),
-                legendgroup=setting.name, showlegend=len(found.settings) > 1, hovertemplate=f"{escaped(setting.name)}<br>%{{x}}: median %{{y:.2%}}<extra></extra>",
+                x=[value for value, _ in medians], y=[value for _, value in medians], mode="lines", line={"color": color, "width": 2}, name=escaped(setting.name), showlegend=len(found.settings) > 1,
+                hovertemplate=f"{escaped(setting.name)}<br>%{{x}}: median %{{y:.2%}}<extra></extra>",
             )
         )  # fmt: skip
     axis = look.axis(theme, title="accuracy", range=[-0.03, 1.05], tickformat=".0%", nticks=6)
@@ -324,8 +339,8 @@ def _figure(found: Sweep, traces: list[Any], axis: dict[str, Any], scale: str, t
             field |= {"tickmode": "array", "tickvals": distinct}
     return look.figure(
         theme, traces, margin={"l": 64, "r": 14, "t": 8, "b": 46}, revision=f"{found.field} {found.by} {scale} {name}",
-        xaxis=look.axis(theme, title=escaped({"train_fraction": "share of the table shown"}.get(found.field, found.field.replace("_", " "))), **field), yaxis=axis,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 12, "color": theme.ink}},
+        xaxis=look.axis(theme, title=escaped({"train_fraction": "share of the table shown"}.get(found.field, found.field.replace("_", " "))), **field), yaxis=axis, showlegend=False,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 12, "color": theme.ink}},  # of a saved picture
     )  # fmt: skip
 
 

@@ -67,6 +67,13 @@
     return bare === "/runs" ? "/" : bare;
   }
 
+  // Where the pages' names have no room beside each other, that of the page that is shown is brought into sight.
+  new MutationObserver(function () {
+    const here = document.querySelector("header nav a.here");
+    const row = here && here.parentElement;
+    if (row && row.scrollWidth > row.clientWidth) row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] });
+
   function links() {
     document.querySelectorAll("a[data-api]").forEach(function (link) {
       link.setAttribute("href", link.getAttribute("href").split("?")[0] + window.location.search);
@@ -87,7 +94,10 @@
     const figure = drawn(button.dataset.graph);
     if (!figure) return;
     const box = figure.getBoundingClientRect();
-    window.Plotly.downloadImage(figure, {
+    // Names that stand once on the page, for several pictures, are in each that is saved.
+    const names = figure.data.some(function (trace) { return trace.showlegend === true; });
+    const saved = names ? { data: figure.data, layout: Object.assign({}, figure.layout, { showlegend: true }) } : figure;
+    window.Plotly.downloadImage(saved, {
       format: button.dataset.format, width: Math.round(box.width), height: Math.round(box.height),
       scale: button.dataset.format === "png" ? 2 : 1, filename: "groklab-" + button.dataset.graph,
     });
