@@ -11,9 +11,14 @@ RESAMPLES = 2000
 
 
 def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0) -> tuple[float, float, float] | None:
-    """Spearman's ρ and the ends of its percentile bootstrap interval over runs; None for fewer than five or where one does not vary."""
+    """Spearman's ρ and the ends of its percentile bootstrap interval over runs; None for fewer than five or where one does not vary.
+
+    Runs drawn again of which one quantity does not vary show no correlation: they count as ρ = 0. ValueError where a number is not finite.
+    """
     from scipy.stats import rankdata
 
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("rank_correlation: got numbers that are not finite; expected both quantities of every run. Leave out the others.")
     if len(x) < 5 or len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return None
 
@@ -25,7 +30,7 @@ def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0)
     drawn: list[float] = []
     for _ in range(RESAMPLES):
         rows = stream.integers(0, len(x), len(x))
-        if len(np.unique(x[rows])) > 1 and len(np.unique(y[rows])) > 1:
-            drawn.append(rho(x[rows], y[rows]))
+        varies = len(np.unique(x[rows])) > 1 and len(np.unique(y[rows])) > 1
+        drawn.append(rho(x[rows], y[rows]) if varies else 0.0)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return rho(x, y), float(low), float(high)
