@@ -67,7 +67,7 @@ def measure(
     """
     from groklab.results.files import StoreError
 
-    calls = [_checked(text, run) for text in names]
+    calls = _calls(names, run)
     stored = run.folder.steps_of("checkpoints")
     if not stored:
         raise StoreError(
@@ -111,7 +111,10 @@ def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int, into: Path |
 
 
 def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
-    """What measures and forward passes take: the parameters of a stored checkpoint, (1, P), and the task around them."""
+    """What measures and forward passes take: the parameters of a stored checkpoint, (1, P), and the task around them.
+
+    ValueError where the checkpoint is of another network, or not all of its weights are finite: measures would answer in ways of their own.
+    """
     from groklab.measures.task import MeasuredTask
     from groklab.training.batches import initial_of, network
     from groklab.training.engine import prepare_process
@@ -122,7 +125,16 @@ def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
         parameters = run.model(step)
     except ValueError as error:
         raise ValueError(f"the checkpoint of {run.id} at step {step:,}: {error}") from None
+    if amount := int((~parameters.flat.isfinite()).sum()):
+        raise ValueError(
+            f"the checkpoint of {run.id} at step {step:,}: {amount:,} of its weights are not finite; expected numbers. Measure an earlier step."
+        )
     return parameters, MeasuredTask(run.run, table, split, initial_of(run.run, layout), step)
+
+
+def _calls(names: Sequence[str], run: StoredRun) -> list[str]:
+    """Measures in their canonical form, each once however often it is named; ValueError where one is unknown or does not apply to the run."""
+    return list(dict.fromkeys(_checked(text, run) for text in names))
 
 
 def _checked(text: str, run: StoredRun) -> str:
@@ -156,10 +168,10 @@ def measure_verb(asked: MeasureArguments) -> int:
     """Take the measures that the words name of the runs that they name."""
     names, words = _apart(asked.what)
     steps = _steps(asked.checkpoint)
-    runs = [load(text, runs=asked.where.runs) for text in words]
+    named = [load(text, runs=asked.where.runs) for text in words]
+    runs = list({run.folder.path.resolve(): run for run in named}.values())  # an id and `latest` may be one run
     for run in runs:  # all that can be wrong is found before anything is computed
-        for name in names:
-            _checked(name, run)
+        _calls(names, run)
         for step in steps or ():
             run.folder.read_step("checkpoints", step)
     found: list[Measurement] = []
@@ -171,8 +183,7 @@ def measure_verb(asked: MeasureArguments) -> int:
         print(json.dumps({"measures": [one.to_dict() for one in found]}, allow_nan=False))  # noqa: T201
         return 0
     for run in runs:
-        for name in names:
-            call = _checked(name, run)
+        for call in _calls(names, run):
             _print([one for one in found if one.run == run.id and one.measure == call])
     return 0
 
