@@ -13,7 +13,8 @@ RESAMPLES = 2000
 def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0) -> tuple[float, float, float] | None:
     """Spearman's ρ and the ends of its percentile bootstrap interval over runs; None for fewer than five or where one does not vary.
 
-    Runs drawn again of which one quantity does not vary show no correlation: they count as ρ = 0. ValueError where a number is not finite.
+    The interval is of the runs drawn again in which both vary. Where more draws than it leaves out at an end are of runs of which one does not, and
+    so show no correlation, it includes 0: else a single run that differs would be certain. ValueError where a number is not finite.
     """
     from scipy.stats import rankdata
 
@@ -30,7 +31,10 @@ def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0)
     drawn: list[float] = []
     for _ in range(RESAMPLES):
         rows = stream.integers(0, len(x), len(x))
-        varies = len(np.unique(x[rows])) > 1 and len(np.unique(y[rows])) > 1
-        drawn.append(rho(x[rows], y[rows]) if varies else 0.0)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return rho(x, y), float(low), float(high)
+        if len(np.unique(x[rows])) > 1 and len(np.unique(y[rows])) > 1:
+            drawn.append(rho(x[rows], y[rows]))
+    outside = (1 - level) / 2
+    low, high = (float(end) for end in np.quantile(drawn, [outside, 1 - outside]))
+    if RESAMPLES - len(drawn) > outside * RESAMPLES:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return rho(x, y), low, high
