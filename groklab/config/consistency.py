@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from groklab import registry
 from groklab.config.checks import FieldError, field_problems
@@ -12,6 +12,13 @@ from groklab.config.run import Run, Task
 
 def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     """Problems that involve more than one field, or a registered function's own check."""
+    found = list(_apart_from_measures(run, wrong))
+    yield from found
+    if "measures" not in wrong:
+        yield from _measure_problems(run, wrong | {problem.field for problem in found})
+
+
+def _apart_from_measures(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     task, model, training, budget = run.task, run.model, run.training, run.budget
     if not wrong & {"width", "heads"} and model.width % model.heads:
         divisors = [h for h in range(1, model.width + 1) if model.width % h == 0][:8]
@@ -32,16 +39,39 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
             for problem in registry.call_problems(kind, text, **context) or _not_numbers(kind, text):
                 yield FieldError(name, text, problem=problem)
     yield from _unseen_activations(run, wrong)
-    for text in run.budget.measures if "measures" not in wrong else ():
-        if not registry.call_problems("measure", text, run=run) and registry.look_up("measure", text.split("(")[0].strip()).facts.get(
-            "arrays"
-        ):
+    if "interventions" not in wrong:
+        yield from _repeated("interventions", "intervention", training.interventions)
+
+
+_MEASURED = {"operation", "modulus", "group", "expression", "file", "architecture", "optimizer"}
+"""Fields that measures ask about: where one is wrong, whether a measure applies is unknown, and only its name is checked."""
+
+
+def _measure_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+    for text in run.budget.measures:
+        problems = (
+            _unknown(text) if wrong & _MEASURED else registry.call_problems("measure", text, run=run) or _not_numbers("measure", text)
+        )
+        for problem in problems:
+            yield FieldError("measures", text, problem=problem)
+        if not problems and registry.look_up("measure", registry.parse_call(text).name).facts.get("arrays"):
             advice = "Take it of stored checkpoints, with `groklab measure`."
             yield FieldError("measures", text, "measures that give numbers; this one gives arrays", advice)
-    for field, kind, texts in (("interventions", "intervention", training.interventions), ("measures", "measure", budget.measures)):
-        names = [text.split("(")[0].strip() for text in texts] if field not in wrong else []
-        for repeated in sorted({n for n in names if names.count(n) > 1}):
-            yield FieldError(field, repeated, f"each {kind} once", "Merge the settings into one call.")
+    yield from _repeated("measures", "measure", run.budget.measures)
+
+
+def _unknown(text: str) -> list[str]:
+    try:
+        registry.look_up("measure", registry.parse_call(text).name)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _repeated(field: str, kind: str, texts: Sequence[str]) -> Iterator[FieldError]:
+    names = [text.split("(")[0].strip() for text in texts]
+    for repeated in sorted({name for name in names if names.count(name) > 1}):
+        yield FieldError(field, repeated, f"each {kind} once", "Merge the settings into one call.")
 
 
 def _not_numbers(kind: str, text: str) -> list[str]:
@@ -68,7 +98,7 @@ def _unseen_activations(run: Run, wrong: set[str]) -> Iterator[FieldError]:
             yield FieldError("interventions", text, problem=problem)
 
 
-_NEED_RUN = ("optimizer", "intervention", "architecture", "schedule", "loss", "measure")
+_NEED_RUN = ("optimizer", "intervention", "architecture", "schedule", "loss")
 
 
 def _calls(run: Run) -> Iterator[tuple[str, str, str]]:
@@ -79,8 +109,6 @@ def _calls(run: Run) -> Iterator[tuple[str, str, str]]:
     yield "stop", "stop", run.budget.stop
     for text in run.training.interventions:
         yield "interventions", "intervention", text
-    for text in run.budget.measures:
-        yield "measures", "measure", text
 
 
 def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
