@@ -68,7 +68,7 @@ def measure(
     """
     from groklab.results.files import StoreError
 
-    calls = [_checked(text, run) for text in names]
+    calls = _calls(names, run)
     stored = run.folder.steps_of("checkpoints")
     if not stored:
         raise StoreError(
@@ -85,10 +85,10 @@ def measure(
     return found
 
 
-def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int, into: Path | None) -> Iterator[Measurement]:
+def _of_checkpoint(run: StoredRun, calls: Mapping[str, str], step: int, into: Path | None) -> Iterator[Measurement]:
     """Every measure of one checkpoint, whose parameters are read only where something is missing."""
     surroundings: tuple[Parameters, MeasuredTask] | None = None
-    for call in calls:
+    for call, text in calls.items():
         kept = Measured(run.folder, call)
         if into is not None and step not in kept.numbers() and step not in kept.array_steps():
             kept = Measured(RunFolder(into), call)
@@ -101,7 +101,7 @@ def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int, into: Path |
             from groklab.measures.task import take_one
 
             surroundings = surroundings or checkpoint_of(run, step)
-            values = take_one(call, *surroundings)
+            values = take_one(text, *surroundings)
             if any(isinstance(value, np.ndarray) for value in values.values()):
                 arrays = {name: np.asarray(value) for name, value in values.items()}
                 kept.keep_arrays(step, arrays)
@@ -112,7 +112,10 @@ def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int, into: Path |
 
 
 def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
-    """What measures and forward passes take: the parameters of a stored checkpoint, (1, P), and the task around them."""
+    """What measures and forward passes take: the parameters of a stored checkpoint, (1, P), and the task around them.
+
+    ValueError where the checkpoint is of another network, or not all of its weights are finite: measures would answer in ways of their own.
+    """
     from groklab.measures.task import MeasuredTask
     from groklab.training.batches import initial_of, network
     from groklab.training.engine import prepare_process
@@ -123,7 +126,16 @@ def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
         parameters = run.model(step)
     except ValueError as error:
         raise ValueError(f"the checkpoint of {run.id} at step {step:,}: {error}") from None
+    if amount := int((~parameters.flat.isfinite()).sum()):
+        raise ValueError(
+            f"the checkpoint of {run.id} at step {step:,}: {amount:,} of its weights are not finite; expected numbers. Measure an earlier step."
+        )
     return parameters, MeasuredTask(run.run, table, split, initial_of(run.run, layout), step)
+
+
+def _calls(names: Sequence[str], run: StoredRun) -> dict[str, str]:
+    """Measures as they were asked for, by their canonical form; ValueError where one is unknown or does not apply to the run."""
+    return {_checked(text, run): text for text in names}
 
 
 def _checked(text: str, run: StoredRun) -> str:
@@ -157,11 +169,11 @@ def measure_verb(asked: MeasureArguments) -> int:
     """Take the measures that the words name of the runs that they name."""
     names, words = _apart(asked.what)
     steps = _steps(asked.checkpoint)
-    folders = [find(asked.where.runs, text) for text in words]
+    # An id and `latest` may be one run.
+    folders = list({folder.path.resolve(): folder for folder in (find(asked.where.runs, text) for text in words)}.values())
     runs = [StoredRun(folder, folder.run() if asked.stored_plugins else folder.settings()) for folder in folders]
     for run in runs:  # all that can be wrong is found before anything is computed
-        for name in names:
-            _checked(name, run)
+        _calls(names, run)
         for step in steps or ():
             run.folder.read_step("checkpoints", step)
     found: list[Measurement] = []
@@ -173,8 +185,7 @@ def measure_verb(asked: MeasureArguments) -> int:
         print(json.dumps({"measures": [one.to_dict() for one in found]}, allow_nan=False))  # noqa: T201
         return 0
     for run in runs:
-        for name in names:
-            call = _checked(name, run)
+        for call in _calls(names, run):
             _print([one for one in found if one.run == run.id and one.measure == call])
     return 0
 

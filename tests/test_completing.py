@@ -251,6 +251,17 @@ def test_the_verdict_rests_on_distinct_held_out_cells():
     assert (mixed.right, mixed.voters) == (47, ("p", "q")), "right is what all voters have right that were not shown it"
 
 
+def test_the_bound_holds_though_voters_are_chosen_by_the_cells_it_rests_on():
+    table = square_table(24)
+    right, stream, repeats, above = table.z.astype(np.int64), np.random.default_rng(4), 400, 0
+    held_out = np.arange(1, 51).reshape(5, 10)
+    for _ in range(repeats):
+        answers = np.where(stream.random((5, table.cells)) < 0.85, right, (right + 1) % 24)
+        networks = [network(str(i), answers[i], held_out[i]) for i in range(5)]
+        above += evidence_of(table, networks, asked=5, required=0.9).at_least > 0.85
+    assert above / repeats <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repeats)
+
+
 def test_most_of_the_networks_asked_for_must_have_found_it():
     table = square_table(12)
     right = table.z.astype(np.int64).copy()

@@ -72,6 +72,17 @@ def test_the_factor_per_percent_of_data():
     assert low < power.factor(0.3) < high
 
 
+def test_fractions_that_lie_close_together_have_laws_that_no_number_has_room_for():
+    sample = Sample.of([33_000, 33_100, 310, 312], 100_000)
+    for fit in fit_laws([0.94, 0.94, 0.943, 0.943], sample):
+        assert fit.steps(0.94) == pytest.approx(33_050, rel=0.01)
+        assert fit.factor(0.943, less=0.003) == pytest.approx(106, rel=0.01)
+        assert fit.factor(0.943, less=0.9) == math.inf
+        assert fit.factor_interval(0.943, less=0.9)[:2] == (math.inf, math.inf)
+    with pytest.raises(ValueError, match=r"got 0\.01 less at a fraction of 0\.01"):
+        fit_laws([0.94, 0.94, 0.943, 0.943], sample).power.factor(0.01, less=0.01)
+
+
 def test_the_law_that_was_planted_describes_better():
     fraction = np.repeat(np.linspace(0.2, 0.8, 7), 10)
     laws = fit_laws(fraction, planted(4, rate=10, fractions=fraction))

@@ -108,6 +108,16 @@ def test_a_checkpoint_of_another_network_is_named(run):
         measure(["weight_norm"], run)
 
 
+@pytest.mark.parametrize("measure_name", ["weight_norm", "spectral_norms", "matrix_norms"])
+def test_a_checkpoint_of_weights_that_are_not_finite_is_refused_by_every_measure(run, measure_name):
+    arrays = run.folder.read_step("checkpoints", 30)[1]
+    arrays["output"] = arrays["output"].copy()
+    arrays["output"][0, :2] = np.nan, np.inf
+    run.folder.write_step("checkpoints", 30, arrays)
+    with pytest.raises(ValueError, match="at step 30: 2 of its weights are not finite"):
+        measure([measure_name], run)
+
+
 def test_damaged_measurements_are_named(run):
     measure(["weight_norm"], run)
     kept = Measured(run.folder, "weight_norm")
@@ -136,6 +146,15 @@ def test_the_command(run, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)["measures"]
     assert [(one["run"], one["measure"], one["step"]) for one in found] == [(run.id, "weight_norm", 30)]
     assert found[0]["values"]["weight_norm"] == load(run.id, runs=tmp_path / "runs").rows[-1]["weight_norm"]
+
+
+def test_what_is_named_twice_is_measured_and_told_once(run, tmp_path, capsys):
+    words = ["weight_norm", "weight_norm", "weight_norm()", run.id, "latest", "--runs", str(tmp_path / "runs")]
+    assert cli.main(["measure", *words, "--json"]) == 0
+    steps = [one["step"] for one in json.loads(capsys.readouterr().out)["measures"]]
+    assert steps == run.folder.steps_of("checkpoints")
+    assert cli.main(["measure", *words]) == 0
+    assert capsys.readouterr().out.count(f"weight_norm of {run.id}") == 1
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,17 @@ def test_a_run_without_problems_is_itself():
     assert run.check() is run
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"optimizer": "nonsense"}, {"operation": "nonsense"}, {"architecture": "transformer("}, {"architecture": "nonsense"}, {"modulus": 0}],
+)
+def test_what_measures_ask_about_is_reported_once_where_it_is_wrong(wrong):
+    run = Run().replace(**wrong, steps=0, measures=("gini", "key_frequencies", "learning_coefficient", "spectrm"))
+    problems = run.problems()
+    assert {problem.field for problem in problems} == {*wrong, "steps", "measures"}
+    assert [problem.value for problem in problems if problem.field == "measures"] == ["spectrm"]
+
+
 def test_all_problems_are_reported_at_once():
     run = Run.of(operation="additon", train_fraction=1.5, width=30, heads=4, stop="nevr", learning_rate=-1.0, measures=("weight",), seed=-1)
     fields = [problem.field for problem in run.problems()]

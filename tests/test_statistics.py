@@ -153,6 +153,8 @@ def test_shares_and_levels_lie_between_0_and_1(share):
         quantile_interval(TREATED, level=share)
     with pytest.raises(ValueError, match="expected auto"):
         quantile_interval(TREATED, method="normal")
+    with pytest.raises(ValueError, match="expected auto"):
+        quantile_interval(Sample.of([None], 100), method="normal")
 
 
 def test_a_sample_cannot_be_changed():
@@ -200,6 +202,17 @@ def test_many_runs_have_the_large_sample_interval():
     one, other = (quantile_interval(sample, method="bootstrap", seed=seed) for seed in (0, 0))
     assert one == other
     assert one.method == "bootstrap"
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "brookmeyer_crowley", "bootstrap"])
+def test_one_run_that_was_watched_for_longer_does_not_say_how_long_the_others_take(method):
+    sample = Sample.of([50, *[None] * 30], [*[100] * 30, 100_000])
+    assert quantile_interval(sample, method=method)[:2] == (100, None)
+
+
+def test_the_steps_watched_may_be_a_number_of_any_kind():
+    for watched in (1000, 1000.0, np.int64(1000), np.float32(1000), [1000, 1000]):
+        assert Sample.of([1, None], watched).steps.tolist() == [1, 1000]
 
 
 @pytest.mark.medium

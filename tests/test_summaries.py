@@ -227,3 +227,5 @@ def test_values_that_no_run_has_are_named():
         compare(table, "setting", 1, "a")
     with pytest.raises(ValueError, match="without width"):
         compare(table, "width", 1, 2)
+    with pytest.raises(ValueError, match="got setting='a' twice"):
+        compare(table, "setting", "a", "a")

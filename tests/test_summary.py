@@ -43,7 +43,10 @@ def test_the_last_evaluation_is_told_and_the_best_one():
         ([(0, 0.1, 0.1), (5, 1.0, 0.3)], "memorized at step 5, not generalized within 50 steps (best validation accuracy 30.0 %)"),
         ([(0, 0.1, 0.1), (5, 1.0, 1.0)], "memorized at step 5, generalized at step 5 (together)"),
         ([(0, 0.1, 0.1), (5, 0.2, 1.0)], "not memorized, generalized at step 5"),
-        ([(0, 0.1, 0.1), (5, 0.2, 1.0), (20, 1.0, 1.0)], "memorized at step 20, generalized at step 5 (0.2 times later)"),
+        ([(0, 0.1, 0.1), (5, 0.2, 1.0), (20, 1.0, 1.0)], "memorized at step 20, generalized at step 5 (4.0 times earlier)"),
+        ([(0, 0.1, 1.0), (20, 1.0, 1.0)], "memorized at step 20, generalized at step 0 (earlier)"),
+        ([(0, 0.1, 0.1), (100, 1.0, 0.5), (104, 1.0, 1.0)], "memorized at step 100, generalized at step 104 (together)"),
+        ([(0, 0.1, 0.1), (100, 1.0, 0.5), (110, 1.0, 1.0)], "grokked: memorized at step 100, generalized at step 110 (1.1 times later)"),
         ([(0, 1.0, 0.1), (5, 1.0, 1.0)], "memorized at step 0, generalized at step 5"),
     ],
 )

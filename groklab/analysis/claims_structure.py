@@ -196,7 +196,7 @@ def flatter_minima_generalize_better(table: pl.DataFrame) -> Judgment:
     from groklab.analysis.correlations import rank_correlation
 
     known = (
-        table.filter(pl.col("sharpness").is_not_null() & pl.col("validation_accuracy").is_not_null())
+        table.filter(pl.all_horizontal(pl.col("sharpness", "validation_accuracy").cast(pl.Float64).is_finite()))
         if "sharpness" in table.columns
         else table.clear()
     )

@@ -5,6 +5,7 @@ Each network was trained without some of the known cells. What it answers there 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -65,7 +66,8 @@ class Evidence:
     right: int
     """Those of them that every such network gets right."""
     at_least: float
-    """Lower bound on the share of unseen cells that are right, of 95 % confidence by the binomial distribution (Clopper and Pearson 1934)."""
+    """Lower bound on the share of unseen cells that are right, of 95 % confidence by the binomial distribution (Clopper and Pearson 1934),
+    whichever networks vote (Bonferroni)."""
     required: float
     """What the bound has to reach."""
     commonest: str
@@ -90,6 +92,9 @@ def evidence_of(table: Table, networks: Sequence[Network], *, asked: int, requir
     A network votes if it has the required share of its own held-out cells right. Of the cells that were held out of voters, one is
     right if all voters that were not shown it have it right; cells are counted once, for the same cell held out of two networks is not
     two observations.
+
+    Voters are chosen by the very cells that the bound rests on. It holds all the same, as it is made for every majority that might have voted
+    at once (Bonferroni): see ``confidence_of``.
     """
     voting = [network for network in networks if network.accuracy(table, network.held_out) >= required]
     judged = voting if 2 * len(voting) > asked else list(networks)
@@ -98,7 +103,7 @@ def evidence_of(table: Table, networks: Sequence[Network], *, asked: int, requir
     right = len(held_out) - len(np.unique(wrong))
     counts = np.bincount(table.z[table.known], minlength=table.n)
     commonest = int(counts.argmax())
-    bound = at_least(right, len(held_out))
+    bound = at_least(right, len(held_out), confidence_of(len(judged), len(networks), asked))
     guessed = float(counts[commonest] / counts.sum())
     if 2 * len(voting) > asked:
         verdict: Verdict = "found" if bound >= required and bound > guessed else "undecided"
@@ -107,6 +112,22 @@ def evidence_of(table: Table, networks: Sequence[Network], *, asked: int, requir
         verdict = "memorized" if 2 * memorizing > asked else "not learned"
     ids = tuple(network.id for network in voting)
     return Evidence(verdict, asked, ids, len(held_out), right, bound, required, table.elements[commonest], guessed)
+
+
+def confidence_of(chosen: int, networks: int, asked: int) -> float:
+    """Confidence of a bound on the networks chosen, so that all bounds that might have been given hold together with 95 %.
+
+    Half of the errors allowed are for all networks together, half for the smaller majorities that might have been chosen instead, alike. Where
+    there is none, as of one network or two, nothing is chosen.
+
+    >>> [round(confidence_of(chosen, 3, 3), 4) for chosen in (3, 2)], confidence_of(2, 2, 2)
+    ([0.975, 0.9917], 0.95)
+    """
+    smaller = sum(math.comb(networks, size) for size in range(asked // 2 + 1, networks))
+    allowed = 1 - CONFIDENCE
+    if not smaller:
+        return CONFIDENCE
+    return 1 - allowed / 2 / (1 if chosen == networks else smaller)
 
 
 def at_least(right: int, of: int, confidence: float = CONFIDENCE) -> float:

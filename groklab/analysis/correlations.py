@@ -11,9 +11,15 @@ RESAMPLES = 2000
 
 
 def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0) -> tuple[float, float, float] | None:
-    """Spearman's ρ and the ends of its percentile bootstrap interval over runs; None for fewer than five or where one does not vary."""
+    """Spearman's ρ and the ends of its percentile bootstrap interval over runs; None for fewer than five or where one does not vary.
+
+    The interval is of the runs drawn again in which both vary. Where more draws than it leaves out at an end are of runs of which one does not, and
+    so show no correlation, it includes 0: else a single run that differs would be certain. ValueError where a number is not finite.
+    """
     from scipy.stats import rankdata
 
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("rank_correlation: got numbers that are not finite; expected both quantities of every run. Leave out the others.")
     if len(x) < 5 or len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return None
 
@@ -27,5 +33,8 @@ def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0)
         rows = stream.integers(0, len(x), len(x))
         if len(np.unique(x[rows])) > 1 and len(np.unique(y[rows])) > 1:
             drawn.append(rho(x[rows], y[rows]))
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return rho(x, y), float(low), float(high)
+    outside = (1 - level) / 2
+    low, high = (float(end) for end in np.quantile(drawn, [outside, 1 - outside]))
+    if RESAMPLES - len(drawn) > outside * RESAMPLES:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return rho(x, y), low, high

@@ -14,6 +14,7 @@ Sources: Tobin 1958 (the likelihood), Olsen 1978 (in γ = β/σ and h = 1/σ it 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
@@ -34,8 +35,8 @@ class Fit:
     """A law of steps against train fraction. ``steps`` and ``factor`` are about medians, which is what exp(log steps) is the mean of."""
 
     law: Law
-    amplitude: float
-    """A, in steps: where the law would be at no data (exponential) or with the whole table (power)."""
+    log_amplitude: float
+    """log A (natural logarithm): A itself may be larger than any number has room for, where fractions lie close together."""
     rate: float
     """B: per unit of train fraction (exponential), or the exponent (power)."""
     rate_interval: Interval
@@ -47,22 +48,27 @@ class Fit:
     runs: int
     reached: int
 
+    @property
+    def amplitude(self) -> float:
+        """A, in steps: where the law would be at no data (exponential) or with the whole table (power); infinite beyond all numbers."""
+        return _exponential(self.log_amplitude)
+
     def steps(self, fraction: float) -> float:
         """Median steps at a train fraction."""
-        return self.amplitude * math.exp(-self.rate * _abscissa(self.law, fraction))
+        return _exponential(self.log_amplitude - self.rate * _abscissa(self.law, fraction))
 
     def factor(self, fraction: float = 0.3, *, less: float = 0.01) -> float:
         """By what the median steps are multiplied if that much of the table less is trained on; exp(B · less) of the exponential law.
 
-        At which fraction matters to the power law only.
+        At which fraction matters to the power law only. ValueError where that law would be left without data.
         """
-        return math.exp(self.rate * self._shift(fraction, less))
+        return _exponential(self.rate * self._shift(fraction, less))
 
     def factor_interval(self, fraction: float = 0.3, *, less: float = 0.01) -> Interval:
         """The interval of ``factor``."""
         low, high, level, method = self.rate_interval
         shift = self._shift(fraction, less)
-        lower, upper = (None if rate is None else math.exp(rate * shift) for rate in (low, high))
+        lower, upper = (None if rate is None else _exponential(rate * shift) for rate in (low, high))
         return Interval(lower, upper, level, method)
 
     @property
@@ -71,6 +77,10 @@ class Fit:
         return 6 - 2 * self.log_likelihood
 
     def _shift(self, fraction: float, less: float) -> float:
+        if self.law == "power" and less >= fraction:
+            raise ValueError(
+                f"factor: got {less} less at a fraction of {fraction}; expected less than the fraction, as no data have no power law."
+            )
         return _abscissa(self.law, fraction) - _abscissa(self.law, fraction - less)
 
 
@@ -148,7 +158,7 @@ def fit_law(
     rate = -slope / spread
     return Fit(
         law=law,
-        amplitude=math.exp(offset + intercept + rate * middle),
+        log_amplitude=offset + intercept + rate * middle,
         rate=rate,
         rate_interval=Interval(low, high, level, "profile_likelihood"),
         sigma=best.sigma,
@@ -237,6 +247,11 @@ def _log_tail(r: Numbers) -> Numbers:
     from scipy.special import log_ndtr
 
     return log_ndtr(-r)
+
+
+def _exponential(logarithm: float) -> float:
+    """exp, infinite where a number has no room for it."""
+    return math.exp(logarithm) if logarithm < math.log(sys.float_info.max) else math.inf
 
 
 def _abscissa(law: Law, fraction: float) -> float:

@@ -77,6 +77,14 @@ def told(result: Summary) -> str:
         return f"{memorized}, not generalized within {result.steps:,} steps (best validation accuracy {best:.1%})".replace("%)", " %)")
     if result.delay is None:
         return f"{memorized}, generalized at step {result.generalized_at:,}"
-    ratio = "together" if result.delay == 1 else f"{result.delay:.1f} times later"
-    verdict = "grokked: " if result.delay > 1 else ""
+    ratio = _compared(result.delay)
+    verdict = "grokked: " if ratio.endswith("later") else ""
     return f"{verdict}{memorized}, generalized at step {result.generalized_at:,} ({ratio})"
+
+
+def _compared(delay: float) -> str:
+    """A delay in words, as far as the digits that are shown tell it from none."""
+    if not delay:
+        return "earlier"
+    times = f"{max(delay, 1 / delay):.1f}"
+    return "together" if times == "1.0" else f"{times} times {'later' if delay > 1 else 'earlier'}"

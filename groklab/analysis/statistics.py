@@ -185,6 +185,8 @@ def compare(
     ``alternative`` is about the first: two-sided, sooner or later. See ``stratified_log_rank`` for ``z``, ``method`` and ``permutations``.
     """
     _need(table, field, *by, *strata)
+    if first == second:
+        raise ValueError(f"compare: got {field}={first!r} twice; expected two values.")
     known = with_results(table)
     outcomes = _Outcomes.of(known)
     sides = [np.array([there == value for there in known[field]], dtype=np.bool_) for value in (first, second)]

@@ -60,13 +60,14 @@ class Sample:
         object.__setattr__(self, "reached", reached)
 
     @classmethod
-    def of(cls, reached_at: Sequence[float | None], watched: Sequence[float] | float) -> Sample:
+    def of(cls, reached_at: Sequence[float | None], watched: Sequence[float] | float | np.number) -> Sample:
         """From the steps at which it was reached, None where it was not, and those up to which each run, or every run, was watched.
 
         >>> Sample.of([300, None], 1000).steps
         array([ 300., 1000.])
         """
-        ends = [watched] * len(reached_at) if isinstance(watched, (int, float)) else watched
+        ends = np.asarray(watched, dtype=np.float64)
+        ends = ends if ends.ndim else np.full(len(reached_at), ends)
         pairs = list(zip(reached_at, ends, strict=True))
         steps = [end if at is None else at for at, end in pairs]
         return cls(np.array(steps, dtype=np.float64), np.array([at is not None for at in reached_at], dtype=np.bool_))
@@ -172,21 +173,24 @@ def quantile_interval(
 
     ``bootstrap``: percentiles of the quantile over runs drawn again with replacement (Efron 1981), the same for the same ``seed``.
 
+    Where the lower end of these two lies beyond the last step at which a run got there, the exact one is given: how long the quantile is then,
+    is not for the one run to say that was watched the longest.
+
     ``auto`` is ``exact`` for fewer than 30 runs, as there nearly always are, and ``brookmeyer_crowley`` otherwise. Where no run got
     there, only ``exact`` says anything, and it is taken.
     """
     check_share("share", share)
     check_share("level", level)
-    chosen = method if method != "auto" else "exact" if len(sample) < FEW else "brookmeyer_crowley"
-    if not sample.reached.any():
-        chosen = "exact"
     ends = {
         "exact": lambda: _exact(sample, share, level),
         "brookmeyer_crowley": lambda: _brookmeyer_crowley(sample, share, level),
         "bootstrap": lambda: _bootstrap(sample, share, level, resamples, seed),
     }
+    chosen = method if method != "auto" else "exact" if len(sample) < FEW else "brookmeyer_crowley"
     if chosen not in ends:
         raise ValueError(f"quantile_interval: got method {method!r}; expected auto, {', '.join(ends)}.")
+    if not sample.reached.any():
+        chosen = "exact"
     return Interval(*ends[chosen](), level, chosen)
 
 
@@ -218,13 +222,13 @@ def order_ranks(runs: int, share: float, level: float) -> tuple[int, int]:
 def _brookmeyer_crowley(sample: Sample, share: float, level: float) -> tuple[float | None, float | None]:
     curve = product_limit(sample)
     lower, upper = (_first(curve.steps, limit <= 1 - share + ROUNDING) for limit in curve.band(level))
-    return (curve.last if lower is None else lower), upper  # a lower limit above the whole curve: longer than anything watched
+    return (_exact(sample, share, level)[0] if lower is None else lower), upper
 
 
 def _bootstrap(sample: Sample, share: float, level: float, resamples: int, seed: int) -> tuple[float | None, float | None]:
     quantiles = np.sort(_resampled_quantiles(sample, share, resamples, np.random.default_rng(seed)))
     lower, upper = percentiles(quantiles, level)
-    return (float(sample.steps.max()) if np.isinf(lower) else lower), finite(upper)
+    return (_exact(sample, share, level)[0] if np.isinf(lower) else lower), finite(upper)
 
 
 def _resampled_quantiles(sample: Sample, share: float, resamples: int, stream: np.random.Generator) -> Numbers:

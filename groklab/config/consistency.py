@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from groklab import registry
 from groklab.config.checks import FieldError, field_problems
@@ -12,6 +12,13 @@ from groklab.config.run import Run, Task, Training
 
 def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     """Problems that involve more than one field, or a registered function's own check."""
+    found = list(_apart_from_measures(run, wrong))
+    yield from found
+    if "measures" not in wrong:
+        yield from _measure_problems(run, wrong | {problem.field for problem in found})
+
+
+def _apart_from_measures(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     task, training, budget = run.task, run.training, run.budget
     if not isinstance(task.outliers, int) and not 0 < task.outliers < 1 and "outliers" not in wrong:
         yield FieldError("outliers", task.outliers, "a whole number of cells, or a share of the training cells in (0, 1)")
@@ -29,14 +36,39 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
             for problem in registry.call_problems(kind, text, **context) or _not_numbers(kind, text):
                 yield problem if isinstance(problem, FieldError) else FieldError(name, text, problem=str(problem))
     yield from _unseen_activations(run, wrong)
-    for text in budget.measures if "measures" not in wrong else ():
-        if not registry.call_problems("measure", text, run=run) and _fact("measure", text, "arrays"):
+    if "interventions" not in wrong:
+        yield from _repeated("interventions", "intervention", training.interventions)
+
+
+_MEASURED = {"operation", "modulus", "group", "expression", "file", "architecture", "optimizer"}
+"""Fields that measures ask about: where one is wrong, whether a measure applies is unknown, and only its name is checked."""
+
+
+def _measure_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+    for text in run.budget.measures:
+        problems = (
+            _unknown(text) if wrong & _MEASURED else registry.call_problems("measure", text, run=run) or _not_numbers("measure", text)
+        )
+        for problem in problems:
+            yield FieldError("measures", text, problem=problem)
+        if not problems and _fact("measure", text, "arrays"):
             advice = "Take it of stored checkpoints, with `groklab measure`."
             yield FieldError("measures", text, "measures that give numbers; this one gives arrays", advice)
-    for field, kind, texts in (("interventions", "intervention", training.interventions), ("measures", "measure", budget.measures)):
-        names = [name for text in texts if (name := _name(text))] if field not in wrong else []
-        for repeated in sorted({n for n in names if names.count(n) > 1}):
-            yield FieldError(field, repeated, f"each {kind} once", "Merge the settings into one call.")
+    yield from _repeated("measures", "measure", run.budget.measures)
+
+
+def _unknown(text: str) -> list[str]:
+    try:
+        registry.look_up("measure", registry.parse_call(text).name)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _repeated(field: str, kind: str, texts: Sequence[str]) -> Iterator[FieldError]:
+    names = [name for text in texts if (name := _name(text))]
+    for repeated in sorted({name for name in names if names.count(name) > 1}):
+        yield FieldError(field, repeated, f"each {kind} once", "Merge the settings into one call.")
 
 
 def _not_numbers(kind: str, text: str) -> list[str]:
@@ -83,7 +115,7 @@ def _unused_betas(run: Run, wrong: set[str]) -> Iterator[FieldError]:
         yield FieldError("betas", training.betas, f"none, for {entry.name} has no betas", "Leave them out, or choose adamw.")
 
 
-_NEED_RUN = ("optimizer", "intervention", "architecture", "schedule", "loss", "measure")
+_NEED_RUN = ("optimizer", "intervention", "architecture", "schedule", "loss")
 
 
 def _calls(run: Run) -> Iterator[tuple[str, str, str]]:
@@ -94,8 +126,6 @@ def _calls(run: Run) -> Iterator[tuple[str, str, str]]:
     yield "stop", "stop", run.budget.stop
     for text in run.training.interventions:
         yield "interventions", "intervention", text
-    for text in run.budget.measures:
-        yield "measures", "measure", text
 
 
 def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:

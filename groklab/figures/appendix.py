@@ -70,7 +70,7 @@ def sharpness(table: pl.DataFrame) -> Figure:
     they diverged or their last checkpoint is not stored, are counted and left out.
     """
     style.check_table("sharpness", table, ("sharpness", "validation_accuracy"))
-    known = table.filter(pl.col("sharpness").is_not_null() & pl.col("validation_accuracy").is_not_null())
+    known = table.filter(pl.all_horizontal(pl.col("sharpness", "validation_accuracy").cast(pl.Float64).is_finite()))
     if known.is_empty():
         raise ValueError("figure 'sharpness': got no run with a sharpness and an accuracy; expected at least one.")
     settings = known["setting"].unique(maintain_order=True).to_list() if "setting" in known.columns else [""]
