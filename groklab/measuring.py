@@ -67,7 +67,7 @@ def measure(
     """
     from groklab.results.files import StoreError
 
-    calls = [_checked(text, run) for text in names]
+    calls = [(text, _checked(text, run)) for text in names]
     stored = run.folder.steps_of("checkpoints")
     if not stored:
         raise StoreError(
@@ -84,10 +84,10 @@ def measure(
     return found
 
 
-def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int, into: Path | None) -> Iterator[Measurement]:
-    """Every measure of one checkpoint, whose parameters are read only where something is missing."""
+def _of_checkpoint(run: StoredRun, calls: Sequence[tuple[str, str]], step: int, into: Path | None) -> Iterator[Measurement]:
+    """Every measure of one checkpoint, as it is asked for and as it is kept; parameters are read only where something is missing."""
     surroundings: tuple[Parameters, MeasuredTask] | None = None
-    for call in calls:
+    for text, call in calls:
         kept = Measured(run.folder, call)
         if into is not None and step not in kept.numbers() and step not in kept.array_steps():
             kept = Measured(RunFolder(into), call)
@@ -100,7 +100,7 @@ def _of_checkpoint(run: StoredRun, calls: Sequence[str], step: int, into: Path |
             from groklab.measures.task import take_one
 
             surroundings = surroundings or checkpoint_of(run, step)
-            values = take_one(call, *surroundings)
+            values = take_one(text, *surroundings)
             if any(isinstance(value, np.ndarray) for value in values.values()):
                 arrays = {name: np.asarray(value) for name, value in values.items()}
                 kept.keep_arrays(step, arrays)
@@ -140,7 +140,7 @@ def _checked(text: str, run: StoredRun) -> str:
 
 def _problems(text: str, run: StoredRun) -> list[str]:
     """Why a measure cannot be taken of a run; a state dict of others does not tell the weights from which training began."""
-    problems = registry.call_problems("measure", text, run=run.run)
+    problems = [str(problem) for problem in registry.call_problems("measure", text, run=run.run)]
     if problems or not registry.look_up("measure", registry.parse_call(text).name).facts.get("needs_initial"):
         return problems
     source = run.folder.description().get("imported", {})
