@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from groklab.config.run import Run
     from groklab.laboratory import continued, table, train
     from groklab.registry import (
+        architecture,
         claim,
         experiment,
         figure,
@@ -49,6 +50,7 @@ _HOMES = {
     "groklab.stored": ("StoredRun", "load", "stored_runs"),
     "groklab.sweeps": ("StoredSweep", "sweep"),
     "groklab.registry": (
+        "architecture",
         "claim",
         "experiment",
         "figure",
@@ -70,6 +72,7 @@ __all__ = [
     "Run",
     "StoredRun",
     "StoredSweep",
+    "architecture",
     "claim",
     "complete",
     "continued",

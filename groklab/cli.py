@@ -13,30 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groklab.stopping import stop_requests
 
 if TYPE_CHECKING:
     from groklab.stored import StoredRun
-
-VERBS = {
-    "train": "train a network on a table until it has generalized, and draw its curves",
-    "sweep": "train many runs side by side, every field crossed with every other",
-    "replicate": "train the runs of published figures, draw them, judge the claims",
-    "report": "make the report of a replication again from its results",
-    "complete": "fill in the blanks of a table of your own, and tell what it is",
-    "continue": "train stored runs further",
-    "show": "print stored runs and their results",
-    "list": "print runs, operations, groups, optimizers, measures, figures, presets …",
-    "table": "print the table of an operation and its properties",
-    "measure": "take measures of the checkpoints of stored runs",
-    "figure": "draw stored runs",
-    "dashboard": "look at runs in a browser, live while they are trained",
-    "remove": "delete stored runs",
-    "export": "write a stored run's network to a file, for groklab or TransformerLens",
-    "import": "make a stored run of a network in a file",
-}
 
 HELP = """groklab: the laboratory for grokking
 
@@ -62,7 +44,7 @@ def main(given: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if given is None else given)
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, VERBS))
-        print(HELP.format(verbs="\n".join(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items())), end="")
+        print(HELP.format(verbs="\n".join(f"  {verb:<{width}}  {told.what}" for verb, told in VERBS.items())), end="")
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
         from groklab import __version__
@@ -77,7 +59,7 @@ def main(given: Sequence[str] | None = None) -> int:
     from groklab.results.finding import UnknownRunError
 
     try:
-        return _VERBS[words[0]](words[1:])
+        return VERBS[words[0]].does(words[1:])
     except (ValueError, UnknownRunError) as error:
         return _fail(str(error), 2)
     except StoreError as error:
@@ -120,7 +102,11 @@ def _train(words: list[str]) -> int:
 
     _load_plugins(words)
     asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
-    _check_suffix(asked.picture)
+    if asked.picture is not None:
+        from groklab.figures.style import FORMATS
+        from groklab.results.files import check_output
+
+        check_output("--picture", asked.picture, tuple(FORMATS))
     trainer = partial(
         _lab().train, asked.run.implied(fields_in(words)), runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track
     )
@@ -173,12 +159,6 @@ def _complete(words: list[str]) -> int:
     asked = parse(complete_arguments(), "complete", words)
     with stop_requests() as should_stop:
         return completing.complete_verb(asked, should_stop)
-
-
-def _check_suffix(picture: Path | None) -> None:
-    """A picture that could not be written is found before hours of training, not after."""
-    if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"--picture: got {str(picture)!r}; expected a file that ends in .png, .svg or .pdf.")
 
 
 def _continue(words: list[str]) -> int:
@@ -379,20 +359,27 @@ def _import(words: list[str]) -> int:
     return exchanging.import_file(asked, asked.fields(words))
 
 
-_VERBS: dict[str, Callable[[list[str]], int]] = {
-    "train": _train,
-    "sweep": _sweep,
-    "replicate": _replicate,
-    "report": _report_again,
-    "complete": _complete,
-    "continue": _continue,
-    "show": _show,
-    "list": _list,
-    "table": _table,
-    "measure": _measure,
-    "figure": _figure,
-    "dashboard": _dashboard,
-    "remove": _remove,
-    "export": _export,
-    "import": _import,
+class Verb(NamedTuple):
+    """One verb: what the help says of it, and what it does with the words behind it; the exit status comes back."""
+
+    what: str
+    does: Callable[[list[str]], int]
+
+
+VERBS = {
+    "train": Verb("train a network on a table until it has generalized, and draw its curves", _train),
+    "sweep": Verb("train many runs side by side, every field crossed with every other", _sweep),
+    "replicate": Verb("train the runs of published figures, draw them, judge the claims", _replicate),
+    "report": Verb("make the report of a replication again from its results", _report_again),
+    "complete": Verb("fill in the blanks of a table of your own, and tell what it is", _complete),
+    "continue": Verb("train stored runs further", _continue),
+    "show": Verb("print stored runs and their results", _show),
+    "list": Verb("print runs, operations, groups, optimizers, measures, figures, presets …", _list),
+    "table": Verb("print the table of an operation and its properties", _table),
+    "measure": Verb("take measures of the checkpoints of stored runs", _measure),
+    "figure": Verb("draw stored runs", _figure),
+    "dashboard": Verb("look at runs in a browser, live while they are trained", _dashboard),
+    "remove": Verb("delete stored runs", _remove),
+    "export": Verb("write a stored run's network to a file, for groklab or TransformerLens", _export),
+    "import": Verb("make a stored run of a network in a file", _import),
 }

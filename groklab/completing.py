@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +28,7 @@ from groklab.analysis.completions import (
     suspicions,
     votes,
 )
-from groklab.arguments.training import CompleteArguments
+from groklab.arguments.training import PRESETS, CompleteArguments
 from groklab.calibration import confidence_of
 from groklab.config.checks import FieldError, RunError, type_problems
 from groklab.config.presets import preset_named
@@ -37,7 +36,7 @@ from groklab.config.run import Budget, Run, Seeds, Task, leaves
 from groklab.data.identification import Structure, structure_of
 from groklab.data.splits import split_of
 from groklab.data.tables import Table, table_of
-from groklab.results.files import StoreError
+from groklab.results.files import StoreError, check_output
 from groklab.results.store import RunFolder, unpacked_answers
 from groklab.tally import Tally
 
@@ -50,8 +49,6 @@ SHOWN = 0.9
 """Share of the known cells that each network is trained on."""
 FEWEST_KNOWN = 20
 """Known cells below which a tenth of them says nothing."""
-PRESETS = ("gromov", "quick_transformer")
-"""Recipes that are tried one after the other (LOG.md): seconds a network, and minutes."""
 BUDGET = Budget(steps=5_000, stop="generalized(confirmations=10)", threshold=0.95, checkpoints_per_decade=0, measures=())
 """Unless flags say otherwise. After held-out cells are right training goes on for about one and a half times as long again."""
 
@@ -328,17 +325,8 @@ def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> 
 
 def _check_output(output: Path, table: Path, force: bool) -> None:
     """A file that could not be written, or must not be, is found before training, not after."""
-    if output.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"--output: got {str(output)!r}; expected a file that ends in .csv or .parquet.")
     if output.exists() and os.path.samefile(output, table):
         raise ValueError(f"--output: got {str(output)!r}, which is the table itself; expected another file.")
-    if output.is_dir():
-        raise ValueError(f"--output: got {str(output)!r}, a folder; expected a file.")
+    check_output("--output", output, (".csv", ".parquet"))
     if output.exists() and not force:
         raise ValueError(f"--output: got {str(output)!r}, which is there already. Choose another file, or write over it with --force.")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"--output: got {str(output)!r}; expected a place that can be written ({error.strerror or error}).") from None

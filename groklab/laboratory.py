@@ -42,21 +42,19 @@ def check(run: Run, looked_at: set[Any] | None = None) -> None:
     steps alone.
     """
     problems = run.problems()
-    wrong = {problem.field for problem in problems}
-    if not any(leaves().get(name) in ("task", "model") for name in wrong) and not wrong & {
-        "optimizer",
-        "interventions",
-        "decay_parameters",
-    }:
+    if not any(leaves().get(problem.field) in ("task", "model") for problem in problems):
         from groklab.training.engine import run_problems
 
-        seen = set[Any]() if looked_at is None else looked_at
-        key = tuple(str(value) for name, value in run.resolved().items() if name not in ("seed", "steps"))
-        if problems or key not in seen:
+        if problems:
             # What the network's layout tells can be asked wherever there is one, so that all mistakes come together.
-            with contextlib.suppress(*([ValueError] if problems else [])):
+            with contextlib.suppress(ValueError, TypeError):
                 problems += run_problems(run)
-            seen.add(key)
+        else:
+            key = tuple(str(value) for name, value in run.resolved().items() if name not in ("seed", "steps"))
+            if looked_at is None or key not in looked_at:
+                problems += run_problems(run)
+            if looked_at is not None:
+                looked_at.add(key)
     if problems:
         raise RunError(problems)
 

@@ -153,7 +153,7 @@ def _checked(text: str, run: StoredRun) -> str:
 
 def _problems(text: str, run: StoredRun) -> list[str]:
     """Why a measure cannot be taken of a run; a state dict of others does not tell the weights from which training began."""
-    problems = registry.call_problems("measure", text, run=run.run)
+    problems = [str(problem) for problem in registry.call_problems("measure", text, run=run.run)]
     if problems or not registry.look_up("measure", registry.parse_call(text).name).facts.get("needs_initial"):
         return problems
     source = run.folder.description().get("imported", {})

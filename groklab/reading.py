@@ -204,12 +204,13 @@ def table(asked: TableArguments, given: Collection[str]) -> int:
     if problems:
         raise RunError(problems)
     cells = table_of(run.task)
+    form = "json" if asked.where.json else asked.format
     names = (*cells.elements, "")
-    if asked.format == "csv":
+    if form == "csv":
         _print_csv(zip(*((names[i] for i in column) for column in (cells.x, cells.y, cells.z)), strict=True))
         return 0
     facts = properties(cells)
-    if asked.format == "json":
+    if form == "json":
         listed = [
             {"x": names[x], "y": names[y], "z": names[z] if z >= 0 else None} for x, y, z in zip(cells.x, cells.y, cells.z, strict=True)
         ]

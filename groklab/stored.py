@@ -166,7 +166,7 @@ def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = No
 
     ValueError where it does not take so many runs, has no such setting, or lacks what it needs.
     """
-    problems = registry.call_problems("figure", name)
+    problems = [str(problem) for problem in registry.call_problems("figure", name)]
     if problems:
         raise ValueError(f"figure: {' '.join(problems)}")
     if "IPython" in sys.modules:

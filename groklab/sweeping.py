@@ -197,8 +197,7 @@ def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
     ended = [job.run for job in tally.jobs if job.status in ("complete", "diverged")]
     if not ended:
         return []
-    varying = [name for name, values in made.axes.items() if len(values) > 1 and leaves()[name] != "seeds"]
-    return summarize(runs_table([RunFolder(folder / run.id) for run in ended], ended), by=varying).to_dicts()
+    return summarize(runs_table([RunFolder(folder / run.id) for run in ended], ended), by=made.varying).to_dicts()
 
 
 def _facts(job: Job, folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from groklab import registry
-from groklab.config.run import Run, leaves
+from groklab.config.run import Run
 from groklab.config.sweep import Sweep, sweep_of
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, drawn
@@ -64,7 +64,7 @@ class StoredSweep:
     @property
     def varying(self) -> list[str]:
         """The fields that have several values, seeds apart: what makes a setting."""
-        return [name for name, values in self.asked.axes.items() if len(values) > 1 and leaves()[name] != "seeds"]
+        return self.asked.varying
 
     def summary(self, by: Sequence[str] | None = None, *, level: float | None = None) -> polars.DataFrame:
         """A row for every setting, by default of the fields that vary: ``analysis.statistics.summarize``."""

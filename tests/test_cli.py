@@ -544,3 +544,27 @@ def test_a_dry_run_refuses_what_the_run_itself_would(tmp_path, capsys, words, ex
         assert main([*flags, *more]) == 2
         assert expected in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        ("a.jpg", "--picture: got 'a.jpg'; expected a file that ends in .png, .svg or .pdf"),
+        ("/proc/nowhere/a.png", "--picture: got '/proc/nowhere/a.png'; expected a place that can be written"),
+        ("folder.png", "--picture: got 'folder.png', a folder; expected a file"),
+    ],
+)
+def test_a_picture_that_could_not_be_written_is_found_before_training(tmp_path, monkeypatch, capsys, picture, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    assert main(["train", "--modulus", "7", "--steps", "5", "--picture", picture]) == 2
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_table_may_be_asked_for_as_json_like_everything_else(capsys):
+    assert main(["table", "--operation", "addition", "--modulus", "3", "--json", "--runs", "elsewhere"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["table", "--operation", "addition", "--modulus", "3", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    assert found["count"] == 9

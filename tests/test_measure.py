@@ -73,7 +73,7 @@ def test_what_is_kept_is_not_taken_again(run, parts):
 
 def test_arrays_are_kept_step_by_step(run, parts):
     found = measure(["spectrum"], run, steps=[0, 30])
-    kept = Measured(run.folder, "spectrum")
+    kept = Measured(run.folder, registry.canonical_call("measure", "spectrum"))
     assert kept.array_steps() == [0, 30]
     assert all(np.array_equal(kept.arrays(one.step)["values"], one.values["values"]) for one in found)
     assert found[0].to_dict()["arrays"] == {"values": [7 if kept.arrays(0)["values"].shape == (7,) else len(kept.arrays(0)["values"])]}
@@ -217,3 +217,16 @@ def test_a_run_without_checkpoints_is_refused_once(run, tmp_path, capsys):
             told
             == f"groklab: {run.id} has no stored checkpoints. Measures are taken of them; copy them into its folder, or remove the run and train it again.\n"
         )
+
+
+def test_a_measure_of_a_plugin_is_kept_under_the_hash_of_its_source(run, tmp_path, parts):
+    found = []
+    for factor in (1, 2):
+        (tmp_path / "lab.py").write_text(
+            'from groklab import measure\n\n@measure()\ndef of_a_plugin(parameters, task, *, power=1.0):\n    """Mine."""\n'
+            f"    return {factor}.0 * power\n"
+        )
+        registry.load_plugin(tmp_path / "lab.py")
+        found += run.measure("of_a_plugin(power=3.0)", steps=[0])
+    assert [one.values for one in found] == [{"of_a_plugin": 3.0}, {"of_a_plugin": 6.0}]
+    assert run.measure("of_a_plugin(power=3.0)", steps=[0])[0].values == {"of_a_plugin": 6.0}

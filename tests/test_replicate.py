@@ -80,13 +80,19 @@ def test_a_run_that_is_asked_for_twice_is_trained_as_far_as_both_say():
         (1, 100, "memorized"),
     ]
 
+    other = run.replace(threshold=0.95, evaluations_per_decade=50)
+    for pair in ([run, other], [other, run]):
+        (both,) = experiments.once_each(pair)
+        assert (both.budget.threshold, both.budget.evaluations_per_decade) == (0.99, 50)
 
-def test_the_first_seed_of_all_settings_comes_before_the_second_of_any():
-    left = experiments.settings_of("figure2_left", "laptop")
-    center = experiments.settings_of("figure1_center", "laptop")
-    runs = experiments.by_seed([left, center])
-    seeds = [run.seeds.seed for run in runs]
-    assert seeds == sorted(seeds)
+
+def runs_in(*names, scale):
+    """The runs of several experiments once each."""
+    return experiments.once_each(run for name in names for runs in experiments.settings_of(name, scale).values() for run in runs)
+
+
+def test_runs_of_two_experiments_are_trained_once():
+    runs = runs_in("figure2_left", "figure1_center", scale="laptop")
     assert len({run.id for run in runs}) == len(runs)
     shared = Run.of(operation="s5_product", train_fraction=0.5)
     assert next(run for run in runs if run.id == shared.id).budget.steps == 50_000, "the longer of two budgets"
@@ -166,9 +172,8 @@ def test_nothing_stored_is_said_and_nothing_is_drawn(tmp_path, capsys):
 
 def test_sharpness_asks_for_networks_that_other_experiments_train():
     for scale in experiments.SCALES:
-        others = [experiments.settings_of(name, scale) for name in ("figure2_left", "figure1_center")]
-        trained = {run.id: run for run in experiments.by_seed(others)}
-        for run in experiments.by_seed([experiments.settings_of("sharpness", scale)]):
+        trained = {run.id: run for run in runs_in("figure2_left", "figure1_center", scale=scale)}
+        for run in runs_in("sharpness", scale=scale):
             assert run.budget.steps == trained[run.id].budget.steps, "its last checkpoint is the one that is there"
 
 
@@ -176,7 +181,7 @@ def test_sharpness_asks_for_networks_that_other_experiments_train():
 def test_runs_whose_last_checkpoint_is_missing_are_left_out_and_named(tmp_path, capsys):
     """One without checkpoints, as where only histories were kept, one with a damaged one, one trained further than is asked."""
     words = ["replicate", "sharpness", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "out"), "--json"]
-    first, second, third, *rest = experiments.by_seed([experiments.settings_of("sharpness", "smoke")])
+    first, second, third, *rest = sorted(runs_in("sharpness", scale="smoke"), key=lambda run: run.seeds.seed)
     assert cli.main([*words, "--workers", "1"]) == 0
     (part,) = json.loads(capsys.readouterr().out)["experiments"]
     assert (part["notes"], len(part["files"])) == ([], 3)

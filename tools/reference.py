@@ -64,7 +64,7 @@ def arguments_of(verb: str) -> type[Any]:
 
     with mock.patch("groklab.arguments.parsing.parse", asked):
         try:
-            cli._VERBS[verb]([])
+            cli.VERBS[verb].does([])
         except _AskedError as error:
             return error.args[0]
     raise AssertionError(f"{verb} does not parse its flags with groklab.arguments.parsing.parse")
@@ -154,10 +154,10 @@ def command_line() -> str:
     out = ["# The command line", _made("`groklab VERB --help` prints the same."), common]
     out.append(
         "RUN is an id, a unique prefix of one, a path, or `latest`. Exit status: 0, 2 for wrong input, 1 for a failure while working, 130 after "
-        "Ctrl-C. The last of a repeated flag wins."
+        "Ctrl-C. The last of a repeated flag wins, but for `--plugin`."
     )
     run_flags = [flag.written for flag in flags(Run)]
-    for verb, what in cli.VERBS.items():
+    for verb, (what, _) in cli.VERBS.items():
         kind = arguments_of(verb)
         out += [f"## groklab {verb}", f"{_sentence(what)}", _prose(inspect.getdoc(kind) or "")]
         of_verb = [flag for flag in flags(kind) if flag.written not in ("--runs PATH", "--json")]

@@ -71,9 +71,10 @@ class TableArguments:
     file: str | None = None
     """A CSV file with columns x, y, z."""
     format: Literal["text", "csv", "json"] = "text"
-    """text for reading, csv: x,y,z of every cell, json: operation, elements, cells, count, properties."""
+    """text for reading, csv: x,y,z of every cell, json (as --json): operation, elements, cells, count, properties."""
     plugin: tuple[Path, ...] = ()
     """Python files to import first."""
+    where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
 
 @dataclass(frozen=True)

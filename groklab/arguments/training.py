@@ -12,6 +12,9 @@ from groklab.arguments.parsing import Runs, Where, field_words
 from groklab.config.run import Run, leaves
 from groklab.config.sweep import hints, is_several
 
+PRESETS = ("gromov", "quick_transformer")
+"""Recipes by which a table is completed, tried one after the other (LOG.md): seconds a network, and minutes."""
+
 
 @dataclass(frozen=True)
 class TrainArguments:
@@ -109,7 +112,7 @@ class ReplicateArguments:
     """
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ()
-    """Experiments, or all; `groklab list experiments` has them with their costs."""
+    """Experiments, or all; `groklab list experiments` has them, and --dry-run tells what they cost."""
     scale: Literal["smoke", "laptop", "paper"] = "smoke"
     """smoke: seconds, to see that it works; laptop: hours on two cores; paper: the full grid, for a cluster."""
     train: bool = True
@@ -150,7 +153,7 @@ class CompleteArguments:
     """Share of the held-out cells that must be right, with 95 % confidence, for the blanks to be filled."""
     force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write the file even where nothing was found, and over one that is there."""
-    preset: tuple[str, ...] = ("gromov", "quick_transformer")
+    preset: tuple[str, ...] = PRESETS
     """Recipes, tried one after the other until one finds the rule; the flags below depart from each."""
     workers: int | None = None
     """Processes, one thread each; one per core by default, 1 trains in this process."""

@@ -151,7 +151,7 @@ def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
             yield FieldError(name, value, f"{'an' if name == 'expression' else 'a'} {name}, which the operation {task.operation} needs")
     if task.group and "group" in wanted and "group" not in wrong:
         for problem in registry.call_problems("group", task.group):
-            yield FieldError("group", task.group, problem=problem)
+            yield FieldError("group", task.group, problem=str(problem))
             return
     if not wrong & {"modulus", "group", "expression", "file"}:
         # What is wrong with the split does not hide what is wrong with the table: it is checked with the usual split.

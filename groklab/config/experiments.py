@@ -70,14 +70,11 @@ def _as_far_as_both(first: Run, second: Run) -> Run:
     return first.replace(
         steps=max(one.steps, other.steps),
         stop=laxer(one.stop, other.stop),
+        threshold=max(one.threshold, other.threshold),
+        evaluations_per_decade=max(one.evaluations_per_decade, other.evaluations_per_decade),
         checkpoints_per_decade=max(one.checkpoints_per_decade, other.checkpoints_per_decade),
         measures=tuple(dict.fromkeys((*one.measures, *other.measures))),
     )
-
-
-def by_seed(settings: Sequence[Settings]) -> list[Run]:
-    """The runs of several experiments once each, all of the first seed before those of the second: what is there early covers every setting."""
-    return sorted(once_each(run for part in settings for runs in part.values() for run in runs), key=lambda run: run.seeds.seed)
 
 
 def price(run: Run) -> float:

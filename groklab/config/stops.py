@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groklab import registry
-from groklab.config.run import Run
+from groklab.config.run import Run, plain
 from groklab.registry import stop
 
 Rows = Sequence[Mapping[str, Any]]
@@ -68,11 +68,14 @@ def end_of(run: Run, history: Rows, reached: int) -> int | None:
     """The step at which this run is complete, given its history up to step ``reached``; None where more has to be trained.
 
     ``history`` holds the evaluations of the fixed sequence; those after the budget do not count, so that a smaller budget
-    finds its own end in a longer history.
+    finds its own end in a longer history. ValueError where the rule answers with anything but an evaluated step or None.
     """
     within = [row for row in history if row["step"] <= run.budget.steps]
     call = registry.parse_call(run.budget.stop)
-    ended = registry.look_up("stop", call.name).function(within, run.budget.threshold, **dict(call.settings))
+    ended = plain(registry.look_up("stop", call.name).function(within, run.budget.threshold, **dict(call.settings)))
     if ended is not None:
+        if isinstance(ended, bool) or ended not in [row["step"] for row in within]:
+            told = f"got {ended!r} from {run.budget.stop} after step {reached:,}; expected the step of one of the evaluations it is given, or None"
+            raise ValueError(f'stop: {told}. Return row["step"] of the row at which training may end.')
         return int(ended)
     return run.budget.steps if reached >= run.budget.steps else None

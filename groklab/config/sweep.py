@@ -49,6 +49,11 @@ class Sweep:
             raise RunError(_without_repetition(problems))
         return list(found.values())
 
+    @property
+    def varying(self) -> list[str]:
+        """The fields that have several values, seeds apart: what makes a setting."""
+        return [name for name, values in self.axes.items() if len(values) > 1 and leaves()[name] != "seeds"]
+
     def settings(self) -> list[dict[str, Any]]:
         """The values of the axes for every run."""
         groups: list[list[dict[str, Any]]] = []

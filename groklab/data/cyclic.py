@@ -81,13 +81,6 @@ def powers_of_root(p: int) -> Integers:
     return powers
 
 
-def discrete_logarithm(p: int) -> Integers:
-    """(p,) the exponent of the smallest primitive root that gives each residue of a prime p; −1 for 0, which has none."""
-    logarithm = np.full(p, -1, dtype=np.int64)
-    logarithm[powers_of_root(p)] = np.arange(p - 1)
-    return logarithm
-
-
 def _powers(g: int, p: int) -> Integers:
     powers = np.ones(p - 1, dtype=np.int64)
     for exponent in range(1, p - 1):

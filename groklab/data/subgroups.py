@@ -127,10 +127,6 @@ class Subgroup:
         found = _conjugates(self.group, np.array(self.elements), self.generators)
         return tuple(sorted((Subgroup(self.group, elements) for elements in found), key=lambda subgroup: subgroup.elements))
 
-    def is_conjugate_to(self, other: Subgroup) -> bool:
-        """Whether another subgroup of the same group is x⁻¹·H·x for some x."""
-        return self.order == other.order and other in self.conjugates
-
     def cosets(self, side: Side) -> Indices:
         """Which coset each element of the group lies in, (N,): numbers 0 … index − 1, in the order of their first elements."""
         table, members = self.group.table, np.array(self.elements)

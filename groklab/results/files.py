@@ -10,8 +10,9 @@ import errno
 import json
 import os
 import secrets
+import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     }
     reason = reasons.get(error.errno or 0, f"{error.strerror or error}. Choose another folder with --runs")
     return StoreError(f"While writing {path}: {reason}. What was stored is intact.")
+
+
+def check_output(flag: str, path: Path, endings: Sequence[str]) -> None:
+    """A file that could not be written is found before hours of training, not after; ValueError names the flag that asks for it."""
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{flag}: got {str(path)!r}; expected a file that ends in {', '.join(endings[:-1])} or {endings[-1]}.")
+    if path.is_dir():
+        raise ValueError(f"{flag}: got {str(path)!r}, a folder; expected a file.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"{flag}: got {str(path)!r}; expected a place that can be written ({error.strerror or error}).") from None
 
 
 def make_folder(path: Path) -> None:

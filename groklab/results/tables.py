@@ -35,9 +35,10 @@ def arrays_table(arrays: Mapping[str, Any]) -> pl.DataFrame:
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
     """Write a table as .csv or .parquet; ValueError for any other ending."""
-    if path.suffix not in (".csv", ".parquet"):
+    ending = path.suffix.lower()
+    if ending not in (".csv", ".parquet"):
         raise ValueError(f"--output: got {str(path)!r}; expected a file that ends in .csv or .parquet.")
     make_folder(path.parent)
     buffer = io.BytesIO()
-    table.write_csv(buffer) if path.suffix == ".csv" else table.write_parquet(buffer)
+    table.write_csv(buffer) if ending == ".csv" else table.write_parquet(buffer)
     write_whole(path, buffer.getvalue())
