@@ -105,6 +105,11 @@ def tensorboard(opening: Opening) -> Channel:
     return Channel(record, close, f"tensorboard --logdir {folder}")
 
 
+def tensorboard_goes_to(root: Path) -> str:
+    """Below the root, wherever that is moved to."""
+    return "event files"
+
+
 def wandb(opening: Opening) -> Channel:
     """Weights & Biases: as WANDB_MODE says; without it online where there is a login, otherwise offline in runs/trackers/wandb."""
     import wandb as library
@@ -261,15 +266,20 @@ def trackio(opening: Opening) -> Channel:
     return Channel(record, close, f"TRACKIO_DIR={place} trackio show --project {project}")
 
 
+def trackio_goes_to(root: Path) -> str:
+    """Folder and project."""
+    return f"{_trackio_folder(root)} {_project('TRACKIO_PROJECT')}"
+
+
 def _trackio_folder(root: Path) -> Path:
     return Path(os.environ.get("TRACKIO_DIR") or root / "trackio").resolve()
 
 
 TRACKERS: dict[str, Tracker] = {
-    "tensorboard": Tracker(tensorboard, lambda root: "event files"),
+    "tensorboard": Tracker(tensorboard, tensorboard_goes_to),
     "wandb": Tracker(wandb, wandb_goes_to),
     "mlflow": Tracker(mlflow, mlflow_goes_to),
-    "trackio": Tracker(trackio, lambda root: f"{_trackio_folder(root)} {_project('TRACKIO_PROJECT')}"),
+    "trackio": Tracker(trackio, trackio_goes_to),
 }
 
 

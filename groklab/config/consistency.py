@@ -50,7 +50,7 @@ def _measure_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
             _unknown(text) if wrong & _MEASURED else registry.call_problems("measure", text, run=run) or _not_numbers("measure", text)
         )
         for problem in problems:
-            yield FieldError("measures", text, problem=problem)
+            yield problem if isinstance(problem, FieldError) else FieldError("measures", text, problem=str(problem))
         if not problems and _fact("measure", text, "arrays"):
             advice = "Take it of stored checkpoints, with `groklab measure`."
             yield FieldError("measures", text, "measures that give numbers; this one gives arrays", advice)
