@@ -237,17 +237,8 @@ def claim(
     trained first, and what deciding costs), ``expects`` what a run gives if the sentence is right (``analysis/expectations.py``), ``apart``: shown in
     a block of its own, outside the summary. The docstring is the sentence and, after an empty line, the rule.
     """
-    given = {
-        "id": id,
-        "paper": paper,
-        "place": place,
-        "experiment": experiment,
-        "published": published,
-        "runs": runs,
-        "expects": expects,
-        "apart": apart,
-    }
-    return _register("claim", **given, **{"source": paper} | facts)
+    given = {"id": id, "paper": paper, "place": place, "experiment": experiment, "published": published}
+    return _register("claim", **given, runs=runs, expects=expects, apart=apart, **{"source": paper} | facts)
 
 
 def entries(kind: str) -> dict[str, Entry]:
