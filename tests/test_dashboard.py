@@ -971,5 +971,7 @@ def test_measures_are_kept_elsewhere_where_that_is_asked_for(tmp_path, capsys):
     kept = (into / "measures" / "matrix_norms.jsonl").read_text()
     assert main(["measure", "matrix_norms", "latest", "--runs", str(tmp_path / "runs")]) == 0
     assert next((tmp_path / "runs").rglob("matrix_norms.jsonl")).read_text() == kept
-    assert main(["measure", "matrix_norms", "latest", "latest", "--runs", str(tmp_path / "runs"), "--into", str(into)]) == 2
+    assert main(["train", *words.split(), "--seed", "1", "--runs", str(tmp_path / "runs")]) == 0
+    both = ["addition-7-f0.50-s0", "addition-7-f0.50-s1"]
+    assert main(["measure", "matrix_norms", *both, "--runs", str(tmp_path / "runs"), "--into", str(into)]) == 2
     assert "--into" in capsys.readouterr().err
