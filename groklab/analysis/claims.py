@@ -157,6 +157,11 @@ def told_steps(value: float | None) -> str:
     return "not reached" if value is None else f"{value:,.0f}"
 
 
+def told_median(value: float | None) -> str:
+    """A median of steps for people; None: fewer than half got there."""
+    return "median not reached" if value is None else f"median {told_steps(value)} steps"
+
+
 def told_percent(share: float, form: str = ".0f") -> str:
     """A share for people: its number of percent in a format such as ``.1f`` or ``+.1f``.
 

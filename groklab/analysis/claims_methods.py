@@ -17,6 +17,7 @@ from groklab.analysis.claims import (
     part,
     seeds_in,
     sooner,
+    told_median,
     told_p,
     told_percent,
     told_steps,
@@ -179,7 +180,7 @@ def the_learning_rate_must_lie_within_one_order_of_magnitude(table: pl.DataFrame
         if seeds_in(runs) >= 2:
             reached = runs.height - runs["generalized_at"].null_count()
             shares[rate] = reached / runs.height
-            lines.append(f"{rate:g}: {reached} of {runs.height} seeds, median {told_steps(center(sample_of(runs)).median)} steps")
+            lines.append(f"{rate:g}: {reached} of {runs.height} seeds, {told_median(center(sample_of(runs)).median)}")
     works = [rate for rate, share in shares.items() if share > 0.5]
     span = max(works) / min(works) if works else None
     value = span if len(shares) >= 5 else None  # the ratio of a few rates that were tried says nothing
@@ -217,7 +218,7 @@ def every_method_memorizes_in_thousands_of_steps(table: pl.DataFrame) -> Judgmen
     lines: list[str] = []
     verdicts: list[Verdict] = []
     medians: list[float] = []
-    outside: list[str] = []
+    outside: dict[str, float | None] = {}
     for method in METHODS:
         runs = part(table, setting=method, train_fraction=MEMORIZING)
         if not runs.height:
@@ -231,15 +232,18 @@ def every_method_memorizes_in_thousands_of_steps(table: pl.DataFrame) -> Judgmen
         if found.runs >= 3 and verdict == "undecided" and (too_soon or too_late):
             verdict = "not reproduced"
         if verdict == "not reproduced":
-            outside.append(method)
+            outside[method] = found.center.median
         verdicts.append(verdict)
         if found.center.median is not None:
             medians.append(found.center.median)
-        lines.append(f"{method}: median {told_steps(found.center.median)} steps, {found.runs} seeds")
+        lines.append(f"{method}: {told_median(found.center.median)}, {found.runs} seeds")
     facts: dict[str, Any] = {
         "value": max(medians) if len(medians) == len(METHODS) else None,
         "quantity": "slowest median of the nine ways", "runs": table.height, "details": tuple(lines),
     }  # fmt: skip
     inside = verdicts.count("reproduced")
-    told = f"{inside} of nine ways lie in the range" + (f"; outside: {', '.join(outside)}" if outside else "")
+    told = f"{inside} of nine ways lie in the range"
+    if outside:
+        told += "; outside: " + ", ".join(f"{method} ({told_median(at)})" for method, at in outside.items())
+        facts |= {"value": next(iter(outside.values())), "quantity": f"median steps of {next(iter(outside))}"}
     return Judgment(verdict=all_of(verdicts), reason=told, **facts)

@@ -209,7 +209,8 @@ def flatter_minima_generalize_better(table: pl.DataFrame) -> Judgment:
     settings, stored = known["setting"].n_unique(), finished(table).height
     if settings < 3 or known.height < 0.8 * stored:
         reason = (
-            f"sharpness is known of {known.height} of {stored} stored runs, of {settings} settings; 80 % of them and three settings decide"
+            f"sharpness is known of {known.height} of {stored} stored runs, of {settings} setting{'s' * (settings != 1)}; "
+            "80 % of them and three settings decide"
         )
         return undecided(reason, **facts)
     if high < 0 or low > 0:

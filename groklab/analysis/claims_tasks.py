@@ -7,7 +7,20 @@ from typing import Any
 
 import polars as pl
 
-from groklab.analysis.claims import FEWEST, Judgment, center, largest, part, seeds_in, sooner, told_p, told_percent, told_steps, undecided
+from groklab.analysis.claims import (
+    FEWEST,
+    Judgment,
+    center,
+    largest,
+    part,
+    seeds_in,
+    sooner,
+    told_median,
+    told_p,
+    told_percent,
+    told_steps,
+    undecided,
+)
 from groklab.analysis.shifts import fraction_shift
 from groklab.analysis.statistics import sample_of
 from groklab.config.run import Run
@@ -154,7 +167,7 @@ def division_or_subtraction_generalizes(table: pl.DataFrame) -> Judgment:
         at = part(runs, train_fraction=fraction)
         reached = at.filter(pl.col("generalized_at") <= 100_000).height
         shares.append((fraction, reached, at.height))
-        lines.append(f"{told_percent(fraction)}: {reached} of {at.height} seeds, median {told_steps(center(sample_of(at)).median)} steps")
+        lines.append(f"{told_percent(fraction)}: {reached} of {at.height} seeds, {told_median(center(sample_of(at)).median)}")
     facts: dict[str, Any] = {"quantity": "steps to 99 % validation accuracy", "runs": runs.height, "details": tuple(lines)}
     for fraction, reached, asked in shares:
         if asked >= 3 and reached > asked / 2:
