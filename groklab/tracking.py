@@ -21,7 +21,7 @@ from typing import Any
 
 from groklab.config.run import Run, leaves
 from groklab.recording import Interrupted, Outcome, Progress, Telling
-from groklab.results.files import read_json, write_json
+from groklab.results.files import make_folder, read_json, write_json
 from groklab.stored import StoredRun
 from groklab.trackers import Channel, Opening, Tracker, named
 
@@ -118,6 +118,7 @@ class Follower:
             return
         place = self.tracker.goes_to(self.root)
         sent, _ = self._sent(name, place)
+        make_folder(self._marker(name).parent)
         budget = tuple(leaf for leaf, part in leaves().items() if part == "budget")
         channel = self.tracker.opens(Opening(name, run.resolved(), budget, self.root, sent))
         self.followed[name] = _Followed(channel, place, sent)
@@ -172,9 +173,7 @@ class Follower:
         write_json(self._marker(name), {"place": followed.place, "step": followed.sent, "ended": has_ended})
 
     def _marker(self, name: str) -> Path:
-        folder = self.root / "sent" / self.name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{name}.json"
+        return self.root / "sent" / self.name / f"{name}.json"
 
 
 _INSTALL = "Install it with pip install 'groklab[track]'."

@@ -743,34 +743,32 @@ def test_a_table_that_was_edited_before_its_run_is_trained_is_not_trained_under_
 # — stop rules of one's own —
 
 
-@pytest.mark.parametrize("answer", [True, False, np.True_, 2.5, 10**6, -1, "end", (1, 2)])
-def test_a_stop_rule_that_answers_with_no_evaluated_step_is_named(monkeypatch, answer):
+@pytest.fixture
+def end_by(monkeypatch):
+    """Where a run ends after three evaluations, by a registered rule that always gives the same answer."""
     from groklab import registry
     from groklab.config.stops import end_of
 
     monkeypatch.setitem(registry._entries, "stop", dict(registry.entries("stop")))
 
-    @registry.stop()
-    def my_rule(history, threshold):
-        """Answers with something else (my own)."""
-        return answer
+    def end(answer):
+        @registry.stop()
+        def my_rule(history, threshold):
+            """Answers what it is told to (my own)."""
+            return answer
 
-    rows = [{"step": step, "train_accuracy": 0.0, "validation_accuracy": 0.0} for step in (0, 1, 2)]
+        rows = [{"step": step, "train_accuracy": 0.0, "validation_accuracy": 0.0} for step in (0, 1, 2)]
+        return end_of(Run.of(stop="my_rule"), rows, 2)
+
+    return end
+
+
+@pytest.mark.parametrize("answer", [True, False, np.True_, 2.5, 10**6, -1, "end", (1, 2)])
+def test_a_stop_rule_that_answers_with_no_evaluated_step_is_named(end_by, answer):
     with pytest.raises(ValueError, match=r"stop: got .* from my_rule after step 2; expected the step of one of the evaluations"):
-        end_of(Run.of(stop="my_rule"), rows, 2)
+        end_by(answer)
 
 
 @pytest.mark.parametrize("answer", [None, 1, np.int64(1)])
-def test_a_stop_rule_answers_with_an_evaluated_step_or_none(monkeypatch, answer):
-    from groklab import registry
-    from groklab.config.stops import end_of
-
-    monkeypatch.setitem(registry._entries, "stop", dict(registry.entries("stop")))
-
-    @registry.stop()
-    def my_rule(history, threshold):
-        """Answers as it should (my own)."""
-        return answer
-
-    rows = [{"step": step, "train_accuracy": 0.0, "validation_accuracy": 0.0} for step in (0, 1, 2)]
-    assert end_of(Run.of(stop="my_rule"), rows, 2) == (None if answer is None else 1)
+def test_a_stop_rule_answers_with_an_evaluated_step_or_none(end_by, answer):
+    assert end_by(answer) == (None if answer is None else 1)
