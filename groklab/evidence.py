@@ -46,16 +46,17 @@ class Findings:
         return cls(path, content if isinstance(content, dict) else {})
 
     def of(self, name: str, run: StoredRun) -> dict[str, Any]:
-        """One finding of the last checkpoint of a run, that of its beginning aside; nothing where there is none or it cannot be found."""
-        steps = [step for step in run.folder.steps_of("checkpoints") if step]
+        """One finding of the last checkpoint within a run's budget, that of its beginning aside; nothing where there is none or it cannot be found."""
+        steps = [step for step in run.stored_steps("checkpoints") if step]
         of_run = self.known.setdefault(name, {})
         if not steps or run.status == "diverged":
-            kept = [key for key in of_run if key.startswith(f"{run.id}@")]
-            return of_run[max(kept, key=lambda key: int(key.rpartition("@")[2]))] if kept else {}
+            kept = [int(key.rpartition("@")[2]) for key in of_run if key.startswith(f"{run.id}@")]
+            last = max((step for step in kept if step <= run.steps), default=None)
+            return {} if last is None else of_run[f"{run.id}@{last}"]
         key = f"{run.id}@{steps[-1]}"
         if key not in of_run:
             try:
-                of_run[key] = OF_LAYER[name](RunFolder(run.folder.path), run.run)
+                of_run[key] = OF_LAYER[name](RunFolder(run.folder.path), run.run, steps[-1])
             except (ValueError, StoreError):  # too few elements for a circle, no layer of a known name
                 return {}
             self.is_new = True
@@ -200,15 +201,15 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
         title = titles.pop() if len(titles) == 1 else ""
         return history_table(histories, groups=groups).select("run", "group", *_CURVES, polars.lit(title).alias("title"))
     kind = "answers" if takes == "cells" else "checkpoints"
-    able = [(label, run) for label, run in there if any(run.folder.steps_of(kind))]
+    able = [(label, run) for label, run in there if any(run.stored_steps(kind))]
     able.sort(key=lambda pair: pair[1].summary.generalized_at is None)
     if not able:
         raise ValueError(
             f"figure {call.name!r}: no run of {name} has its last {kind}; expected one. Train it, or unpack those that were kept."
         )
     label, run = able[0]
-    settings_of_figure = entry.settings | dict(call.settings)
-    drawn = run.answers() if takes == "cells" else elements_table(run.folder, run.run, layer=str(settings_of_figure.get("layer", "output")))
+    layer = str((entry.settings | dict(call.settings)).get("layer", "output"))
+    drawn = run.answers() if takes == "cells" else elements_table(run.folder, run.run, run.last_step(kind), layer=layer)
     return drawn.with_columns(
         title=polars.lit(f"{_symbol(run)}, {100 * run.run.task.train_fraction:g} % shown — {label}, seed {run.run.seeds.seed}")
     )

@@ -419,7 +419,7 @@ def test_every_column_that_a_claim_reads_is_one_of_its_experiment(tmp_path):
             else {"operation": "addition", "modulus": 7}
         )
         stored = train(**group, layers=1, heads=2, width=8, steps=5, train_fraction=0.6, runs=tmp_path)
-        found[name] = set(function(stored.folder, stored.run))
+        found[name] = set(function(stored.folder, stored.run, 5))
     of_every_run = set(runs_table([]).columns)
     for identity, entry in OF_RUNS.items():
         facts = registry.look_up("experiment", entry.facts["experiment"]).facts

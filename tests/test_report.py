@@ -9,7 +9,7 @@ import pytest
 
 from groklab import archives, cli, registry, replicating, report
 from groklab.config.run import Run
-from groklab.evidence import Findings, left_out_of, table_for_figure
+from groklab.evidence import Findings, left_out_of, stored_of, table_for_figure
 from groklab.laboratory import train
 from groklab.results.files import StoreError
 from groklab.stored import load
@@ -250,6 +250,29 @@ def test_a_figure_shows_no_run_that_stops_too_soon_for_it_and_says_what_it_leave
 def test_findings_that_cannot_be_read_are_found_again(tmp_path):
     (tmp_path / "findings.json").write_text("{ broken")
     assert Findings.kept_in(tmp_path / "findings.json").known == {}
+
+
+def test_findings_and_pictures_are_of_the_budget_however_far_the_run_went(tmp_path):
+    short = Run().replace(
+        operation="addition", modulus=7, train_fraction=0.6, layers=1, heads=2, width=8, steps=10, checkpoints_per_decade=5, stop="never"
+    )
+    settings = {"AdamW": [short]}
+    once = train(short, runs=tmp_path)
+    before = Findings(tmp_path / "findings.json").of("circle_of_output", once)
+    train(short.replace(steps=100), runs=tmp_path)
+    (again,) = [run for _, run in stored_of(settings, tmp_path)]
+    assert again.folder.steps_of("checkpoints")[-1] == 100
+    assert Findings(tmp_path / "findings.json").of("circle_of_output", again) == before
+    assert Findings(tmp_path / "findings.json").of("circle_of_output", load(short.id, runs=tmp_path)) != before
+    drawn = table_for_figure("figure3_right", settings, replicating.results_of(settings, runs=tmp_path), tmp_path)
+    assert set(drawn["step"]) == {10}
+    # Without its checkpoints what was found of them is still told, up to the same step.
+    kept = Findings(
+        tmp_path / "findings.json", known={"circle_of_output": {f"{short.id}@{step}": {"circle_score": step} for step in (10, 100)}}
+    )
+    shutil.rmtree(again.folder.path / "checkpoints")
+    (bare,) = [run for _, run in stored_of(settings, tmp_path)]
+    assert kept.of("circle_of_output", bare) == {"circle_score": 10}
 
 
 @pytest.mark.medium

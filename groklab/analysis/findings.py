@@ -1,4 +1,4 @@
-"""What claims ask of single runs beyond their summary: of histories, and of the output layer at the last checkpoint.
+"""What claims ask of single runs beyond their summary: of histories, and of the output layer at a checkpoint.
 
 A finding is a function of a stored run that gives named numbers, columns of its experiment's table. Those of a layer rest on
 permutations and take seconds; whoever asks for many keeps them (``evidence.py``). All are deterministic.
@@ -38,23 +38,23 @@ def validation_on_the_way(rows: Rows) -> Finding:
     return {"best_validation_accuracy_to_100000": max(early) if reaches else None}
 
 
-def circle_of_output(folder: RunFolder, run: Run) -> Finding:
+def circle_of_output(folder: RunFolder, run: Run, step: int) -> Finding:
     """Whether elements lie on circles in the output layer: score, chance and p value (``structure.circularity``)."""
-    elements = elements_table(folder, run)
+    elements = elements_table(folder, run, step)
     found = circularity(matrix_of(elements), order_of(elements))
     return {"circle_score": found.score, "circle_chance": found.chance, "circle_p": found.p_value, "circle_adjusted": found.adjusted}
 
 
-def line_of_output(folder: RunFolder, run: Run) -> Finding:
+def line_of_output(folder: RunFolder, run: Run, step: int) -> Finding:
     """The step +k along which the output layer is a line, in all its dimensions: k, score and p value (``structure.number_line``)."""
-    elements = elements_table(folder, run)
+    elements = elements_table(folder, run, step)
     found = number_line(matrix_of(elements), order_of(elements))
     return {"line_step": found.step, "line_score": found.score, "line_p": found.p_value}
 
 
-def cosets_of_output(folder: RunFolder, run: Run) -> Finding:
+def cosets_of_output(folder: RunFolder, run: Run, step: int) -> Finding:
     """The subgroup whose cosets explain the output layer best: its order, number of cosets, name, share and p value (``cosets``)."""
-    elements = elements_table(folder, run)
+    elements = elements_table(folder, run, step)
     best = search_cosets(matrix_of(elements), group_named(group_of(run) or "")).best
     return {
         "coset_subgroup": best.subgroup.name, "coset_type": best.subgroup.type, "cosets": best.subgroup.index, "coset_side": best.side,
@@ -65,6 +65,6 @@ def cosets_of_output(folder: RunFolder, run: Run) -> Finding:
 OF_HISTORY: dict[str, Callable[[Rows], Finding]] = {
     function.__name__: function for function in (rise_and_fall_of_loss, validation_on_the_way)
 }
-OF_LAYER: dict[str, Callable[[RunFolder, Run], Finding]] = {
+OF_LAYER: dict[str, Callable[[RunFolder, Run, int], Finding]] = {
     function.__name__: function for function in (circle_of_output, line_of_output, cosets_of_output)
 }
