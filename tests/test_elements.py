@@ -7,7 +7,10 @@ from groklab import cli
 from groklab.analysis.elements import elements_table, matrix_of, order_of
 from groklab.config.run import Run
 from groklab.laboratory import train
-from groklab.measuring import measure
+from groklab.measures import activations, patterns
+from groklab.measures.activations import activations_of, all_pairs
+from groklab.measures.patterns import attention_patterns, neuron_maps
+from groklab.measuring import checkpoint_of, measure
 from groklab.results.files import StoreError
 from groklab.stored import drawn, filmed
 
@@ -97,21 +100,35 @@ def test_every_figure_of_a_run_is_drawn_from_the_command_line(trained, tmp_path)
 
 
 def test_maps_are_of_the_pairs_in_their_order(trained):
-    from groklab.measures.activations import activations_of, all_pairs
-    from groklab.measuring import checkpoint_of
 
     run = trained(operation="addition", modulus=5, begin_token=True)
     parameters, task = checkpoint_of(run, 20)
     seen = activations_of(parameters, task, ["blocks.0.attn.hook_pattern", "blocks.0.mlp.hook_post"], all_pairs(task))
-    patterns = measure(["attention_patterns"], run, steps=[20])[0].values["blocks.0"]
-    assert patterns.shape == (2, 5, 5, 5)
-    assert np.allclose(patterns.sum(1), 1, atol=1e-6)
-    assert patterns[1, 2, 3, 4] == pytest.approx(float(seen["blocks.0.attn.hook_pattern"][3 * 5 + 4, 1, -1, 2]))
+    attention = measure(["attention_patterns"], run, steps=[20])[0].values["blocks.0"]
+    assert attention.shape == (2, 5, 5, 5)
+    assert np.allclose(attention.sum(1), 1, atol=1e-6)
+    assert attention[1, 2, 3, 4] == pytest.approx(float(seen["blocks.0.attn.hook_pattern"][3 * 5 + 4, 1, -1, 2]))
     maps = measure(["neuron_maps(count=3)"], run, steps=[20])[0].values
     assert maps["activation"].shape == (3, 5, 5)
     neuron = int(maps["neuron"][0])
     assert maps["activation"][0, 3, 4] == pytest.approx(float(seen["blocks.0.mlp.hook_post"][3 * 5 + 4, -1, neuron]))
     assert list(maps["share"]) == sorted(maps["share"], reverse=True)
+
+
+def test_maps_are_the_same_in_small_pieces_and_refused_where_they_are_too_large(trained, monkeypatch):
+    run = trained(operation="addition", modulus=5)
+    names = ["attention_patterns", "neuron_maps"]
+    whole = [found.values for found in measure(names, run, steps=[20])]
+    monkeypatch.setattr(activations, "PIECE", 7)
+    parameters, task = checkpoint_of(run, 20)
+    for values, function in zip(whole, (attention_patterns, neuron_maps), strict=True):
+        again = function(parameters, task)
+        assert again.keys() == values.keys()
+        assert all(np.allclose(again[name], values[name], atol=1e-6) for name in values)
+        monkeypatch.setattr(patterns, "LARGEST", 30)
+        with pytest.raises(ValueError, match=r"got a table of 5 elements and .*too much to keep"):
+            function(parameters, task)
+        monkeypatch.setattr(patterns, "LARGEST", 10_000)
 
 
 @pytest.mark.parametrize(

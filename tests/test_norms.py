@@ -10,6 +10,7 @@ from groklab import registry
 from groklab.config.run import Run
 from groklab.data.splits import split_of
 from groklab.data.tables import table_of
+from groklab.measures import margins
 from groklab.measures.gradients import gradient_of
 from groklab.measures.margins import linear_layers
 from groklab.measures.norms import effective_rank, stable_rank
@@ -128,9 +129,9 @@ def test_margins_and_logit_norms_by_hand():
         assert norms[side] == pytest.approx(np.mean([np.linalg.norm(z - z.mean()) for z in of_cells]), rel=1e-5)
 
 
-def separating(scale=1.0):
+def separating(scale=1.0, **fields):
     """An MLP of two layers that looks addition mod 5 up, with a margin of its scale, and its two matrices."""
-    parameters, task = measured(operation="addition", **(MLP | {"mlp_width": 25}))
+    parameters, task = measured(operation="addition", **(MLP | {"mlp_width": 25} | fields))
     left, right, output = np.zeros((25, 5)), np.zeros((25, 5)), np.zeros((5, 25))
     for x in range(5):
         for y in range(5):
@@ -142,6 +143,15 @@ def separating(scale=1.0):
     for name, matrix in (("layers.0.left", left), ("layers.0.right", right), ("output", output)):
         parameters[name][0] = torch.from_numpy(matrix).to(parameters.flat)
     return parameters, task, np.concatenate([left, right], 1), output
+
+
+@pytest.mark.parametrize(("scale", "collapsed", "without_loss"), [(1, 0, 0), (30, 1, 11 / 15)])
+def test_rounding_swallows_what_lies_far_below_the_largest_logit(monkeypatch, scale, collapsed, without_loss):
+    # Of fifteen training cells four have wrong labels: their loss is as large as the margin, though their softmax has collapsed.
+    monkeypatch.setattr(margins, "CHUNK", 4)
+    parameters, task = separating(scale, outliers=4)[:2]
+    found = take(("softmax_collapse", "zero_loss_share"), parameters, task)
+    assert found == pytest.approx({"softmax_collapse": collapsed, "zero_loss_share": without_loss})
 
 
 def by_hand(W, kind):

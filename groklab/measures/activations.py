@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groklab import registry
+from groklab.config.run import Run
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
@@ -18,6 +19,14 @@ Replacement = Tensor | Callable[[Tensor], Tensor]
 """A tensor of the activation's shape (patching), or what makes one of the activation as it is (ablation)."""
 
 Pairs = tuple[Int[Tensor, " B"], Int[Tensor, " B"]]
+
+PIECE = 1024
+"""Pairs of one forward pass: what it writes stays in the cache, and large tables fit into memory."""
+
+
+def in_pieces(pairs: Pairs) -> Iterator[Pairs]:
+    """Pairs of elements, as many at a time as one forward pass takes."""
+    return zip(*(side.split(PIECE) for side in pairs), strict=True)
 
 
 def all_pairs(task: MeasuredTask) -> Pairs:
@@ -52,6 +61,38 @@ def activations_of(
     of a transformer, ``layers.0.hook_post`` (B, F) of an MLP, and ``hook_logits`` (B, N) of both.
     """
     return _pass(parameters, task, pairs, names, dict(replace or {}))[1]
+
+
+# — where the answer is read —
+
+
+def is_transformer(run: Run) -> bool:
+    """Whether a run's network is a transformer, in which the answer is read at the last token."""
+    return registry.parse_call(run.model.architecture).name == "transformer"
+
+
+def last_hidden(run: Run) -> str | None:
+    """Name of the last hidden layer's activations; None for an architecture of a plugin."""
+    last = run.model.layers - 1
+    name = registry.parse_call(run.model.architecture).name
+    return {"transformer": f"blocks.{last}.mlp.hook_post", "mlp": f"layers.{last}.hook_post"}.get(name)
+
+
+def at_equals(activation: Float[Tensor, "B *T F"]) -> Float[Tensor, "B F"]:
+    """Activations of a transformer at ``=``; those of an MLP, which has no tokens, as they are."""
+    return activation if activation.ndim == 2 else activation[:, -1]
+
+
+def put_at_equals(rows: Float[Tensor, "... F"], activation: Float[Tensor, "B *T F"]) -> Float[Tensor, "B *T F"]:
+    """Activations with others in their place at ``=``; the tokens before it as they are."""
+    if activation.ndim == 2:
+        return rows.to(activation)
+    changed = activation.clone()
+    changed[:, -1] = rows.to(activation)
+    return changed
+
+
+# — the pass —
 
 
 def _pass(

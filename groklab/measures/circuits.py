@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groklab.config.run import Run
-from groklab.measures.activations import activations_of, logits_of
+from groklab.measures.activations import activations_of, in_pieces, is_transformer, logits_of, put_at_equals
 from groklab.measures.fourier import along, fourier_basis, frequency_of_row, inverse_pairs
 from groklab.measures.frequencies import DEFAULT_RULE, chosen_frequencies, frequency_problems
 from groklab.measures.responses import (
@@ -27,7 +27,6 @@ from groklab.measures.responses import (
     Responses,
     cells_of,
     hidden_name,
-    is_transformer,
     response_problems,
     responses_of,
 )
@@ -195,24 +194,19 @@ def _with_hidden(
         return responses.logits.mean((0, 1)) + change[sums]
     name = hidden_name(task.run)
     there = responses.hidden[cells.a, cells.b]
-    replaced = {name: _put_at_equals(there - by_answer[sums] if is_removed else by_answer[sums])}
+    replaced = {name: _at_equals(there - by_answer[sums] if is_removed else by_answer[sums])}
     if not is_removed:
         before = name.replace("mlp.hook_post", "hook_resid_mid")
         every = cells_of(task, responses.group, "all").pairs(responses.group)
-        stream = activations_of(parameters, task, [before], every)[before][:, -1].double().mean(0)
-        replaced[before] = _put_at_equals(stream)
+        pieces = (activations_of(parameters, task, [before], piece)[before][:, -1] for piece in in_pieces(every))
+        stream = torch.stack([piece.double().sum(0) for piece in pieces]).sum(0) / len(every[0])
+        replaced[before] = _at_equals(stream)
     return logits_of(parameters, task, cells.pairs(responses.group), replace=replaced).cpu()
 
 
-def _put_at_equals(rows: Tensor) -> Callable[[Tensor], Tensor]:
+def _at_equals(rows: Tensor) -> Callable[[Tensor], Tensor]:
     """Puts rows in the place of an activation at the last token."""
-
-    def replace(activation: Tensor) -> Tensor:
-        changed = activation.clone()
-        changed[:, -1] = rows.to(activation)
-        return changed
-
-    return replace
+    return lambda activation: put_at_equals(rows, activation)
 
 
 def _output_of_neurons(parameters: Parameters, task: MeasuredTask) -> Float[Tensor, "N F"]:

@@ -13,8 +13,9 @@ from torch import Tensor
 from groklab import registry
 from groklab.config.run import Run
 from groklab.data.cyclic import cyclic_task
+from groklab.measures.activations import is_transformer
 from groklab.measures.fourier import power_spectrum
-from groklab.measures.responses import embedding_of, is_transformer, problems, response_problems, responses_of
+from groklab.measures.responses import embedding_of, problems, require_names, response_problems, responses_of
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
@@ -65,6 +66,7 @@ def _embedding_gradients(
             embedded.append(activation)
         return activation
 
+    require_names(task.run)
     own = {name: value[0].detach() for name, value in parameters.items()}
     entry = registry.look_up("architecture", registry.parse_call(task.run.model.architecture).name)
     with torch.enable_grad():

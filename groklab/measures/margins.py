@@ -52,7 +52,8 @@ def logit_norms(parameters: Parameters, task: MeasuredTask) -> dict[str, float]:
     """Euclidean norm of the logits minus their mean over the elements, mean over the ``train`` and over the ``validation`` cells (after Prieto et al. 2025)."""
     norms: dict[str, float] = {}
     for side, cells in (("train", task.split.train), ("validation", task.split.validation)):
-        centered = ((z - z.mean(-1, keepdim=True)).norm(dim=-1) for z, _ in logits_of_cells(parameters, task, cells))
+        logits = (piece.cpu().double() for piece, _ in logits_of_cells(parameters, task, cells))
+        centered = ((z - z.mean(-1, keepdim=True)).norm(dim=-1) for z in logits)
         norms[side] = float(sum(float(piece.sum()) for piece in centered) / len(cells))
     return norms
 
@@ -62,7 +63,8 @@ def margins_of(parameters: Parameters, task: MeasuredTask) -> Numbers:
     if task.table.n < 2:
         raise ValueError(f"margins: got a table of {task.table.n} element; expected 2 or more, for a margin is between two logits.")
     pieces: list[Numbers] = []
-    for logits, labels in logits_of_cells(parameters, task, task.split.train):
+    for piece, labels in logits_of_cells(parameters, task, task.split.train):
+        logits, labels = piece.cpu().double(), labels.cpu()
         own = logits.gather(-1, labels[:, None])
         others = logits.scatter(-1, labels[:, None], -torch.inf).amax(-1)
         pieces.append((own[:, 0] - others).numpy())
@@ -72,14 +74,15 @@ def margins_of(parameters: Parameters, task: MeasuredTask) -> Numbers:
 def logits_of_cells(
     parameters: Parameters, task: MeasuredTask, cells: np.ndarray
 ) -> Iterator[tuple[Float[Tensor, "B N"], Int[Tensor, " B"]]]:
-    """Logits of some cells, in the run's precision seen as float64, with their labels as trained, piece by piece on the CPU."""
+    """Logits of some cells, in the run's precision and on its device, with their labels as trained, piece by piece."""
     entry = registry.look_up("architecture", registry.parse_call(task.run.model.architecture).name)
     forward, n, device = pass_of(entry), task.table.n, parameters.flat.device
     columns = [torch.from_numpy(side[cells]).to(torch.int64) for side in (task.table.x, task.table.y, task.split.labels)]
-    for a, b, labels in zip(*(column.split(CHUNK) for column in columns), strict=True):
+    for piece in zip(*(column.split(CHUNK) for column in columns), strict=True):
+        a, b, labels = (side.to(device) for side in piece)
         with torch.no_grad():
-            logits = forward(parameters, task.run.model, examples(a[None].to(device), b[None].to(device), n), n)[0]
-        yield logits.cpu().double(), labels
+            logits = forward(parameters, task.run.model, examples(a[None], b[None], n), n)[0]
+        yield logits, labels
 
 
 def _low(margins: Numbers) -> float:

@@ -77,7 +77,7 @@ def layernorm_gains(parameters: Parameters, task: MeasuredTask) -> dict[str, flo
     What a LayerNorm puts out has this size per entry whatever the weights before it are, so that decay shrinks logits through it.
     """
     gains = {name.removesuffix(".gain"): tensor for name, tensor in parameters.items() if name.endswith(".gain")}
-    return {name: _norm(tensor) / tensor.numel() ** 0.5 for name, tensor in gains.items()}
+    return {name: float(tensor.detach().double().square().mean().sqrt()) for name, tensor in gains.items()}
 
 
 # — singular values —

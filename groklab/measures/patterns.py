@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
-from groklab import registry
 from groklab.config.run import Run
-from groklab.measures.activations import activations_of, all_pairs
+from groklab.measures.activations import activations_of, all_pairs, at_equals, in_pieces, is_transformer, last_hidden
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
@@ -18,12 +18,8 @@ LARGEST = 50_000_000
 """Numbers in the maps of all pairs beyond which they are not computed."""
 
 
-def _is_transformer(run: Run) -> bool:
-    return registry.parse_call(run.model.architecture).name == "transformer"
-
-
 def _attention_problems(settings: Mapping[str, Any], *, run: Run) -> list[str]:
-    if not _is_transformer(run):
+    if not is_transformer(run):
         return [f"got the architecture {run.model.architecture}, which has no attention; expected transformer."]
     return []
 
@@ -32,7 +28,7 @@ def _neuron_problems(settings: Mapping[str, Any], *, run: Run) -> list[str]:
     count = settings["count"]
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         return [f"count: got {count!r}; expected a whole number of neurons from 1 on."]
-    if registry.parse_call(run.model.architecture).name not in ("transformer", "mlp"):
+    if last_hidden(run) is None:
         return [f"got the architecture {run.model.architecture}, whose neurons have no known name; expected transformer or mlp."]
     return []
 
@@ -50,11 +46,9 @@ def attention_patterns(parameters: Parameters, task: MeasuredTask) -> dict[str, 
             f"attention_patterns: got a table of {n} elements and {layers * heads} heads; too much to keep. Choose a smaller table."
         )
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(layers)]
-    seen = activations_of(parameters, task, names, all_pairs(task))
-    return {
-        f"blocks.{layer}": seen[name][:, :, -1].permute(1, 2, 0).unflatten(-1, (n, n)).float().cpu().numpy()
-        for layer, name in enumerate(names)
-    }
+    seen = [activations_of(parameters, task, names, piece) for piece in in_pieces(all_pairs(task))]
+    patterns = (torch.cat([piece[name][:, :, -1].float().cpu() for piece in seen]) for name in names)  # (N², H, T) each
+    return {f"blocks.{layer}": found.permute(1, 2, 0).unflatten(-1, (n, n)).numpy() for layer, found in enumerate(patterns)}
 
 
 @measure(label="neurons on all pairs", source="Nanda et al. 2023; Gromov 2023", check=_neuron_problems, arrays=True)
@@ -64,16 +58,18 @@ def neuron_maps(parameters: Parameters, task: MeasuredTask, *, count: int = 8) -
     ``neuron`` (C,), which they are, by falling variance; ``activation`` (C, N, N), a and b the last two axes; ``share`` (C,), of the
     variance of the layer.
     """
-    run, n = task.run, task.table.n
-    last = run.model.layers - 1
-    name = f"blocks.{last}.mlp.hook_post" if _is_transformer(run) else f"layers.{last}.hook_post"
-    hidden = activations_of(parameters, task, [name], all_pairs(task))[name]
-    hidden = hidden[:, -1] if hidden.ndim == 3 else hidden
+    name, n, width = last_hidden(task.run), task.table.n, task.run.resolved()["mlp_width"]
+    if name is None:
+        raise ValueError(f"neuron_maps: {_neuron_problems({'count': count}, run=task.run)[0]}")
+    if width * n * n > LARGEST:
+        raise ValueError(f"neuron_maps: got a table of {n} elements and {width} neurons; too much to keep. Choose a smaller table.")
+    pieces = (activations_of(parameters, task, [name], piece)[name] for piece in in_pieces(all_pairs(task)))
+    hidden = torch.cat([at_equals(piece).cpu() for piece in pieces])
     variance = hidden.double().var(0, correction=0)
     chosen = variance.argsort(descending=True, stable=True)[:count]
     total = float(variance.sum())
     return {
-        "neuron": chosen.cpu().numpy(),
-        "activation": hidden[:, chosen].T.unflatten(-1, (n, n)).float().cpu().numpy().copy(),
-        "share": (variance[chosen] / total).cpu().numpy() if total > 0 else np.zeros(len(chosen)),
+        "neuron": chosen.numpy(),
+        "activation": hidden[:, chosen].T.unflatten(-1, (n, n)).float().numpy().copy(),
+        "share": (variance[chosen] / total).numpy() if total > 0 else np.zeros(len(chosen)),
     }

@@ -6,7 +6,6 @@ mean over the N pairs of each product, then the projection of that function on t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,15 +13,15 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from groklab import registry
-from groklab.config.run import Run, Task
+from groklab.config.run import Task
 from groklab.data.groups import FiniteGroup, order_of
 from groklab.data.representations import Representations, order_problem, representations_of
 from groklab.data.tables import Table
-from groklab.measures.activations import activations_of, logits_of
+from groklab.measures.activations import activations_of, at_equals, last_hidden, logits_of
+from groklab.measures.newest import newest_kept
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 
@@ -118,25 +117,9 @@ class Products:
         return basis @ (basis.T @ function)
 
 
-_latest: dict[tuple[object, ...], Products] = {}
-"""The last look, by everything that it depends on: measures of one checkpoint share one forward pass."""
-
-
+@newest_kept
 def products_of(parameters: Parameters, task: MeasuredTask) -> Products:
-    """What the network of these parameters does on all pairs; the parameters count by their values, so that a look is never out of date."""
-    flat = parameters.flat
-    values = hashlib.blake2b(flat.detach().cpu().contiguous().numpy().tobytes()).digest()
-    network = registry.look_up("architecture", registry.parse_call(task.run.model.architecture).name).function
-    key = (values, flat.dtype, flat.device, task.run.model, network, task.run.task, task.table)
-    found = _latest.get(key)
-    if found is None:
-        found = _look(parameters, task)
-        _latest.clear()
-        _latest[key] = found
-    return found
-
-
-def _look(parameters: Parameters, task: MeasuredTask) -> Products:
+    """What the network of these parameters does on all pairs; ValueError where its table is no group."""
     representations = representations_of(group_of(task.run.task, task.table))
     n, layer = task.table.n, last_hidden(task.run)
     products = torch.from_numpy(representations.group.table.copy())
@@ -162,15 +145,3 @@ def _look(parameters: Parameters, task: MeasuredTask) -> Products:
     means = {name: total.numpy() / n for name, total in sums.items()}
     centered = float(powers[1]) - n**2 * float((means["x"].mean(0) ** 2).sum()) if means else 0.0
     return Products(representations, logits.numpy() / n, float(powers[0]), means, max(0.0, centered))
-
-
-def last_hidden(run: Run) -> str | None:
-    """Name of the last hidden layer's activations; None for an architecture of a plugin."""
-    last = run.model.layers - 1
-    name = registry.parse_call(run.model.architecture).name
-    return {"transformer": f"blocks.{last}.mlp.hook_post", "mlp": f"layers.{last}.hook_post"}.get(name)
-
-
-def at_equals(activation: Float[Tensor, "B *T F"]) -> Float[Tensor, "B F"]:
-    """Activations of a transformer at ``=``; those of an MLP as they are."""
-    return activation if activation.ndim == 2 else activation[:, -1]

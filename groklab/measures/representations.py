@@ -22,8 +22,8 @@ from groklab import registry
 from groklab.config.run import Run
 from groklab.data.representations import representations_of
 from groklab.data.tables import table_of
-from groklab.measures.activations import Replacement, logits_of
-from groklab.measures.products import PAIRS, at_equals, group_of, last_hidden, products_of, task_problem
+from groklab.measures.activations import Replacement, at_equals, last_hidden, logits_of, put_at_equals
+from groklab.measures.products import PAIRS, group_of, products_of, task_problem
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
@@ -272,13 +272,4 @@ def _loss(
 
 def _replacement(changed: Callable[[Tensor, Tensor], Tensor], products: Int[Tensor, " B"]) -> Replacement:
     """What changes a layer at ``=`` and leaves the tokens before it as they are."""
-
-    def replace(activation: Tensor) -> Tensor:
-        rows = changed(at_equals(activation), products.to(activation.device))
-        if activation.ndim == 2:
-            return rows
-        whole = activation.clone()
-        whole[:, -1] = rows
-        return whole
-
-    return replace
+    return lambda activation: put_at_equals(changed(at_equals(activation), products.to(activation.device)), activation)

@@ -6,7 +6,6 @@ division that of the powers of the primitive root), so that answers are a ± b m
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,19 +15,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groklab import registry
 from groklab.config.run import Run
 from groklab.data.cyclic import OPERATIONS, CyclicTask, cyclic_task, operation_problem
-from groklab.measures.activations import Pairs, activations_of
+from groklab.measures.activations import Pairs, activations_of, at_equals, in_pieces, is_transformer, last_hidden
 from groklab.measures.fourier import block_power, mean_by_sum, transform_pairs
+from groklab.measures.newest import newest_kept
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 
 LARGEST = 200_000_000
 """Numbers in the hidden activations or logits of all pairs beyond which they are not computed (1.6 GB in float64)."""
-
-_PIECE = 1024
-"""Pairs of one forward pass: what it writes stays in the cache."""
 
 
 class NeuronFrequencies(NamedTuple):
@@ -82,37 +78,9 @@ class Responses:
         return NeuronFrequencies(torch.where(varies, best + 1, 0), score)
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """The newest responses, with what they are of."""
-
-    task: weakref.ref[MeasuredTask]
-    flat: Tensor
-    """The parameters as they were, so that training on in the same memory is noticed."""
-    responses: Responses
-
-
-_newest: list[_Kept] = []
-
-
+@newest_kept
 def responses_of(parameters: Parameters, task: MeasuredTask) -> Responses:
-    """Responses of one run's network, (1, P); ValueError where the task is not of a cyclic group.
-
-    The newest are kept for as long as their task lives and given again for the same task and equal parameters.
-    """
-    for kept in _newest:
-        if kept.task() is task and kept.flat.device == parameters.flat.device and torch.equal(kept.flat, parameters.flat):
-            return kept.responses
-    computed = _computed(parameters, task)
-    _newest[:] = [_Kept(weakref.ref(task, _forget), parameters.flat.clone(), computed)]
-    return computed
-
-
-def _forget(task: weakref.ref[MeasuredTask]) -> None:
-    _newest[:] = [kept for kept in _newest if kept.task is not task]
-
-
-def _computed(parameters: Parameters, task: MeasuredTask) -> Responses:
+    """Responses of one run's network, (1, P); ValueError where the task is not of a cyclic group, or too large."""
     group = cyclic_task(task.table)
     problem = size_problem(task.run, group.order, task.table.n)
     if problem is not None:
@@ -122,7 +90,7 @@ def _computed(parameters: Parameters, task: MeasuredTask) -> Responses:
     a, b = places.repeat_interleave(M), places.repeat(M)
     name = hidden_name(task.run)
     logits, hidden = [], []
-    for piece in zip(a.split(_PIECE), b.split(_PIECE), strict=True):
+    for piece in in_pieces((a, b)):
         seen = activations_of(parameters, task, [name, "hook_logits"], piece)
         logits.append(seen["hook_logits"].cpu().double())
         hidden.append(at_equals(seen[name]).cpu().double())
@@ -130,22 +98,16 @@ def _computed(parameters: Parameters, task: MeasuredTask) -> Responses:
 
 
 def hidden_name(run: Run) -> str:
-    """Name of the activations of a network's last hidden neurons."""
-    last = run.model.layers - 1
-    return f"blocks.{last}.mlp.hook_post" if is_transformer(run) else f"layers.{last}.hook_post"
+    """Name of the activations of a network's last hidden neurons; ValueError where it is neither a transformer nor an MLP."""
+    name = last_hidden(run)
+    if name is None:
+        raise ValueError(f"Fourier analysis: {architecture_problem(run)}")
+    return name
 
 
-def is_transformer(run: Run) -> bool:
-    """Whether a run's network is a transformer; ValueError where it is neither that nor an MLP."""
-    problem = architecture_problem(run)
-    if problem is not None:
-        raise ValueError(f"Fourier analysis: {problem}")
-    return _architecture(run) == "transformer"
-
-
-def at_equals(activation: Float[Tensor, "B *positions F"]) -> Float[Tensor, "B F"]:
-    """The activation at the last token, where the answer is read; an MLP's has no tokens."""
-    return activation if activation.ndim == 2 else activation[:, -1]
+def require_names(run: Run) -> None:
+    """ValueError where a run's network has no parts of known names."""
+    hidden_name(run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +154,7 @@ def embedding_of(parameters: Parameters, task: MeasuredTask) -> dict[str, Float[
 
     An MLP on one-hot inputs reads them with its first layer.
     """
+    require_names(task.run)
     if is_transformer(task.run):
         found = {"embedding": parameters["embedding"][0]}
     elif "embedding.left" in parameters:
@@ -212,6 +175,7 @@ def neuron_logit_map(parameters: Parameters, task: MeasuredTask) -> Float[Tensor
     An MLP's is its output layer. A transformer's is output · mlp.out; what a norm between the two subtracts and its gains are
     part of it, the division by the standard deviation, which depends on the input, is not.
     """
+    require_names(task.run)
     if not is_transformer(task.run):
         return output_of(parameters, task)
     model, last = task.run.model, task.run.model.layers - 1
@@ -229,13 +193,9 @@ def _of_group(matrix: Tensor, task: MeasuredTask) -> Tensor:
 # — checks —
 
 
-def _architecture(run: Run) -> str:
-    return registry.parse_call(run.model.architecture).name
-
-
 def architecture_problem(run: Run) -> str | None:
     """Why a run's network has no named embedding, hidden layer and output; None for a transformer or an MLP."""
-    if _architecture(run) in ("transformer", "mlp"):
+    if last_hidden(run) is not None:
         return None
     return f"got the architecture {run.model.architecture}; expected transformer or mlp, whose activations have names."
 
