@@ -744,7 +744,7 @@ def test_sharpness_tells_the_rank_correlation_with_its_interval() -> None:
     assert rho == pytest.approx(spearmanr(sharp, table["validation_accuracy"])[0])
     assert -1 <= low < rho < high < -0.8
     told = said(appendix.sharpness(table))
-    assert f"40 runs; rank correlation {rho:+.2f} (90 %: {low:+.2f} to {high:+.2f})" in told
+    assert f"40 runs; rank correlation {rho:+.2f} (90 %: {low:+.2f} to {high:+.2f})".replace("-", "−") in told
     assert "a" in texts(appendix.sharpness(table))
     assert rank_correlation(np.ones(9), np.arange(9.0)) is None
     assert "too few" in said(appendix.sharpness(table.head(4)))

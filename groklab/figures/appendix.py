@@ -104,7 +104,8 @@ def _correlation(x: Values, y: Values) -> str:
     found = rank_correlation(x, y)
     if found is None:
         return f"{len(x)} runs; too few, or all alike, for a rank correlation"
-    return f"{len(x)} runs; rank correlation {found[0]:+.2f} (90 %: {found[1]:+.2f} to {found[2]:+.2f})"
+    rho, low, high = (f"{value:+.2f}".replace("-", "−") for value in found)
+    return f"{len(x)} runs; rank correlation {rho} (90 %: {low} to {high})"
 
 
 def _set_counts(axes: Axes, places: Values) -> None:

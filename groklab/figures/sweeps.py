@@ -206,7 +206,7 @@ def _small_panels(table: pl.DataFrame, settings: Sequence[Setting], x: str, quan
     rows = math.ceil(len(settings) / columns)
     title = style.lines_of(str(style.constant(table, "title") or ""), _PAGE - 0.2)
     lines = [line for part in caption for line in style.lines_of(part, _PAGE - 0.2, style.SMALL_SIZE)]
-    above, below, between, left = 0.3 + 0.21 * len(title), 0.5 + style.LINE_HEIGHT * len(lines), 0.36, 0.52
+    above, below, between, left = 0.3 + 0.21 * len(title), 0.5 + style.LINE_HEIGHT * len(lines), 0.36, 0.6
     height = above + rows * _PANEL + (rows - 1) * between + below
     width = (_PAGE - left - 0.12 - (columns - 1) * 0.16) / columns
     drawing = Figure(figsize=(_PAGE, height))
