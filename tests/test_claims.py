@@ -136,7 +136,7 @@ def needing(decay, others):
 
 def decays(zero, initial, none):
     named = zip(METHODS[:3], (zero, initial, none), strict=True)
-    return together(*(runs(name, generalized=at, train_fraction=0.9) for name, at in named))
+    return together(*(runs(name, generalized=at, watched=20_000, train_fraction=0.9) for name, at in named))
 
 
 def noises(noisy, quiet):

@@ -208,7 +208,9 @@ class Sooner(NamedTuple):
     strata: int
 
 
-def sooner(strata: Sequence[tuple[pl.DataFrame, pl.DataFrame]], quantity: Quantity = "generalized_at") -> Sooner:
+def sooner(
+    strata: Sequence[tuple[pl.DataFrame, pl.DataFrame]], quantity: Quantity = "generalized_at", *, significant: float = SIGNIFICANT
+) -> Sooner:
     """Whether the first of each pair gets there sooner than the second: *not reproduced* if the second is significantly sooner.
 
     Both tables of a pair must be of one budget (``part(…, budget=)``). Pairs of which a side has no runs are left out.
@@ -221,9 +223,9 @@ def sooner(strata: Sequence[tuple[pl.DataFrame, pl.DataFrame]], quantity: Quanti
     enough = fewest >= FEWEST or (len(full) >= 3 and fewest >= 3)
     p_sooner, p_later = (stratified_log_rank(samples, alternative=side).p_value for side in ("sooner", "later"))
     verdict: Verdict = "undecided"
-    if enough and p_sooner < SIGNIFICANT:
+    if enough and p_sooner < significant:
         verdict = "reproduced"
-    elif enough and p_later < SIGNIFICANT:
+    elif enough and p_later < significant:
         verdict = "not reproduced"
     return Sooner(verdict, p_sooner, fewest, len(full))
 

@@ -34,7 +34,7 @@ METHODS = (
     DECAY, TO_INITIAL, PLAIN, "Adam, rate 3·10⁻⁴", "Adam, rate 3·10⁻³", "Adam, weight noise", "Adam, dropout 0.1", "Adam, full batch",
     "Adam, full batch, noise",
 )  # fmt: skip
-COMPARED, WITHIN = 0.9, 10_000
+COMPARED, WITHIN = 0.9, 20_000
 """Fraction of S₅ and steps at which decays are compared."""
 MEMORIZING = 0.5
 """Fraction of S₅ at which all methods are watched memorizing."""
@@ -90,12 +90,12 @@ def weight_decay_more_than_halves_the_data(table: pl.DataFrame) -> Judgment:
 def decay_towards_the_initial_weights_helps_less(table: pl.DataFrame) -> Judgment:
     """Weight decay towards the initial weights helps, but less than decay towards zero (Power et al. 2022).
 
-    Rule, product in S₅, 90 % of the table, 10⁴ steps, five seeds a side, both by the exact log-rank test: it generalizes sooner than Adam
-    without decay, and later than AdamW.
+    Rule, product in S₅, 90 % of the table, 2·10⁴ steps, five seeds a side, both by the exact log-rank test at p < 0.025: it generalizes sooner
+    than Adam without decay, and later than AdamW. A first look, after 10⁴ steps, could not tell; hence half of the usual level.
     """
     cells = {name: part(table, setting=name, train_fraction=COMPARED, budget=WITHIN) for name in (DECAY, TO_INITIAL, PLAIN)}
-    helps = sooner([(cells[TO_INITIAL], cells[PLAIN])])
-    less = sooner([(cells[DECAY], cells[TO_INITIAL])])
+    helps = sooner([(cells[TO_INITIAL], cells[PLAIN])], significant=SIGNIFICANT / 2)
+    less = sooner([(cells[DECAY], cells[TO_INITIAL])], significant=SIGNIFICANT / 2)
     centers = {name: center(sample_of(runs)) for name, runs in cells.items() if runs.height}
     medians = {name: told_steps(found.median) for name, found in centers.items()}
     own = centers.get(TO_INITIAL)
