@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +12,8 @@ from groklab import registry
 from groklab.analysis.findings import OF_HISTORY, OF_LAYER
 from groklab.config.experiments import Settings
 from groklab.config.run import Run, leaves
+from groklab.ends import measures_at_the_end, results_at_the_end
 from groklab.results.files import StoreError, make_folder, write_whole
-from groklab.results.measures import kept_numbers
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, results_as_asked
 
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     import polars
 
 _UNFINISHED = ("running", "interrupted")
-
-_SILENCE = 10.0
-"""Seconds after which it is told how many runs have been measured."""
 
 
 @dataclass
@@ -111,9 +106,8 @@ def results_of(
     # Of an unfinished run only what was evaluated is known for good: its state, which may be a little further, is not kept in archives.
     table = table.with_columns(polars.when(polars.col("status").is_in(_UNFINISHED)).then("evaluated_at").otherwise("steps").alias("steps"))
     left_out = set(leaves()) - _told_fields(settings) - {"steps"}
-    more: dict[str, list[Any]] = {name: [(found.rows or [{}])[-1].get(name) for _, found in there] for name in results}
-    for measure in measures:
-        more[registry.parse_call(measure).name] = _measured(measure, [found for _, found in there])
+    found_runs = [found for _, found in there]
+    more: dict[str, list[Any]] = {**results_at_the_end(results, found_runs), **measures_at_the_end(measures, found_runs)}
     text = dict[str, list[Any]]()
     for finding in findings:
         values = [_found(finding, run, known or Findings(Path())) for _, run in there]
@@ -133,36 +127,6 @@ def results_of(
 
 def _found(name: str, run: StoredRun, known: Findings) -> Mapping[str, Any]:
     return OF_HISTORY[name](run.rows) if name in OF_HISTORY else known.of(name, run)
-
-
-def _measured(measure: str, there: Sequence[StoredRun]) -> list[float | None]:
-    """A measure of one number of every run at its end; what takes long is told while it does."""
-    name, began = registry.parse_call(measure).name, time.monotonic()
-    values: list[float | None] = []
-    for run in there:
-        values.append(_at_the_end(run, measure))
-        if time.monotonic() - began > _SILENCE:
-            print(f"{name}: {len(values):,} of {len(there):,} runs", file=sys.stderr)  # noqa: T201
-            began = time.monotonic()
-    return values
-
-
-def _at_the_end(found: StoredRun, measure: str) -> float | None:
-    """A measure of one number, of the checkpoint of a run's last evaluation; None where that is not stored, or the run diverged."""
-    if not found.rows:
-        return None
-    evaluated_at = int(found.rows[-1]["step"])
-    kept = kept_numbers(found.folder).get(measure, {}).get(evaluated_at, {})
-    if kept:  # also where the checkpoint itself was not kept
-        return next((float(value) for value in kept.values() if value is not None), None)
-    if found.status == "diverged" or evaluated_at not in found.folder.steps_of("checkpoints"):
-        return None  # such as the end of a smaller budget, or a run of which only the history was kept
-    try:
-        values = found.measure(measure, steps=[evaluated_at])[0].values
-    except StoreError as error:
-        print(f"groklab: {measure} was not taken: {error}", file=sys.stderr)  # noqa: T201
-        return None
-    return next((float(value) for value in values.values() if value is not None), None)
 
 
 def _told_fields(settings: Settings) -> set[str]:

@@ -204,7 +204,7 @@ def measure(**facts: Any) -> Callable[[Function], Function]:
 
 
 def figure(**facts: Any) -> Callable[[Function], Function]:
-    """Register ``(table, …) -> matplotlib Figure``; ``needs`` names the columns, ``takes`` the kind of table."""
+    """Register ``(table, …) -> matplotlib Figure``; ``needs`` names the columns, ``takes`` the kind of table, ``results`` and ``measures`` more of runs' ends."""
     return _register("figure", **facts)
 
 

@@ -14,6 +14,7 @@ from groklab.analysis.selection import differing, distinguishing
 from groklab.analysis.tables import runs_table
 from groklab.config.run import Run
 from groklab.config.stops import end_of
+from groklab.ends import measures_at_the_end, results_at_the_end
 from groklab.results.finding import find, folders
 from groklab.results.history import in_sequence
 from groklab.results.store import RunFolder
@@ -187,7 +188,8 @@ def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = No
         settings = {name: value for name, value in known.items() if name in entry.settings} | settings
         return entry.function(history_of(chosen), **settings)
     if takes == "runs":
-        return entry.function(results_table(chosen, apart=str((entry.settings | settings).get("x", ""))), **settings)
+        columns = {kind: entry.facts.get(kind, ()) for kind in ("results", "measures")}
+        return entry.function(results_table(chosen, apart=str((entry.settings | settings).get("x", "")), **columns), **settings)
     if len(chosen) != 1:
         raise ValueError(f"figure {call.name!r}: got {len(chosen)} runs; expected one, which it shows.")
     import polars
@@ -287,11 +289,18 @@ def filmed(name: str, run: StoredRun) -> Iterator[Figure]:
     return entry.function(history, cells, [elements_table(run.folder, run.run, step) for step in steps])
 
 
-def results_table(chosen: Sequence[StoredRun], *, apart: str = "") -> polars.DataFrame:
-    """Results of runs within their budgets, a row each; those that differ in more than seeds and the field ``apart`` are in groups."""
+def results_table(
+    chosen: Sequence[StoredRun], *, apart: str = "", results: Sequence[str] = (), measures: Sequence[str] = ()
+) -> polars.DataFrame:
+    """Results of runs within their budgets, a row each; those that differ in more than seeds and the field ``apart`` are in groups.
+
+    ``results`` are more columns of the last evaluation, ``measures`` are taken of its checkpoint and null where that is not stored.
+    """
     import polars
 
     table = runs_table([run.folder for run in chosen], [run.run for run in chosen])
+    more = results_at_the_end(results, chosen) | measures_at_the_end(measures, chosen)
+    table = table.with_columns(polars.Series(name, values, dtype=polars.Float64) for name, values in more.items())
     different = differing(table, within=[apart]) if apart else distinguishing(table)
     if not different:
         return table

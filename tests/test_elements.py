@@ -1,9 +1,11 @@
 """The rows of a layer as a table of elements, with their order in the cyclic group or their finite group."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from groklab import cli
+from groklab import cli, registry
 from groklab.analysis.elements import elements_table, matrix_of, order_of
 from groklab.config.run import Run
 from groklab.laboratory import train
@@ -143,3 +145,40 @@ def test_where_maps_do_not_apply(trained, name, fields, told):
     with pytest.raises(ValueError, match=told):
         measure([name], run)
     assert Run().budget.measures == ("weight_norm",)
+
+
+# — figures of the ends of many runs —
+
+
+def test_outliers_of_ones_own_runs_are_told_apart(trained):
+    runs = [trained(operation="addition", modulus=7, outliers=count, seed=seed) for count in (0, 4, 8) for seed in (0, 1)]
+    figure = drawn("outliers", runs)
+    (axes,) = figure.axes
+    told = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert told == {"validation cells, true answer", "clean training cells", "corrupted cells, as labeled", "corrupted cells, truly"}
+    dots = {tuple(line.get_ydata()) for line in axes.lines if line.get_linestyle() == "None"}
+    last = [run.rows[-1] for run in runs]
+    assert tuple(row["train_accuracy_corrupted"] for row in last[2:]) in dots
+    assert tuple(row["train_accuracy"] for row in last[:2]) + tuple(row["train_accuracy_clean"] for row in last[2:]) in dots
+    clean = drawn("outliers", runs[:2])
+    assert {text.get_text() for text in clean.legends[0].get_texts()} == {"validation cells, true answer", "clean training cells"}
+
+
+def test_sharpness_of_ones_own_runs_is_measured_where_it_is_not_kept(trained, capsys):
+    runs = [trained(operation="addition", modulus=7, seed=seed) for seed in range(3)]
+    expected = [measure(["sharpness"], run, steps=[20])[0].values["sharpness"] for run in runs[:2]]
+    (axes,) = drawn("sharpness", runs).axes
+    (dots,) = axes.lines
+    assert list(dots.get_xdata())[:2] == pytest.approx(expected)
+    assert list(dots.get_ydata()) == [run.summary.validation_accuracy for run in runs]
+    shutil.rmtree(runs[2].folder.path / "measures")
+    shutil.rmtree(runs[2].folder.path / "checkpoints")
+    with pytest.raises(ValueError, match="of 1 runs none has a sharpness and an accuracy"):
+        drawn("sharpness", runs[2:])
+
+
+def test_experiments_keep_what_their_figures_draw():
+    for name, entry in registry.entries("experiment").items():
+        drawn_of = registry.look_up("figure", registry.parse_call(entry.facts["figure"]).name).facts
+        for kind in ("results", "measures"):
+            assert set(drawn_of.get(kind, ())) <= set(entry.facts.get(kind, ())), (name, kind)

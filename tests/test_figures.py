@@ -751,5 +751,5 @@ def test_sharpness_tells_the_rank_correlation_with_its_interval() -> None:
     some = table.with_columns(sharpness=pl.when(pl.int_range(40) >= 3).then("sharpness"))
     assert "37 runs; rank" in said(appendix.sharpness(some)).replace("\n", " ")
     assert "; 3 more left out, whose sharpness is unknown" in said(appendix.sharpness(some)).replace("\n", " ")
-    with pytest.raises(ValueError, match="no run with a sharpness"):
+    with pytest.raises(ValueError, match="of 40 runs none has a sharpness"):
         appendix.sharpness(table.with_columns(sharpness=pl.lit(None, dtype=pl.Float64)))

@@ -207,7 +207,7 @@ def test_runs_whose_last_checkpoint_is_missing_are_left_out_and_named(tmp_path, 
         shutil.rmtree(tmp_path / "runs" / run.id / "measures")
         shutil.rmtree(tmp_path / "runs" / run.id / "checkpoints")
     assert cli.main(words[:-1]) == 0
-    assert "no figure: figure 'sharpness': got no run with a sharpness" in capsys.readouterr().out
+    assert "has a sharpness and an accuracy; expected at least one whose last checkpoint is stored" in capsys.readouterr().out
 
 
 def test_a_dry_run_counts_and_trains_nothing(tmp_path, capsys):

@@ -98,20 +98,32 @@ def test_the_page_on_understanding_runs(tmp_path, monkeypatch, capsys):
         assert (ROOT / "docs" / name).exists(), name
 
 
+def commands_of(text, small, capsys):
+    """Run the commands of a page, on a smaller network, one after the other in one folder; how many there are."""
+    commands = [line for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
+    for command in commands:
+        words = shlex.split(f"{command} {small}" if command.split()[1] in ("train", "sweep") else command)
+        files = [sorted(map(str, Path().glob(word))) if "*" in word else [word] for word in words[1:]]  # as a shell does
+        assert cli.main([word for some in files for word in some]) == 0, command
+        assert capsys.readouterr().out, command
+    return len(commands)
+
+
 @pytest.mark.medium
 def test_the_page_on_flatness_runs(tmp_path, monkeypatch, capsys):
-    """Its commands on a smaller network, one after the other in one folder."""
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "flatness.md").read_text()
-    small = "--modulus 7 --width 16 --heads 2 --steps 40 --checkpoints-per-decade 2 --no-figures"
-    commands = [line for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
-    assert len(commands) >= 8
-    for command in commands:
-        words = shlex.split(f"{command} {small}" if command.startswith("groklab train") else command)
-        assert cli.main(words[1:]) == 0, command
-        assert capsys.readouterr().out, command
+    assert commands_of(text, "--modulus 7 --width 16 --heads 2 --steps 40 --checkpoints-per-decade 2 --no-figures", capsys) >= 8
     for name in re.findall(r"\]\((pictures/[^)]+)\)", text):
         assert (ROOT / "docs" / name).stat().st_size < 150_000, name
+
+
+@pytest.mark.medium
+def test_the_page_on_outliers_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "outliers.md").read_text()
+    assert commands_of(text, "--modulus 17 --width 16 --heads 2 --layers 1 --steps 40", capsys) >= 5
+    assert Path("outliers.png").exists()
 
 
 @pytest.mark.medium

@@ -37,7 +37,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Links to files of the repository that are no pages are their names in code; those to the logs lead to their pages."""
+    """Links to files of the repository that are no pages are their names in code; those to logs, reports and their pictures lead there."""
     folder = (Path(config["docs_dir"]) / page.file.src_uri).parent
 
     def link(found: re.Match[str]) -> str:
@@ -52,6 +52,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         is_outside = not place.is_relative_to(Path(config["docs_dir"]).resolve())
         return text if is_outside or place.is_dir() else found[0]
 
+    def picture(found: re.Match[str]) -> str:
+        place = (folder / found["target"]).resolve()
+        if place.parent.parent != ROOT / "replication":
+            return found[0]
+        return f"![{found['text']}]({'../' * page.file.src_uri.count('/')}replication/{place.parent.name}/{place.name})"
+
+    markdown = re.sub(r"!\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]+)\)", picture, markdown)
     return re.sub(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]+)\)", link, markdown)
 
 

@@ -28,11 +28,17 @@ _KINDS = {
 }
 
 
-@figure(needs=("outliers", "validation_accuracy", "train_accuracy"), takes="runs", x="outliers", source="Power et al. 2022, appendix")
+@figure(
+    needs=("outliers", "validation_accuracy", "train_accuracy"),
+    takes="runs",
+    x="outliers",
+    results=("train_accuracy_clean", "train_accuracy_corrupted", "corrupted_cells_answered_truly"),
+    source="Power et al. 2022, appendix",
+)
 def outliers(table: pl.DataFrame) -> Figure:
     """Accuracy at the end on validation, clean and corrupted training cells against the number of outliers (Power et al. 2022, appendix).
 
-    Of runs without outliers all training cells are clean. The columns of the last evaluation come with the experiment ``outliers``.
+    Of runs without outliers all training cells are clean.
     """
     style.check_table("outliers", table, ("outliers", "validation_accuracy", "train_accuracy"))
     known = table.with_columns(outliers=pl.col("outliers").cast(pl.Float64, strict=False)).filter(pl.col("outliers").is_not_null())
@@ -44,17 +50,17 @@ def outliers(table: pl.DataFrame) -> Figure:
         counts = known.group_by("outliers").len()["len"]
         many = str(counts.max()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
         caption = "dots: one run each, joined" if counts.max() == 1 else f"line: median of {many} runs; dots: each"
-        drawing, place, top = _sheet(known, caption, rows=2)
+        kinds = {column: looks for column, looks in _KINDS.items() if column in known.columns and known[column].count()}
+        drawing, place, top = _sheet(known, caption, rows=math.ceil(len(kinds) / 2))
         axes = drawing.add_axes(place)
         handles: list[Line2D] = []
-        for column, (label, color) in _KINDS.items():
-            if column in known.columns:
-                some = known.filter(pl.col(column).is_not_null()).sort("outliers")
-                x, y = (some[name].cast(pl.Float64).to_numpy() for name in ("outliers", column))
-                places = np.unique(x)
-                axes.plot(x, y, "o", color=color, ms=2.8, alpha=0.6, mew=0)
-                axes.plot(places, [np.median(y[x == p]) for p in places], color=color)
-                handles.append(Line2D([], [], color=color, marker="o", ms=3, label=label))
+        for column, (label, color) in kinds.items():
+            some = known.filter(pl.col(column).is_not_null()).sort("outliers")
+            x, y = (some[name].cast(pl.Float64).to_numpy() for name in ("outliers", column))
+            places = np.unique(x)
+            axes.plot(x, y, "o", color=color, ms=2.8, alpha=0.6, mew=0)
+            axes.plot(places, [np.median(y[x == p]) for p in places], color=color)
+            handles.append(Line2D([], [], color=color, marker="o", ms=3, label=label))
         places = known["outliers"].unique().sort().to_numpy()
         _set_counts(axes, places)
         axes.set(ylim=(-0.03, 1.03), xlabel="outliers among the training cells", ylabel="accuracy at the end")
@@ -62,17 +68,24 @@ def outliers(table: pl.DataFrame) -> Figure:
     return drawing
 
 
-@figure(needs=("sharpness", "validation_accuracy"), takes="runs", source="Power et al. 2022, appendix; Keskar et al. 2017")
+@figure(
+    needs=("sharpness", "validation_accuracy"),
+    takes="runs",
+    measures=("sharpness",),
+    source="Power et al. 2022, appendix; Keskar et al. 2017",
+)
 def sharpness(table: pl.DataFrame) -> Figure:
     """Validation accuracy against the sharpness of the minimum, a dot per run, with Spearman's rank correlation (Power et al. 2022, appendix).
 
-    The interval of the correlation is of the bootstrap over runs. Settings, up to 8, are colors. Runs without a sharpness, because
-    they diverged or their last checkpoint is not stored, are counted and left out.
+    The interval of the correlation is of the bootstrap over runs. Settings, up to 8, are colors. Sharpness is measured where it is not
+    kept, seconds to a minute a run; runs without one, because they diverged or their last checkpoint is not stored, are counted and left out.
     """
     style.check_table("sharpness", table, ("sharpness", "validation_accuracy"))
     known = table.filter(pl.all_horizontal(pl.col("sharpness", "validation_accuracy").cast(pl.Float64).is_finite()))
     if known.is_empty():
-        raise ValueError("figure 'sharpness': got no run with a sharpness and an accuracy; expected at least one.")
+        raise ValueError(
+            f"figure 'sharpness': of {table.height} runs none has a sharpness and an accuracy; expected at least one whose last checkpoint is stored."
+        )
     settings = known["setting"].unique(maintain_order=True).to_list() if "setting" in known.columns else [""]
     colored = 1 < len(settings) <= len(style.GROUPS)
     unknown = table.height - known.height
