@@ -152,12 +152,17 @@ def set_step_axis(axes: Axes, last: int) -> None:
         major, minor = [0, 1, last], [m for m in minor if m < last]
     axes.xaxis.set_major_locator(FixedLocator(major))
     axes.xaxis.set_minor_locator(FixedLocator(minor))
-    axes.xaxis.set_major_formatter(FuncFormatter(_step_text))
+    # Numbers of six digits would touch each other, and at the right edge the next panel.
+    axes.xaxis.set_major_formatter(FuncFormatter(_step_power if last >= 100_000 else _step_text))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _step_text(step: float, _: int | None) -> str:
     return count(step)
+
+
+def _step_power(step: float, _: int | None) -> str:
+    return count(step) if step < 100 else f"$10^{{{round(math.log10(step))}}}$"
 
 
 def widen_loss_axis(axes: Axes) -> None:
