@@ -490,7 +490,7 @@ def test_what_cannot_be_read_is_in_no_setting(tmp_path, capsys):
 
 @pytest.mark.medium
 def test_a_thousand_runs_are_listed_filtered_and_summarized_in_less_than_two_seconds(tmp_path, capsys):
-    """In processor time, which is the time that it takes on an idle machine: all of it is one thread's work."""
+    """In processor time, the least of five, which is the time that it takes on an idle machine: all of it is one thread's work."""
     operations, fractions = ("addition", "subtraction", "multiplication", "division"), (0.3, 0.35, 0.4, 0.5, 0.6)
     for operation in operations:
         for fraction in fractions:
@@ -502,7 +502,7 @@ def test_a_thousand_runs_are_listed_filtered_and_summarized_in_less_than_two_sec
     listed = ["list", "runs"], ["show", "--table", "--filter", "operation=addition"], ["show", "--table", "--by", "operation"]
     for words in listed:
         seconds = []
-        for _ in range(2):
+        for _ in range(5):
             began = time.process_time()
             assert main([*words, "--runs", str(tmp_path), "--json"]) == 0
             seconds.append(time.process_time() - began)
@@ -510,7 +510,7 @@ def test_a_thousand_runs_are_listed_filtered_and_summarized_in_less_than_two_sec
         assert min(seconds) < 2, (words, seconds)
     command = [sys.executable, "-m", "groklab", "show", "--table", "--by", "operation", "train_fraction", "--runs", str(tmp_path)]
     whole = []
-    for _ in range(2):
+    for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -9,6 +9,7 @@ import json
 import math
 import zlib
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,9 @@ from groklab.results.files import StoreError, damaged, read_facts
 
 Row = dict[str, Any]
 
-_COLUMNS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+_values = itemgetter("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+_NUMBERS = frozenset((float, int))
+"""Types of a number: True and False are none."""
 
 
 class Saved(NamedTuple):
@@ -117,8 +120,8 @@ def _is_evaluation(row: Any) -> bool:
     """Whether a line is a step with its losses and accuracies, all of them finite."""
     if type(row) is not dict or type(row.get("step")) is not int:
         return False
-    for name in _COLUMNS:
-        value = row.get(name)
-        if (type(value) is not float and type(value) is not int) or not -math.inf < value < math.inf:
-            return False
-    return True
+    try:
+        values = _values(row)
+        return _NUMBERS.issuperset(map(type, values)) and all(map(math.isfinite, values))
+    except (KeyError, OverflowError):  # a column is missing, or a whole number is larger than any float
+        return False
