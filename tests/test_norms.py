@@ -307,7 +307,7 @@ def test_attention_to_one_token_has_no_entropy_and_one_of_no_scores_that_of_all(
 
 
 def test_attention_entropy_is_the_mean_over_cells_and_heads(monkeypatch):
-    monkeypatch.setattr("groklab.measures.attention.CHUNK", 7)
+    monkeypatch.setattr("groklab.measures.activations.PIECE", 7)
     parameters, task = measured(**TRANSFORMER, operation="division")
     from groklab.measures.activations import activations_of
 

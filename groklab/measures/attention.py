@@ -8,19 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from groklab import registry
 from groklab.config.run import Run
-from groklab.measures.activations import activations_of
+from groklab.measures.activations import activations_of, in_pieces, is_transformer
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
 
-CHUNK = 1024
-"""Cells per forward pass."""
-
 
 def _problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:
-    if run is None or registry.parse_call(run.model.architecture).name == "transformer":
+    if run is None or is_transformer(run):
         return []
     return [f"got the architecture {run.model.architecture}, which has no attention; expected transformer."]
 
@@ -35,8 +31,8 @@ def attention_entropy(parameters: Parameters, task: MeasuredTask) -> dict[str, f
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(task.run.model.layers)]
     x, y = (torch.from_numpy(side.astype(np.int64)) for side in (task.table.x, task.table.y))
     totals = dict.fromkeys(names, 0.0)
-    for a, b in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
-        seen = activations_of(parameters, task, names, (a, b))
+    for piece in in_pieces((x, y)):
+        seen = activations_of(parameters, task, names, piece)
         for name in names:
             at_equals = seen[name][:, :, -1].detach().cpu().double()  # (B, H, T)
             totals[name] += float(torch.special.entr(at_equals).sum(-1).mean(1).sum())

@@ -22,7 +22,7 @@ from groklab import registry
 from groklab.config.run import Run
 from groklab.data.representations import representations_of
 from groklab.data.tables import table_of
-from groklab.measures.activations import Replacement, at_equals, last_hidden, logits_of, put_at_equals
+from groklab.measures.activations import Replacement, at_equals, is_transformer, last_hidden, logits_of, put_at_equals
 from groklab.measures.products import PAIRS, group_of, products_of, task_problem
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
@@ -221,7 +221,7 @@ def representation_restricted_loss(
     if level == "logits":
         return float(F.cross_entropy(torch.from_numpy(kept), torch.arange(n)))
     # After its last hidden layer an MLP knows the product alone: one pair of each is enough.
-    has_detour = registry.parse_call(task.run.model.architecture).name == "transformer"
+    has_detour = is_transformer(task.run)
     cells = np.arange(n**2) if has_detour else seen.group.identity * n + np.arange(n)
     layer = last_hidden(task.run)
     return _loss(parameters, task, cells, task.table.z[cells], layer, lambda old, z: torch.from_numpy(kept).to(old)[z])
