@@ -13,6 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from groklab.results.files import StoreError, damaged, read_facts
 
 Row = dict[str, Any]
@@ -100,9 +102,9 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
 
 
 def _parsed(path: Path, lines: Sequence[bytes], known: int) -> list[Any]:
-    """A value for every line, by one call of the parser for all of them: half the time of one call for each."""
+    """A value for every line, by one call of a fast parser for all of them; what it does not take is read line by line, to be named."""
     try:
-        rows = json.loads(b"[" + b",".join(lines) + b"]")
+        rows = orjson.loads(b"[" + b",".join(lines) + b"]")
         if len(rows) == len(lines):
             return rows
     except (ValueError, RecursionError):
