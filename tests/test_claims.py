@@ -1,6 +1,7 @@
 """Every claim is decided by its rule: synthetic results of all three kinds, and what no results may decide."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -286,6 +287,23 @@ def test_no_runs_no_verdict(identity):
     assert judge(CLAIMS[identity], CASES[identity][0].clear()).verdict == "undecided"
     one = CASES[identity][0].head(1)
     assert judge(CLAIMS[identity], one).verdict == "undecided", "one run decides nothing"
+
+
+@pytest.mark.parametrize(("identity", "first"), [("F1", FILTER), ("F2", WINDOW)])
+def test_adam_with_other_decays_stands_beside_the_filters_and_decides_nothing(identity, first):
+    compared = against(first, QUICK, PLAIN, NEVER)
+    alone = judge(CLAIMS[identity], compared)
+    found = judge(
+        CLAIMS[identity], together(compared, runs("Adam, no decay", generalized=NEVER), runs("Adam, decay 0.01", generalized=QUICK[:3]))
+    )
+    assert alone.details == ()
+    assert found.details == ("Adam, decay 0.01: median 1,100 (3 seeds)", "Adam, no decay: median not reached (5 seeds)")
+    assert replace(found, details=()) == alone
+    deciding = [
+        run for members in settings_of("grokfast_table", "laptop").values() for run in members if CLAIMS[identity].facts["runs"](run)
+    ]
+    assert len(deciding) == 10
+    assert {run.training.weight_decay for run in deciding if not run.training.interventions} == {0.005}
 
 
 @pytest.mark.parametrize("identity", BY_ARITHMETIC)

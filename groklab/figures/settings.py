@@ -24,7 +24,7 @@ _QUANTITIES = ("both", "accuracy", "loss")
 
 @figure(needs=_NEEDS, takes="history", source="Power et al. 2022, Figures 1 left and 4")
 def curves_by_setting(history: pl.DataFrame, *, quantity: str = "both", threshold: float = 0.99, loss_name: str = "loss (nats)") -> Figure:
-    """Accuracy and loss against step of up to four settings, two side by side, a thin line per seed (Power et al. 2022, Figures 1 left and 4).
+    """Accuracy and loss against step of up to six settings, two side by side, a thin line per seed (Power et al. 2022, Figures 1 left and 4).
 
     The settings are those of the column ``group``; without it all runs are one. ``quantity`` is both, accuracy or loss, ``loss_name`` what the loss is.
     """
@@ -34,8 +34,8 @@ def curves_by_setting(history: pl.DataFrame, *, quantity: str = "both", threshol
     label = pl.col("group").cast(pl.String).fill_null("unnamed") if "group" in history.columns else pl.lit("")
     named = history.with_columns(label.alias("group"))
     settings = named["group"].unique(maintain_order=True).to_list()
-    if len(settings) > 4:
-        raise ValueError(f"figure 'curves_by_setting': got {len(settings)} settings; expected at most 4. Draw fewer at once.")
+    if len(settings) > 6:
+        raise ValueError(f"figure 'curves_by_setting': got {len(settings)} settings; expected at most 6. Draw fewer at once.")
     kinds = ("accuracy", "loss") if quantity == "both" else (quantity,)
     last = int(named["step"].max())  # pyright: ignore[reportArgumentType]
     with style.publication():
