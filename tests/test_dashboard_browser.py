@@ -451,6 +451,7 @@ def test_pages_are_used_by_keyboard(tab):
     page.locator("table.runs input[type=checkbox]").first.focus()
     page.keyboard.press("Space")
     page.wait_for_selector(".picked")
+    page.wait_for_selector("nav a[href^='/table'][href*='run=group_product']")  # of a callback of its own, which may come later
     page.get_by_role("link", name="Table").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/table?**run=group_product**")
