@@ -488,14 +488,6 @@ def test_what_cannot_be_read_is_in_no_setting(tmp_path, capsys):
 # — what it costs —
 
 
-def _of_a_process(command):
-    """Processor time of a whole process, in seconds, and what it printed."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
-
-
 @pytest.mark.medium
 def test_a_thousand_runs_are_listed_filtered_and_summarized_in_less_than_two_seconds(tmp_path, capsys):
     """In processor time, the least of five, which is the time that it takes on an idle machine: all of it is one thread's work."""
@@ -517,11 +509,11 @@ def test_a_thousand_runs_are_listed_filtered_and_summarized_in_less_than_two_sec
             capsys.readouterr()
         assert min(seconds) < 2, (words, seconds)
     command = [sys.executable, "-m", "groklab", "show", "--table", "--by", "operation", "train_fraction", "--runs", str(tmp_path)]
-    libraries = [sys.executable, "-c", "import numpy, polars, rich.console, tyro"]
-    whole, imported = [], []
+    whole = []
     for _ in range(5):
-        seconds, told = _of_a_process(command)
-        whole.append(seconds)
-        imported.append(_of_a_process(libraries)[0])
-    assert len(told.splitlines()) >= 1 + 20
-    assert min(whole) < max(2, 4 * min(imported)), (whole, imported)  # on a slow processor four times what its libraries take
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        whole.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert len(done.stdout.splitlines()) >= 1 + 20
+    assert min(whole) < 2, whole

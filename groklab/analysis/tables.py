@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -13,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from groklab.analysis.grokking import Summary, summary
+from groklab.config.checks import options_of
 from groklab.config.run import Run
 from groklab.config.stops import end_of
 from groklab.config.sweep import hints as field_hints
@@ -88,18 +88,14 @@ def _schema() -> dict[str, pl.DataType]:
     """Columns of the table of runs: results first, then the fields of a run in their order."""
     schema: dict[str, Any] = {"id": pl.String, "status": pl.String}
     hints = typing.get_type_hints(Summary)
-    schema |= {result.name: pl.Int64 if int in _parts(hints[result.name]) else pl.Float64 for result in dataclasses.fields(Summary)}
+    schema |= {result.name: pl.Int64 if int in options_of(hints[result.name]) else pl.Float64 for result in dataclasses.fields(Summary)}
     for run_field, hint in field_hints().items():
-        kind = next(part for part in _parts(hint) if part is not type(None))
+        kind = next(part for part in options_of(hint) if part is not type(None))
         schema.setdefault(run_field, pl.String if run_field in MIXED else _COLUMN_OF.get(kind, pl.String))
     return schema
 
 
 _COLUMN_OF: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
-
-
-def _parts(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
 
 
 def _run_row(folder: RunFolder, asked: Run | None) -> dict[str, Any]:

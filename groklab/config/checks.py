@@ -111,8 +111,13 @@ def _leaves(kind: type) -> list[tuple[str, Any, frozenset[type]]]:
 
 def _sure(hint: Any) -> frozenset[type]:
     """Types of which every value matches an annotation: a thousand runs have 50,000 fields, and most need no closer look."""
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    return frozenset(option for option in options if option in (int, str, bool, types.NoneType))
+    return frozenset(option for option in options_of(hint) if option in (int, str, bool, types.NoneType))
+
+
+def options_of(hint: Any) -> tuple[Any, ...]:
+    """The types between which an annotation leaves the choice: those of a union, or the one that it is."""
+    origin, arguments = _apart(hint)
+    return arguments if origin in (typing.Union, types.UnionType) else (hint,)
 
 
 @lru_cache(maxsize=256)
