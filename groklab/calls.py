@@ -6,6 +6,8 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
+from groklab.values import shown
+
 
 @dataclass(frozen=True)
 class Call:
@@ -38,17 +40,17 @@ def parse_call(text: str) -> Call:
     except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
         if isinstance(error, ValueError) and "expected" in str(error):
             raise
-        raise ValueError(f"got {text!r}; expected a name or a call such as name(setting=1).") from None
+        raise ValueError(f"got {shown(text)}; expected a name or a call such as name(setting=1).") from None
 
 
 def _call(node: ast.expr, text: str) -> Call:
     if isinstance(node, ast.Name):
         return Call(node.id)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        raise ValueError(f"got {text!r}; expected a name or a call such as name(setting=1).")
+        raise ValueError(f"got {shown(text)}; expected a name or a call such as name(setting=1).")
     names = [keyword.arg for keyword in node.keywords]
     if None in names or len(set(names)) != len(names):
-        raise ValueError(f"got {text!r}; expected each setting once, by name.")
+        raise ValueError(f"got {shown(text)}; expected each setting once, by name.")
     arguments = tuple(_argument(a, text) for a in node.args)
     settings = tuple(sorted((str(k.arg), _argument(k.value, text)) for k in node.keywords))
     return Call(node.func.id, arguments, settings)
@@ -62,10 +64,10 @@ def _argument(node: ast.expr, text: str) -> Any:
     except (ValueError, TypeError):
         if isinstance(node, ast.Name):
             wanted = f"expected settings that are numbers, strings or registered calls, such as {node.id}()"
-            raise ValueError(f"got {text!r}; {wanted}.") from None
-        raise ValueError(f"got {text!r}; expected settings that are numbers, strings or registered calls.") from None
+            raise ValueError(f"got {shown(text)}; {wanted}.") from None
+        raise ValueError(f"got {shown(text)}; expected settings that are numbers, strings or registered calls.") from None
     if isinstance(value, list):
         value = tuple(value)
     if not isinstance(value, (int, float, str, bool, tuple, type(None))):
-        raise ValueError(f"got {text!r}; expected settings that are numbers, strings or registered calls.")
+        raise ValueError(f"got {shown(text)}; expected settings that are numbers, strings or registered calls.")
     return value

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groklab.stopping import stop_requests
+from groklab.values import shown
 
 if TYPE_CHECKING:
     from groklab.stored import StoredRun
@@ -54,7 +55,7 @@ def main(given: Sequence[str] | None = None) -> int:
     if words[0] not in VERBS:
         from groklab.registry import nearest
 
-        return _fail(f"unknown verb {words[0]!r}. {nearest(words[0], list(VERBS))} `groklab --help` shows all.", 2)
+        return _fail(f"unknown verb {shown(words[0])}. {nearest(words[0], list(VERBS))} `groklab --help` shows all.", 2)
     from groklab.results.files import StoreError
     from groklab.results.finding import UnknownRunError
 
@@ -316,7 +317,9 @@ def _draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int 
     if not look_up("figure", parse_call(name).name).facts.get("animated"):
         save(drawn(name, chosen, checkpoint=checkpoint), output)
     elif len(chosen) != 1 or checkpoint is not None:
-        raise ValueError(f"figure {name!r}: got {len(chosen)} runs and checkpoint {checkpoint}; expected one run and all its checkpoints.")
+        raise ValueError(
+            f"figure {shown(name)}: got {len(chosen)} runs and checkpoint {checkpoint}; expected one run and all its checkpoints."
+        )
     else:
         save_film(filmed(name, chosen[0]), output)
 

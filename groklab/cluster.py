@@ -23,6 +23,7 @@ from groklab.laboratory import RunsPerBatch
 from groklab.packing import Waiting
 from groklab.tally import BUSY_PAUSE, REPORTS, Job, Order, advance, attempt, settle, told_of
 from groklab.tracking import tracking
+from groklab.values import shown
 
 LOOKS = 1.0
 """Seconds between two looks of a task whether to stop."""
@@ -242,7 +243,7 @@ def _connected(address: str) -> Any:
     except (OSError, ValueError, RuntimeError) as error:
         advice = "Start one with `ray start --head`, or name its address, such as 10.0.0.1:6379."
         reason = told_of(error).splitlines()[0].rstrip(".")
-        raise ValueError(f"--ray: got {address!r}; expected a running Ray cluster ({reason}). {advice}") from None
+        raise ValueError(f"--ray: got {shown(address)}; expected a running Ray cluster ({reason}). {advice}") from None
     return ray
 
 

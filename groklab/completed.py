@@ -75,7 +75,7 @@ def verdict_of(found: Completion) -> str:
     """The verdict in words, with the numbers it rests on."""
     evidence = found.evidence
     shown = f"{evidence.right:,} of {evidence.held_out:,} held-out cells ({percent(evidence.accuracy)})"
-    guess = f"always answering {evidence.commonest!r} would get {percent(evidence.by_guessing)}"
+    guess = f"always answering {shown(evidence.commonest)} would get {percent(evidence.by_guessing)}"
     sure = f"at least {percent(evidence.at_least)} of unseen cells, with {100 * CONFIDENCE:.0f} % confidence"
     voters = f"{len(evidence.voters)} of {evidence.networks} networks"
     match evidence.verdict:

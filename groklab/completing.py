@@ -39,6 +39,7 @@ from groklab.data.tables import Table, table_of
 from groklab.results.files import StoreError, check_output
 from groklab.results.store import RunFolder, unpacked_answers
 from groklab.tally import Tally
+from groklab.values import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -239,7 +240,9 @@ def _table_to_complete(file: Path) -> Table:
     answers = {int(z) for z in table.z[table.known]}
     if len(answers) == 1:
         name = table.elements[answers.pop()]
-        raise ValueError(f"file {file}: all {known:,} known cells have the answer {name!r}, from which nothing but that can be learned.")
+        raise ValueError(
+            f"file {file}: all {known:,} known cells have the answer {shown(name)}, from which nothing but that can be learned."
+        )
     return table
 
 
@@ -326,7 +329,7 @@ def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> 
 def _check_output(output: Path, table: Path, force: bool) -> None:
     """A file that could not be written, or must not be, is found before training, not after."""
     if output.exists() and os.path.samefile(output, table):
-        raise ValueError(f"--output: got {str(output)!r}, which is the table itself; expected another file.")
+        raise ValueError(f"--output: got {shown(str(output))}, which is the table itself; expected another file.")
     check_output("--output", output, (".csv", ".parquet"))
     if output.exists() and not force:
-        raise ValueError(f"--output: got {str(output)!r}, which is there already. Choose another file, or write over it with --force.")
+        raise ValueError(f"--output: got {shown(str(output))}, which is there already. Choose another file, or write over it with --force.")

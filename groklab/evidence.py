@@ -16,6 +16,7 @@ from groklab.ends import measures_at_the_end, results_at_the_end
 from groklab.results.files import StoreError, make_folder, write_whole
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, results_as_asked
+from groklab.values import shown
 
 if TYPE_CHECKING:
     import polars
@@ -169,7 +170,7 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
     able.sort(key=lambda pair: pair[1].summary.generalized_at is None)
     if not able:
         raise ValueError(
-            f"figure {call.name!r}: no run of {name} has its last {kind}; expected one. Train it, or unpack those that were kept."
+            f"figure {shown(call.name)}: no run of {name} has its last {kind}; expected one. Train it, or unpack those that were kept."
         )
     label, run = able[0]
     layer = str((entry.settings | dict(call.settings)).get("layer", "output"))

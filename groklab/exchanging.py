@@ -42,6 +42,7 @@ from groklab.stored import StoredRun, load
 from groklab.training import engine
 from groklab.training.answering import answers_of, evaluation
 from groklab.training.batches import DTYPES, initial_of, network
+from groklab.values import shown
 
 if TYPE_CHECKING:
     from groklab.model.parameters import Parameters
@@ -75,7 +76,7 @@ def export_network(stored: StoredRun, output: Path, *, to: str = "safetensors", 
     no such checkpoint, or the file cannot be written.
     """
     if output.suffix != ".safetensors":
-        raise ValueError(f"--output: got {str(output)!r}; expected a file that ends in .safetensors.")
+        raise ValueError(f"--output: got {shown(str(output))}; expected a file that ends in .safetensors.")
     run = stored.run
     wrong = list(transformer_lens_problems(run)) if to == "transformer_lens" else []
     if wrong:
@@ -261,7 +262,9 @@ def _of_official(arrays: Arrays, numbers: Mapping[str, int] | None, fields: Mapp
     known: dict[str, Any] = {"architecture": "transformer", "layers": theirs.layers, "heads": theirs.heads, "width": theirs.width}
     known |= {"mlp_width": theirs.mlp_width, "norm": "post", "positions": "sinusoidal", "biases": False, "mlp_biases": False}
     known |= {"attention": "learned", "precision": "float64" if is_double else "float32"}
-    other = [f"{name} {fields[name]!r}, expected {known[name]!r}" for name in known if name in fields and fields[name] != known[name]]
+    other = [
+        f"{name} {shown(fields[name])}, expected {shown(known[name])}" for name in known if name in fields and fields[name] != known[name]
+    ]
     if other:
         raise ValueError(f"got {'; '.join(other)}: this is what the network in the file has. Leave such fields out.")
     usual = {"mlp_width": None} if theirs.mlp_width == 4 * theirs.width else {}
@@ -279,11 +282,11 @@ def _numbers(path: Path) -> dict[str, int]:
     try:
         content: Any = json.loads(path.read_text())
     except OSError as error:
-        raise ValueError(f"--vocabulary: got {str(path)!r}; {expected} ({error.strerror}).") from None
+        raise ValueError(f"--vocabulary: got {shown(str(path))}; {expected} ({error.strerror}).") from None
     except ValueError as error:
-        raise ValueError(f"--vocabulary: got {str(path)!r}, which is not JSON ({error}); {expected}.") from None
+        raise ValueError(f"--vocabulary: got {shown(str(path))}, which is not JSON ({error}); {expected}.") from None
     if not isinstance(content, dict) or not all(type(number) is int for number in content.values()):
-        raise ValueError(f"--vocabulary: got {str(path)!r}; {expected}.")
+        raise ValueError(f"--vocabulary: got {shown(str(path))}; {expected}.")
     return content
 
 

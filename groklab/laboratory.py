@@ -22,6 +22,7 @@ from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, drawn, end_and_reached, load, stored_runs
 from groklab.stored import results_as_asked as _stored
 from groklab.tracking import Trackers, tracking
+from groklab.values import shown
 
 if TYPE_CHECKING:
     from groklab.data.tables import Table
@@ -197,7 +198,7 @@ def check_runs_per_batch(value: object) -> None:
     """ValueError where a value is not a number of runs per batch."""
     if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise ValueError(
-            f"runs_per_batch: got {value!r}; expected auto or a whole number from 1 on. "
+            f"runs_per_batch: got {shown(value)}; expected auto or a whole number from 1 on. "
             "auto is one run at a time on the CPU, and on a GPU as many as its memory holds."
         )
 

@@ -17,6 +17,7 @@ from groklab.results.finding import find
 from groklab.results.measures import Measured
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun
+from groklab.values import shown
 
 if TYPE_CHECKING:
     from groklab.arguments.reading import MeasureArguments
@@ -202,7 +203,7 @@ def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
         raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
     unknown = [word for word in runs if "(" in word]
     if unknown:
-        raise ValueError(f"NAME: unknown measure {unknown[0]!r}. {registry.nearest(unknown[0].split('(')[0], list(known))}")
+        raise ValueError(f"NAME: unknown measure {shown(unknown[0])}. {registry.nearest(unknown[0].split('(')[0], list(known))}")
     return names, runs
 
 
@@ -212,7 +213,7 @@ def _steps(text: str) -> list[int] | None:
     try:
         return [int(text.replace(",", ""))]
     except ValueError:
-        raise ValueError(f"--checkpoint: got {text!r}; expected a step, or all.") from None
+        raise ValueError(f"--checkpoint: got {shown(text)}; expected a step, or all.") from None
 
 
 def _print(found: Sequence[Measurement]) -> None:

@@ -29,6 +29,7 @@ from typing import Any
 from groklab.calls import Call, parse_call
 from groklab.entries import Entry, Function
 from groklab.sources import hash_of, is_built_in, is_same_plugin, source_hash_of
+from groklab.values import shown
 
 #: kind -> the packages that define its built-in entries; imported at the first look-up of that kind, not before
 HOMES: dict[str, tuple[str, ...]] = {
@@ -62,9 +63,9 @@ def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         name: str = facts.pop("name", None) or function.__name__
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise ValueError(f"{kind} name {name!r} is not in snake_case.")
+            raise ValueError(f"{kind} name {shown(name)} is not in snake_case.")
         if not (function.__doc__ or "").strip():
-            raise ValueError(f"{kind} {name!r} has no docstring; its first sentence is shown by `groklab list {PLURALS[kind]}`.")
+            raise ValueError(f"{kind} {shown(name)} has no docstring; its first sentence is shown by `groklab list {PLURALS[kind]}`.")
         plugin = source = None
         if not is_built_in(function):  # a plugin may import a part of groklab that nobody has imported before
             plugin, source = _plugin_being_loaded[-1] if _plugin_being_loaded else (None, source_hash_of(function))
@@ -79,7 +80,7 @@ def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
 def _put(entry: Entry) -> None:
     present = _entries[entry.kind].get(entry.name)
     if present is not None and not _is_reload(present, entry):
-        taken = f"{entry.kind} {entry.name!r} is already registered by {present.plugin or present.function.__module__}"
+        taken = f"{entry.kind} {shown(entry.name)} is already registered by {present.plugin or present.function.__module__}"
         raise ValueError(f"{taken}; choose another name.")
     _entries[entry.kind][entry.name] = entry
 
@@ -117,7 +118,7 @@ def operation(
     of these, or the function has settings, which an operation has none of.
     """
     if over not in _OVER:
-        raise ValueError(f"operation: got over={over!r}; expected one of {', '.join(_OVER)}.")
+        raise ValueError(f"operation: got over={shown(over)}; expected one of {', '.join(_OVER)}.")
     given = {"symbol": symbol, "over": over, "on": on, "domain": domain, "requires": requires, "commutative": commutative, "group": group}
     given |= {"same_as": same_as, "check": check, "not_settings": not_settings or None, "name": name}
     register = _register("operation", **{fact: value for fact, value in given.items() if value is not None})
@@ -126,7 +127,7 @@ def operation(
         own = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in not_settings]
         if own:
             raise ValueError(
-                f"operation {name or function.__name__!r}: got the setting {own[0]!r}; expected a function of x, y and n (or the group) "
+                f"operation {shown(name or function.__name__)}: got the setting {shown(own[0])}; expected a function of x, y and n (or the group) "
                 "alone, for an operation is named without settings. Register a function for each value."
             )
         return register(function)
@@ -167,7 +168,7 @@ def intervention(**facts: Any) -> Callable[[Function], Function]:
     """
     points = ("forward", "activations", "gradient", "update", "weights")
     if facts.get("at") not in points:
-        raise ValueError(f"intervention: got at={facts.get('at')!r}; expected one of {', '.join(points)}.")
+        raise ValueError(f"intervention: got at={shown(facts.get('at'))}; expected one of {', '.join(points)}.")
     own_check = facts.pop("check", None)
 
     def check(settings: Mapping[str, Any], **context: Any) -> list[str]:
@@ -181,7 +182,7 @@ def _window_problems(settings: Mapping[str, Any]) -> list[str]:
     """What is wrong with the steps at which an intervention is switched on and off."""
     start, stop_at = settings["start"], settings["stop"]
     problems = [
-        f"{name}: got {value!r}; expected a whole number of steps, at least 0."
+        f"{name}: got {shown(value)}; expected a whole number of steps, at least 0."
         for name, value in (("start", start), ("stop", stop_at))
         if not (name == "stop" and value is None) and (not isinstance(value, int) or isinstance(value, bool) or value < 0)
     ]
@@ -271,7 +272,7 @@ def look_up(kind: str, name: str) -> Entry:
     """The entry of that kind and name; ValueError with the nearest names where there is none."""
     known = entries(kind)
     if name not in known:
-        raise ValueError(f"unknown {kind} {name!r}. {nearest(name, list(known))} `groklab list {PLURALS[kind]}` shows all.")
+        raise ValueError(f"unknown {kind} {shown(name)}. {nearest(name, list(known))} `groklab list {PLURALS[kind]}` shows all.")
     return known[name]
 
 
@@ -318,13 +319,13 @@ def call_problems(kind: str, text: str, **context: Any) -> list[object]:
     problems: list[object] = []
     known = entry.settings
     if call.arguments:
-        problems.append(f"{call.name}: got {call.arguments[0]!r} without a name; expected settings by name, as in setting=1.")
+        problems.append(f"{call.name}: got {shown(call.arguments[0])} without a name; expected settings by name, as in setting=1.")
     for setting in dict(call.settings):
         if setting not in known:
             hint = nearest(setting, list(known)) if known else "It has none."
-            problems.append(f"{call.name}: unknown setting {setting!r}. {hint}")
+            problems.append(f"{call.name}: unknown setting {shown(setting)}. {hint}")
     missing = [k for k, v in known.items() if v is inspect.Parameter.empty and k not in dict(call.settings)]
-    problems += [f"{call.name}: setting {setting!r} must be given." for setting in missing]
+    problems += [f"{call.name}: setting {shown(setting)} must be given." for setting in missing]
     check = entry.facts.get("check")
     if check is not None and not problems:
         found = check({**known, **dict(call.settings)}, **context)
@@ -352,7 +353,7 @@ def load_plugin(file: str | Path) -> Path:
     """
     path = Path(file).resolve()
     if not path.is_file():
-        raise ValueError(f"plugin: got {str(file)!r}; expected a Python file. No such file.")
+        raise ValueError(f"plugin: got {shown(str(file))}; expected a Python file. No such file.")
     source = path.read_bytes()
     content = hash_of(source)
     before = {kind: dict(names) for kind, names in _entries.items()}

@@ -29,6 +29,7 @@ from groklab.config.run import Run
 from groklab.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
+from groklab.values import shown
 
 if TYPE_CHECKING:
     import polars
@@ -121,7 +122,9 @@ def _replications(folder: Path) -> list[Path]:
         return [folder]
     below = sorted(path.parent for path in folder.glob("*/report.json"))
     if not below:
-        raise ValueError(f"DIR: got {str(folder)!r}; expected a folder that `groklab replicate` wrote, or one with such folders in it.")
+        raise ValueError(
+            f"DIR: got {shown(str(folder))}; expected a folder that `groklab replicate` wrote, or one with such folders in it."
+        )
     return below
 
 

@@ -14,6 +14,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from groklab import registry
+from groklab.values import shown
 
 
 def check_script() -> None:
@@ -26,7 +27,7 @@ def check_script() -> None:
     with contextlib.suppress(OSError):
         if "__name__" not in Path(path).read_text(errors="replace"):
             raise ValueError(
-                f'workers: got several processes and {own[0].kind} {own[0].name!r} of a script; expected `if __name__ == "__main__":` in '
+                f'workers: got several processes and {own[0].kind} {shown(own[0].name)} of a script; expected `if __name__ == "__main__":` in '
                 f"{Path(path).name} around what trains, as every process imports it. Or move the function to a file of its own and name it "
                 "with plugins=[…], or train with workers=1."
             )

@@ -11,6 +11,7 @@ from groklab.config.checks import RunError, type_problems
 from groklab.config.presets import preset_named
 from groklab.config.run import Run
 from groklab.results.store import RunFolder
+from groklab.values import shown
 
 
 def starting_run(words: Sequence[str]) -> Run:
@@ -29,13 +30,13 @@ def run_in(path: Path) -> Run:
     try:
         content = json.loads(file.read_text())
     except OSError as error:
-        raise ValueError(f"--config: got {str(path)!r}; expected a run.json ({error.strerror}).") from None
+        raise ValueError(f"--config: got {shown(str(path))}; expected a run.json ({error.strerror}).") from None
     except ValueError as error:
-        raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it is not JSON ({error}).") from None
+        raise ValueError(f"--config: got {shown(str(path))}; expected a run.json; it is not JSON ({error}).") from None
     if isinstance(content, dict) and "format" in content:
         return RunFolder(file.parent).run() if file.name == "run.json" else Run.from_dict(content["run"])
     if not isinstance(content, dict):
-        raise ValueError(f"--config: got {str(path)!r}; expected a run.json; it holds no run.")
+        raise ValueError(f"--config: got {shown(str(path))}; expected a run.json; it holds no run.")
     run = Run.from_dict(content)
     wrong = type_problems(run)
     if wrong:

@@ -18,6 +18,7 @@ from groklab.ends import measures_at_the_end, results_at_the_end
 from groklab.results.finding import find, folders
 from groklab.results.history import in_sequence
 from groklab.results.store import RunFolder
+from groklab.values import shown
 
 if TYPE_CHECKING:
     import polars
@@ -179,7 +180,7 @@ def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = No
     takes = entry.facts["takes"]
     if entry.facts.get("animated"):
         raise ValueError(
-            f"figure {call.name!r}: it is a film; expected a figure of one picture. `groklab figure {call.name} RUN --output F.gif` writes it."
+            f"figure {shown(call.name)}: it is a film; expected a figure of one picture. `groklab figure {call.name} RUN --output F.gif` writes it."
         )
     if takes in ("history", "runs") and checkpoint is not None:
         raise ValueError(f"--checkpoint: got {checkpoint}; expected none: {call.name} shows the whole history.")
@@ -191,7 +192,7 @@ def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = No
         columns = {kind: entry.facts.get(kind, ()) for kind in ("results", "measures")}
         return entry.function(results_table(chosen, apart=str((entry.settings | settings).get("x", "")), **columns), **settings)
     if len(chosen) != 1:
-        raise ValueError(f"figure {call.name!r}: got {len(chosen)} runs; expected one, which it shows.")
+        raise ValueError(f"figure {shown(call.name)}: got {len(chosen)} runs; expected one, which it shows.")
     import polars
 
     table = _table_for(entry, chosen[0], checkpoint, entry.settings | settings)
@@ -230,7 +231,7 @@ def _table_for(entry: registry.Entry, run: StoredRun, checkpoint: int | None, se
             return run.history.join(kept.select("step", *new), on="step", how="full", coalesce=True).sort("step")
         case other:
             raise ValueError(
-                f"figure {entry.name!r}: it takes {other}, which no stored run has; expected history, runs, cells, elements, arrays, checkpoints or measures."
+                f"figure {shown(entry.name)}: it takes {other}, which no stored run has; expected history, runs, cells, elements, arrays, checkpoints or measures."
             )
 
 
@@ -243,7 +244,7 @@ def _checkpoints_table(entry: registry.Entry, run: StoredRun, checkpoint: int | 
     chosen = settings["steps"]
     steps = [chosen] if isinstance(chosen, int) else chosen
     if not (isinstance(steps, (tuple, list)) and all(isinstance(step, int) and step >= 0 for step in steps)):
-        raise ValueError(f"figure {entry.name!r}: steps: got {chosen!r}; expected steps of checkpoints, such as (100, 1000).")
+        raise ValueError(f"figure {shown(entry.name)}: steps: got {shown(chosen)}; expected steps of checkpoints, such as (100, 1000).")
     if checkpoint is not None:
         if steps:
             raise ValueError(f"--checkpoint: got {checkpoint} and steps={tuple(steps)}; expected one of them.")
@@ -283,7 +284,7 @@ def filmed(name: str, run: StoredRun) -> Iterator[Figure]:
     entry = registry.look_up("figure", registry.parse_call(name).name)
     steps = run.stored_steps("answers")
     if not steps:
-        raise ValueError(f"figure {entry.name!r}: {run.id} has no stored answers; expected at least those of one checkpoint.")
+        raise ValueError(f"figure {shown(entry.name)}: {run.id} has no stored answers; expected at least those of one checkpoint.")
     history = run.history.with_columns(title=polars.lit(title_of(run)))
     cells = [run.answers(step) for step in steps]
     return entry.function(history, cells, [elements_table(run.folder, run.run, step) for step in steps])

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from groklab import __version__
 from groklab.registry import nearest
+from groklab.values import shown
 
 PROJECT = "groklab"
 """What the runs are found under in every tracker, unless the environment names another project."""
@@ -287,7 +288,7 @@ def named(names: str | tuple[str, ...] | list[str]) -> dict[str, Tracker]:
     """Trackers by name; ValueError for an unknown one with the nearest names."""
     chosen = [names] if isinstance(names, str) else list(names)
     unknown = [
-        f"track: got {name!r}; expected {', '.join(TRACKERS)}. {nearest(str(name), list(TRACKERS))}"
+        f"track: got {shown(name)}; expected {', '.join(TRACKERS)}. {nearest(str(name), list(TRACKERS))}"
         for name in chosen
         if name not in TRACKERS
     ]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groklab.analysis.survival import Numbers, Sample
+from groklab.values import shown
 
 Alternative = Literal["two-sided", "sooner", "later"]
 Method = Literal["auto", "asymptotic", "permutation"]
@@ -91,9 +92,9 @@ def stratified_log_rank(
     if not strata:
         raise ValueError("log_rank: got no strata; expected at least one pair of samples.")
     if alternative not in ("two-sided", "sooner", "later"):
-        raise ValueError(f"log_rank: got alternative {alternative!r}; expected two-sided, sooner or later.")
+        raise ValueError(f"log_rank: got alternative {shown(alternative)}; expected two-sided, sooner or later.")
     if method not in ("auto", "asymptotic", "permutation"):
-        raise ValueError(f"log_rank: got method {method!r}; expected auto, asymptotic or permutation.")
+        raise ValueError(f"log_rank: got method {shown(method)}; expected auto, asymptotic or permutation.")
     parts = [_stratum(first, second) for first, second in strata]
     difference = math.fsum(part.difference for part in parts)
     variance = math.fsum(part.variance for part in parts)

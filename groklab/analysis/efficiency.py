@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from groklab.analysis.statistics import WATCHED, rows_by_setting, with_results
 from groklab.analysis.survival import LEVEL, ROUNDING, Interval, Numbers, check_share, finite, order_ranks, percentiles
+from groklab.values import shown
 
 Method = Literal["bootstrap", "exact"]
 
@@ -107,7 +108,7 @@ def data_efficiency(
     above. Each end errs in one test at most, so that the level holds for any number of seeds; fewer than five have no end at 90 %.
     """
     if method not in ("bootstrap", "exact"):
-        raise ValueError(f"data_efficiency: got method {method!r}; expected bootstrap or exact.")
+        raise ValueError(f"data_efficiency: got method {shown(method)}; expected bootstrap or exact.")
     check_share("share", share)
     check_share("level", level)
     grid = _grid(table, within)

@@ -10,6 +10,7 @@ from groklab.config.run import Run
 from groklab.data.tables import table_of
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
+from groklab.values import shown
 
 LAYERS = ("output", "embedding")
 
@@ -22,7 +23,7 @@ def elements_table(folder: RunFolder, run: Run, step: int | None = None, *, laye
     logarithm; null where there is none), ``group`` (the finite group, for a product, conjugation or sandwich in one; else null), ``step``.
     """
     if layer not in LAYERS:
-        raise ValueError(f"layer: got {layer!r}; expected {' or '.join(LAYERS)}.")
+        raise ValueError(f"layer: got {shown(layer)}; expected {' or '.join(LAYERS)}.")
     table = table_of(run.task)
     chosen, arrays = folder.read_step("checkpoints", step)
     n = table.n

@@ -10,6 +10,7 @@ import polars as pl
 
 from groklab.analysis.spikes import slingshots, spikes
 from groklab.analysis.transition import Gaps, Scale, Transition, fit_transition, gaps
+from groklab.values import shown
 
 NORMS = ("matrix_norms.output", "weight_norm")
 """Columns that may tell slingshots from other spikes, the one of Thilak et al. (2022) first."""
@@ -56,7 +57,7 @@ def events_of(history: pl.DataFrame, *, scale: Scale = "log10", factor: float = 
 
 def _fit(history: pl.DataFrame, column: str, scale: Scale) -> Transition:
     if column not in history.columns:
-        raise ValueError(f"history: got no column {column!r}; expected one of {', '.join(history.columns)}.")
+        raise ValueError(f"history: got no column {shown(column)}; expected one of {', '.join(history.columns)}.")
     known = history.select("step", pl.col(column).cast(pl.Float64)).drop_nulls().filter(pl.col(column).is_not_nan())
     return fit_transition(known["step"].to_numpy(), known[column].to_numpy(), scale=scale)
 

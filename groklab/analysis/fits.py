@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groklab.analysis.survival import LEVEL, Interval, Numbers, Sample, check_share
+from groklab.values import shown
 
 Law = Literal["exponential", "power"]
 
@@ -260,7 +261,7 @@ def _abscissa(law: Law, fraction: float) -> float:
 
 def _check(x: Numbers, sample: Sample, law: str, level: float) -> None:
     if law not in ("exponential", "power"):
-        raise ValueError(f"fit: got law {law!r}; expected exponential or power.")
+        raise ValueError(f"fit: got law {shown(law)}; expected exponential or power.")
     if x.shape != sample.steps.shape:
         raise ValueError(f"fit: got {x.size} fractions for {len(sample)} runs; expected one for each.")
     if not ((x > 0) & (x <= 1)).all():

@@ -18,6 +18,7 @@ import polars as pl
 from groklab import registry
 from groklab.config.run import leaves
 from groklab.config.sweep import is_several, sweep_of, written
+from groklab.values import shown
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": lambda column, value: (column < value) | _equal(column, value),
@@ -57,7 +58,7 @@ class Condition(NamedTuple):
         found = _WRITTEN.fullmatch(text)
         if found is None or not found[3]:
             raise ValueError(
-                f"filter: got {text!r}; expected FIELD=VALUE, or another of {' '.join(OPERATORS)} between them. "
+                f"filter: got {shown(text)}; expected FIELD=VALUE, or another of {' '.join(OPERATORS)} between them. "
                 "Quote what holds < or > in a shell, as in 'train_fraction>=0.3'."
             )
         return cls(found[1].replace("-", "_"), found[2], found[3])
@@ -77,7 +78,7 @@ def select(table: pl.DataFrame, conditions: Iterable[str | Condition]) -> pl.Dat
     for condition in conditions:
         asked = Condition.of(condition) if isinstance(condition, str) else condition
         if asked.operator not in OPERATORS:
-            raise ValueError(f"filter: got the operator {asked.operator!r} in {asked}; expected one of {' '.join(OPERATORS)}.")
+            raise ValueError(f"filter: got the operator {shown(asked.operator)} in {asked}; expected one of {' '.join(OPERATORS)}.")
         table = table.filter(_holds(table, asked).fill_null(value=False))
     return table
 
@@ -86,7 +87,7 @@ def check_columns(what: str, names: Iterable[str], table: pl.DataFrame) -> None:
     """ValueError with the nearest names for a column that a table has not."""
     for name in names:
         if name not in table.columns:
-            raise ValueError(f"{what}: got {name!r}; expected a column of the table of runs. {registry.nearest(name, table.columns)}")
+            raise ValueError(f"{what}: got {shown(name)}; expected a column of the table of runs. {registry.nearest(name, table.columns)}")
 
 
 def value_in(what: str, table: pl.DataFrame, name: str, value: Any) -> Any:

@@ -18,6 +18,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from groklab.values import shown
+
 Numbers = NDArray[np.float64]
 
 SCHEMA = {
@@ -69,7 +71,7 @@ def slingshots(
     """
     _check(history, ("step", column, norm), factor=factor, window=window, floor=floor)
     if not least_growth >= 0:
-        raise ValueError(f"least_growth: got {least_growth!r}; expected a change of the logarithm of the norm, 0 or more.")
+        raise ValueError(f"least_growth: got {shown(least_growth)}; expected a change of the logarithm of the norm, 0 or more.")
     rows: list[dict[str, Any]] = []
     for named, steps, (losses, norms) in _curves(history, column, norm):
         if not (norms > 0).all():
@@ -154,12 +156,12 @@ def _check(history: pl.DataFrame, columns: Sequence[str], *, factor: float, wind
     missing = [name for name in columns if name not in history.columns]
     if missing:
         raise ValueError(
-            f"history: got no column {missing[0]!r}; expected one of {', '.join(history.columns)}. Measures that training does not record are "
+            f"history: got no column {shown(missing[0])}; expected one of {', '.join(history.columns)}. Measures that training does not record are "
             "taken of checkpoints by `groklab measure`."
         )
     if not (math.isfinite(factor) and factor > 1):
-        raise ValueError(f"factor: got {factor!r}; expected a number above 1, by which a spike exceeds the running median.")
+        raise ValueError(f"factor: got {shown(factor)}; expected a number above 1, by which a spike exceeds the running median.")
     if isinstance(window, bool) or not isinstance(window, int) or window < 1:
-        raise ValueError(f"window: got {window!r}; expected a whole number of evaluations from 1 on.")
+        raise ValueError(f"window: got {shown(window)}; expected a whole number of evaluations from 1 on.")
     if not (math.isfinite(floor) and floor > 0):
-        raise ValueError(f"floor: got {floor!r}; expected a positive loss, below which nothing counts as a baseline.")
+        raise ValueError(f"floor: got {shown(floor)}; expected a positive loss, below which nothing counts as a baseline.")

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from groklab.analysis.comparisons import Alternative, Method, stratified_log_rank
 from groklab.analysis.fits import Fit, Law, fit_law, fit_laws
 from groklab.analysis.survival import LEVEL, Numbers, Sample, check_share, median, product_limit, quantile_interval
+from groklab.values import shown
 
 Quantity = Literal["memorized_at", "generalized_at", "delay"]
 
@@ -98,7 +99,7 @@ class _Outcomes(NamedTuple):
             counts = self.memorized_at > 0
             steps, reached = steps[counts] / self.memorized_at[counts], reached[counts]
         elif quantity not in QUANTITIES:
-            raise ValueError(f"got quantity {quantity!r}; expected one of {', '.join(QUANTITIES)}.")
+            raise ValueError(f"got quantity {shown(quantity)}; expected one of {', '.join(QUANTITIES)}.")
         return Sample(steps, reached) if len(steps) else None
 
 
@@ -186,14 +187,14 @@ def compare(
     """
     _need(table, field, *by, *strata)
     if first == second:
-        raise ValueError(f"compare: got {field}={first!r} twice; expected two values.")
+        raise ValueError(f"compare: got {field}={shown(first)} twice; expected two values.")
     known = with_results(table)
     outcomes = _Outcomes.of(known)
     sides = [np.array([there == value for there in known[field]], dtype=np.bool_) for value in (first, second)]
     for value, side in zip((first, second), sides, strict=True):
         if not side.any():
             present = ", ".join(repr(there) for there in known[field].unique(maintain_order=True).to_list()[:10])
-            raise ValueError(f"compare: got {field}={value!r}, which no run with results has; expected one of {present}.")
+            raise ValueError(f"compare: got {field}={shown(value)}, which no run with results has; expected one of {present}.")
     within = list(rows_by_setting(known, strata).values())
     rows: list[dict[str, Any]] = []
     for key, setting in rows_by_setting(known, by).items():
@@ -238,7 +239,7 @@ def laws(
     if "train_fraction" in by:
         raise ValueError("laws: got by train_fraction; expected other columns, as a law is over the train fractions of a setting.")
     if quantity not in QUANTITIES:
-        raise ValueError(f"laws: got quantity {quantity!r}; expected one of {', '.join(QUANTITIES)}.")
+        raise ValueError(f"laws: got quantity {shown(quantity)}; expected one of {', '.join(QUANTITIES)}.")
     check_share("level", level)
     known = with_results(table)
     rows: list[dict[str, Any]] = []

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from groklab.analysis.projections import Numbers, centered_rows, finite_rows, pca
+from groklab.values import shown
 
 Rows = NDArray[np.int64]
 
@@ -93,7 +94,7 @@ def circularity(
     check_permutations(permutations)
     limit = n // 2
     if frequencies is not None and (variant != "circles" or not 1 <= frequencies <= limit):
-        raise ValueError(f"frequencies: got {frequencies} with variant {variant!r}; expected 1 to {limit}, and the variant circles.")
+        raise ValueError(f"frequencies: got {frequencies} with variant {shown(variant)}; expected 1 to {limit}, and the variant circles.")
     count = min(5, max(1, limit // 4)) if frequencies is None else frequencies
     # Coordinates in the span of the rows: as good as the E of them, and often fewer.
     components = pca(centered, min(centered.shape)).points
@@ -104,7 +105,7 @@ def circularity(
             coordinates = components[:, :4]
             coordinates = coordinates[:, (coordinates**2).sum(axis=0) > TIE * total]
         case _:
-            raise ValueError(f"variant: got {variant!r}; expected circles or components.")
+            raise ValueError(f"variant: got {shown(variant)}; expected circles or components.")
 
     def score(points: Numbers) -> float:
         power, round_power = _spectrum(points)
@@ -248,7 +249,7 @@ def _order_of(order: Sequence[int] | Rows | None, n: int) -> Rows:
     rows = np.asarray(order)
     whole = rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer)
     if not whole or len(np.unique(rows)) != len(rows) or rows.min(initial=0) < 0 or rows.max(initial=0) >= n:
-        raise ValueError(f"order: got {order!r}; expected distinct numbers of rows, 0 to {n - 1}.")
+        raise ValueError(f"order: got {shown(order)}; expected distinct numbers of rows, 0 to {n - 1}.")
     return rows.astype(np.int64)
 
 

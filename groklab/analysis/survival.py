@@ -23,6 +23,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from groklab.values import shown
+
 Numbers = NDArray[np.float64]
 Method = Literal["auto", "exact", "brookmeyer_crowley", "bootstrap"]
 
@@ -188,7 +190,7 @@ def quantile_interval(
     }
     chosen = method if method != "auto" else "exact" if len(sample) < FEW else "brookmeyer_crowley"
     if chosen not in ends:
-        raise ValueError(f"quantile_interval: got method {method!r}; expected auto, {', '.join(ends)}.")
+        raise ValueError(f"quantile_interval: got method {shown(method)}; expected auto, {', '.join(ends)}.")
     if not sample.reached.any():
         chosen = "exact"
     return Interval(*ends[chosen](), level, chosen)
@@ -265,4 +267,4 @@ def finite(value: float) -> float | None:
 def check_share(name: str, value: float) -> None:
     """ValueError unless it is a share or a confidence level, between 0 and 1."""
     if not 0 < value < 1:
-        raise ValueError(f"{name}: got {value!r}; expected a number between 0 and 1.")
+        raise ValueError(f"{name}: got {shown(value)}; expected a number between 0 and 1.")

@@ -24,6 +24,8 @@ from scipy.optimize import least_squares
 from scipy.special import erf
 from scipy.stats import f as f_distribution
 
+from groklab.values import shown
+
 Scale = Literal["log10", "steps"]
 Numbers = NDArray[np.float64]
 
@@ -124,7 +126,7 @@ def transitions(histories: pl.DataFrame, *, scale: Scale = "log10", least_rise: 
     needed = ("step", "train_accuracy", "validation_accuracy")
     missing = [name for name in needed if name not in histories.columns]
     if missing:
-        raise ValueError(f"histories: got no column {missing[0]!r}; expected {', '.join(needed)} and, of several runs, run.")
+        raise ValueError(f"histories: got no column {shown(missing[0])}; expected {', '.join(needed)} and, of several runs, run.")
     groups = histories.group_by("run", maintain_order=True) if "run" in histories.columns else [(None, histories)]
     rows: list[dict[str, Any]] = []
     for name, rows_of_run in groups:
@@ -296,9 +298,9 @@ def _of_column(rows: pl.DataFrame, column: str, *, scale: Scale, least_rise: flo
 def _checked(steps: ArrayLike, accuracy: ArrayLike, scale: str, least_rise: float) -> tuple[Numbers, Numbers]:
     t, y = np.asarray(steps, dtype=np.float64), np.asarray(accuracy, dtype=np.float64)
     if scale not in ("log10", "steps"):
-        raise ValueError(f"scale: got {scale!r}; expected log10 or steps.")
+        raise ValueError(f"scale: got {shown(scale)}; expected log10 or steps.")
     if not 0 < least_rise < 1:
-        raise ValueError(f"least_rise: got {least_rise!r}; expected a share in (0, 1).")
+        raise ValueError(f"least_rise: got {shown(least_rise)}; expected a share in (0, 1).")
     if t.ndim != 1 or t.shape != y.shape:
         raise ValueError(
             f"transition: got steps of shape {t.shape} and accuracies of shape {y.shape}; expected one accuracy for each step."

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from groklab.values import shown
+
 
 @dataclass(frozen=True)
 class FieldError:
@@ -26,7 +28,7 @@ class FieldError:
     def __str__(self) -> str:
         if self.problem:
             return f"{self.field}: {self.problem}"
-        return f"{self.field}: got {self.value!r}; expected {self.expected}." + (f" {self.advice}" if self.advice else "")
+        return f"{self.field}: got {shown(self.value)}; expected {self.expected}." + (f" {self.advice}" if self.advice else "")
 
 
 class RunError(ValueError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from groklab import registry
 from groklab.config.checks import FieldError, field_problems
 from groklab.config.run import Run, Task, Training
+from groklab.values import shown
 
 
 def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
@@ -76,7 +77,7 @@ def _not_numbers(kind: str, text: str) -> list[str]:
     call = registry.parse_call(text)
     defaults = registry.look_up(kind, call.name).settings
     return [
-        f"{call.name}: {name}: got {value!r}; expected a number."
+        f"{call.name}: {name}: got {shown(value)}; expected a number."
         for name, value in call.settings
         if type(defaults[name]) in (int, float) and type(value) not in (int, float, type(None))
     ]

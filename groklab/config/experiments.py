@@ -18,6 +18,7 @@ from groklab.config.run import Run
 from groklab.config.stops import laxer
 from groklab.config.sweep import sweep_of
 from groklab.registry import look_up
+from groklab.values import shown
 
 Scale = Literal["smoke", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -49,7 +50,7 @@ def settings_of(name: str, scale: str) -> Settings:
     """The settings of a registered experiment at one scale; ValueError for an unknown name or scale, or where it asks for no run."""
     entry = look_up("experiment", name)
     if scale not in SCALES:
-        raise ValueError(f"--scale: got {scale!r}; expected one of {', '.join(SCALES)}.")
+        raise ValueError(f"--scale: got {shown(scale)}; expected one of {', '.join(SCALES)}.")
     found = entry.function(scale)
     if not any(found.values()):
         raise ValueError(f"experiment {name}: it asks for no run at scale {scale}; expected at least one.")

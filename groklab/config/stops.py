@@ -12,6 +12,7 @@ from typing import Any
 from groklab import registry
 from groklab.config.run import Run, plain
 from groklab.registry import stop
+from groklab.values import shown
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -19,7 +20,7 @@ Rows = Sequence[Mapping[str, Any]]
 def _at_least_zero(settings: Mapping[str, Any]) -> list[str]:
     value = settings["confirmations"]
     whole = isinstance(value, int) and not isinstance(value, bool)
-    return [] if whole and value >= 0 else [f"confirmations: got {value!r}; expected a whole number, at least 0."]
+    return [] if whole and value >= 0 else [f"confirmations: got {shown(value)}; expected a whole number, at least 0."]
 
 
 @stop()
@@ -75,7 +76,7 @@ def end_of(run: Run, history: Rows, reached: int) -> int | None:
     ended = plain(registry.look_up("stop", call.name).function(within, run.budget.threshold, **dict(call.settings)))
     if ended is not None:
         if isinstance(ended, bool) or ended not in [row["step"] for row in within]:
-            told = f"got {ended!r} from {run.budget.stop} after step {reached:,}; expected the step of one of the evaluations it is given, or None"
+            told = f"got {shown(ended)} from {run.budget.stop} after step {reached:,}; expected the step of one of the evaluations it is given, or None"
             raise ValueError(f'stop: {told}. Return row["step"] of the row at which training may end.')
         return int(ended)
     return run.budget.steps if reached >= run.budget.steps else None

@@ -18,6 +18,7 @@ import polars as pl
 
 from groklab.analysis.selection import OPERATORS, select, written_in
 from groklab.dashboard.catalog import Catalog, Entry
+from groklab.values import shown
 
 _LONGEST = 100_000
 """Characters of a query string that are read."""
@@ -85,7 +86,9 @@ def chosen_runs(catalog: Catalog, address: Address) -> Chosen:
     if named:
         found = [(name, catalog.get(name)) for name in dict.fromkeys(named)]
         missing = [name for name, entry in found if entry is None]
-        told = f"no run {missing[0]!r} here" + (f", nor {len(missing) - 1} others" if len(missing) > 1 else "") + "." if missing else ""
+        told = (
+            f"no run {shown(missing[0])} here" + (f", nor {len(missing) - 1} others" if len(missing) > 1 else "") + "." if missing else ""
+        )
         return Chosen([entry for _, entry in found if entry is not None], told)
     return filtered(catalog, address.one("filter"))
 
@@ -95,7 +98,7 @@ def chosen_run(catalog: Catalog, address: Address, *, least: str = "") -> Chosen
     named = address.many("run")
     if named:
         found = catalog.get(named[0])
-        return Chosen([] if found is None else [found], "" if found else f"no run {named[0]!r} here.")
+        return Chosen([] if found is None else [found], "" if found else f"no run {shown(named[0])} here.")
     candidates = sorted((entry for entry in catalog.entries() if entry.run is not None), key=lambda entry: -entry.changed)
     for entry in candidates[:200]:
         if not least or (entry.folder.path / least).is_dir():

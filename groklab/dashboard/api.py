@@ -13,6 +13,7 @@ from flask import Flask, Response, request
 
 from groklab.dashboard.address import Address
 from groklab.dashboard.controls import PROBLEMS, Page, Results, said
+from groklab.values import shown
 
 
 def add_routes(server: Flask, results: Results, pages: Sequence[Page]) -> None:
@@ -27,7 +28,7 @@ def add_routes(server: Flask, results: Results, pages: Sequence[Page]) -> None:
         wanted, _, ending = name.partition(".")
         page = known.get(wanted)
         if page is None or ending not in ("", "csv") or (ending == "csv" and page.table is None):
-            return _json({"error": f"there is no {name!r} here; /api lists what there is."}, 404)
+            return _json({"error": f"there is no {shown(name)} here; /api lists what there is."}, 404)
         address = Address.of(request.query_string.decode("utf-8", "replace"))
         try:
             if ending == "csv" and page.table is not None:
@@ -37,7 +38,7 @@ def add_routes(server: Flask, results: Results, pages: Sequence[Page]) -> None:
             return _json({"error": said(error, results)}, 400)
 
     def nothing(name: str) -> Response:
-        return _json({"error": f"there is no {name!r} here; /api lists what there is."}, 404)
+        return _json({"error": f"there is no {shown(name)} here; /api lists what there is."}, 404)
 
     server.add_url_rule("/api", "api", index)
     server.add_url_rule("/api/<name>", "api page", one)

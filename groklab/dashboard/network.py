@@ -25,6 +25,7 @@ from groklab.data.groups import FiniteGroup, group_named
 from groklab.data.splits import split_of
 from groklab.data.tables import Table, table_of
 from groklab.results.files import StoreError
+from groklab.values import shown
 
 _KEPT = 64
 Made = TypeVar("Made")
@@ -117,10 +118,10 @@ def check_registered(entry: Entry) -> None:
     plugins = [str(plugin) for plugin in entry.description.get("plugins", [])]
     told = f"Start the dashboard with --plugin and that file, whose copy is in {entry.id}/plugins, to see more than its curves."
     if name not in operations:
-        raise ValueError(f"{entry.id} uses the operation {name!r} of a plugin, which the dashboard does not execute by itself. {told}")
+        raise ValueError(f"{entry.id} uses the operation {shown(name)} of a plugin, which the dashboard does not execute by itself. {told}")
     own = operations[name]
     if own.plugin is not None and not any(str(own.source_hash) in plugin for plugin in plugins):
-        raise ValueError(f"{entry.id} uses another version of the plugin that defines {name!r}. {told}")
+        raise ValueError(f"{entry.id} uses another version of the plugin that defines {shown(name)}. {told}")
 
 
 def check_plugins(entry: Entry) -> None:

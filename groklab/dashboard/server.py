@@ -23,6 +23,7 @@ from groklab.dashboard.app import make_app
 from groklab.dashboard.catalog import Catalog
 from groklab.dashboard.computing import Computing
 from groklab.dashboard.controls import Results
+from groklab.values import shown
 
 PORT = 8050
 """Where it is served unless another port is asked for; the next free one where this is taken."""
@@ -42,7 +43,7 @@ def serve(
 ) -> int:  # fmt: skip
     """Serve until Ctrl-C, and open a browser."""
     if root.exists() and not root.is_dir():
-        raise ValueError(f"DIR: got {str(root)!r}, which is a file; expected the folder of the results.")
+        raise ValueError(f"DIR: got {shown(str(root))}, which is a file; expected the folder of the results.")
     if port is not None and not 0 <= port <= 65535:
         raise ValueError(f"--port: got {port}; expected 0 (any free one) to 65535.")
     server, computing, address = serving(root, host=host, port=port, with_token=with_token, plugins=plugins)

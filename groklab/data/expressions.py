@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab.data.arithmetic import LARGEST_MODULUS, Evaluation
+from groklab.values import shown
 
 _LONGEST = 1000
 _DEEPEST = 100
@@ -77,14 +78,14 @@ def parse(text: str) -> Expression:
             tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         where = f" at character {error.offset}" if error.offset else ""
-        raise ValueError(f"could not read {_short(text)!r}{where}: {error.msg}. Allowed are {ALLOWED}.") from None
+        raise ValueError(f"could not read {shown(_short(text))}{where}: {error.msg}. Allowed are {ALLOWED}.") from None
     except (RecursionError, MemoryError, ValueError) as error:
-        raise ValueError(f"could not read {_short(text)!r}: {error}. Allowed are {ALLOWED}.") from None
+        raise ValueError(f"could not read {shown(_short(text))}: {error}. Allowed are {ALLOWED}.") from None
     if _depth(tree) > _DEEPEST:
-        raise ValueError(f"got {_short(text)!r}, nested {_depth(tree)} deep; expected at most {_DEEPEST}.")
+        raise ValueError(f"got {shown(_short(text))}, nested {_depth(tree)} deep; expected at most {_DEEPEST}.")
     found = _refused(tree)
     if found:
-        raise ValueError(f"found {found} in {_short(text)!r}. Allowed are {ALLOWED}.")
+        raise ValueError(f"found {found} in {shown(_short(text))}. Allowed are {ALLOWED}.")
     return Expression(text.strip(), tree)
 
 
@@ -99,7 +100,7 @@ def evaluate(expression: Expression, x: npt.ArrayLike, y: npt.ArrayLike, n: int)
         cells = np.arange(start, min(start + _CHUNK, answers.size))
         answers[cells] = evaluation.residues(expression.tree, cells, n)
     if evaluation.failures:
-        raise ValueError(f"{_short(expression.text)!r} has no answer: " + " ".join(evaluation.failure_sentences()))
+        raise ValueError(f"{shown(_short(expression.text))} has no answer: " + " ".join(evaluation.failure_sentences()))
     return answers.reshape(pairs[0].shape)
 
 
@@ -122,9 +123,9 @@ def _refused(tree: ast.expr) -> str | None:
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name):
-                found = None if name in ("x", "y", "n") else f"the name {name!r}"
+                found = None if name in ("x", "y", "n") else f"the name {shown(name)}"
             case ast.Constant(value=value):
-                found = None if type(value) is int else f"{type(value).__name__} {value!r}" if value is not ... else "..."
+                found = None if type(value) is int else f"{type(value).__name__} {shown(value)}" if value is not ... else "..."
             case ast.BinOp(op=operator):
                 found = None if isinstance(operator, _OPERATORS) else _in_words(operator)
             case ast.UnaryOp(op=operator):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab.data.groups import CELL_LIMIT
+from groklab.values import shown
 
 _LARGEST_FILE = 400_000_000
 _LONGEST_NAME = 1000
@@ -149,7 +150,7 @@ def _check_rows(rows: list[_Row]) -> None:
         ]
         earlier = first.setdefault((row.x, row.y), row)
         if earlier is not row and row.x and row.y:
-            answers = f"both with z = {row.z!r}" if earlier.z == row.z else f"with z = {earlier.z!r} and z = {row.z!r}"
+            answers = f"both with z = {shown(row.z)}" if earlier.z == row.z else f"with z = {shown(earlier.z)} and z = {shown(row.z)}"
             problems.append(
                 f"lines {earlier.line} and {row.line}: the cell ({row.x}, {row.y}) is given twice, {answers}; expected it once."
             )

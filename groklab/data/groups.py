@@ -20,6 +20,7 @@ import numpy.typing as npt
 from groklab import registry
 from groklab.data.properties import is_associative, is_latin_square
 from groklab.registry import Call, Entry, group
+from groklab.values import shown
 
 #: cells of the largest table that can be asked for (design §10): 2,000 elements
 CELL_LIMIT = 4_000_000
@@ -152,7 +153,7 @@ def _written_signature(signature: inspect.Signature) -> str:
 
 def _type_problem(annotation: str, value: Any) -> str | None:
     if "FiniteGroup" in annotation:
-        return None if isinstance(value, Call) else f"got {value!r}; expected a group such as cyclic(3)."
+        return None if isinstance(value, Call) else f"got {shown(value)}; expected a group such as cyclic(3)."
     whole = isinstance(value, int) and not isinstance(value, bool)
     if annotation in ("int", "<class 'int'>") and not (whole and value >= 1):
         written = str(value) if isinstance(value, Call) else repr(value)

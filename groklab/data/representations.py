@@ -20,6 +20,7 @@ import numpy.typing as npt
 from groklab.data.groups import FiniteGroup
 from groklab.data.properties import is_associative, is_latin_square
 from groklab.data.streams import stream
+from groklab.values import shown
 
 #: elements of the largest group that is decomposed: eigenvectors are a second's work there, and eight times that at twice the order
 ORDER_LIMIT = 1_000
@@ -84,7 +85,7 @@ class Representations:
         for irreducible in self.irreducibles:
             if irreducible.name == name:
                 return irreducible
-        raise ValueError(f"representation {name!r}: {self.group.name} has none of that name. Known: {', '.join(self.names)}.")
+        raise ValueError(f"representation {shown(name)}: {self.group.name} has none of that name. Known: {', '.join(self.names)}.")
 
 
 def conjugacy_classes(group: FiniteGroup) -> Integers:

@@ -13,13 +13,15 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from groklab.values import shown
+
 
 def _philox(name: str, seed: int, position: tuple[int, ...]) -> np.random.Philox:
     """The bit generator of a place in a stream; two 32-bit words for each number, so that no two places share their words."""
     words = [crc32(name.encode()), len(position)]
     for number in (seed, *position):
         if not 0 <= number < 2**64:
-            raise ValueError(f"random stream {name!r}: got {number}; expected seeds and positions from 0 to 2**64 - 1.")
+            raise ValueError(f"random stream {shown(name)}: got {number}; expected seeds and positions from 0 to 2**64 - 1.")
         words += [number & 0xFFFFFFFF, number >> 32]
     return np.random.Philox(np.random.SeedSequence(words))
 

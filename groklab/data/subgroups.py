@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab.data.groups import FiniteGroup, Indices
+from groklab.values import shown
 
 Side = Literal["xH", "Hx"]
 """How a coset is written."""
@@ -136,7 +137,7 @@ class Subgroup:
             case "Hx":
                 first = table[members, :].min(axis=0)
             case _:
-                raise ValueError(f"side: got {side!r}; expected xH, the sets {{x·h}}, or Hx, the sets {{h·x}}.")
+                raise ValueError(f"side: got {shown(side)}; expected xH, the sets {{x·h}}, or Hx, the sets {{h·x}}.")
         return np.unique(first, return_inverse=True)[1].reshape(-1)
 
     @cached_property
@@ -288,7 +289,7 @@ def _number_of(group: FiniteGroup, element: int | str) -> int:
     if not isinstance(element, str) and 0 <= element < group.order:
         return int(element)
     raise ValueError(
-        f"element of {group.name}: got {element!r}; expected a number from 0 to {group.order - 1} or a name such as {group.elements[-1]!r}."
+        f"element of {group.name}: got {shown(element)}; expected a number from 0 to {group.order - 1} or a name such as {shown(group.elements[-1])}."
     )
 
 

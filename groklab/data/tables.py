@@ -19,6 +19,7 @@ from groklab.config.run import Task
 from groklab.data.files import read_cells
 from groklab.data.groups import CELL_LIMIT, FiniteGroup, group_named
 from groklab.data.properties import is_associative, is_latin_square
+from groklab.values import shown
 
 _USUAL_MODULUS = 97
 
@@ -105,7 +106,7 @@ def table_of(task: Task) -> Table:
             cells = read_cells(task.file)
             return _of_file(entry.name, cells)
         case over:
-            raise ValueError(f"operation {entry.name}: got over={over!r}; expected modulus, group, fixed group or file.")
+            raise ValueError(f"operation {entry.name}: got over={shown(over)}; expected modulus, group, fixed group or file.")
 
 
 def symbol_of(entry: registry.Entry, **places: Any) -> str:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from groklab.figures import style
+from groklab.values import shown
 
 Numbers = NDArray[np.int64]
 Colors = NDArray[np.float64]
@@ -55,7 +56,7 @@ def read(cells: polars.DataFrame) -> Table:
     """A table of cells, checked, as arrays; ValueError where its rows are not the cells of one table."""
     strange = sorted(set(cells["split"].unique().to_list()) - set(SPLITS), key=str)
     if strange:
-        raise ValueError(f"figure 'operation_table': got split {strange[0]!r}; expected {', '.join(SPLITS)}.")
+        raise ValueError(f"figure 'operation_table': got split {shown(strange[0])}; expected {', '.join(SPLITS)}.")
     twice = cells.height - cells.select("x", "y").n_unique()
     if twice:
         raise ValueError(f"figure 'operation_table': {twice} cells occur more than once; expected the cells of one run at one step.")

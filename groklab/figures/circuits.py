@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.values import shown
 
 _ARRAYS = ("name", "shape", "values")
 _PAGE, _EDGE = 6.9, 0.12
@@ -203,7 +204,7 @@ def _panels(table: pl.DataFrame, names: Sequence[str]) -> list[tuple[str, list[s
             found.setdefault(column.split(".")[0], []).append(column)
     unknown = [name for name in names if name not in found]
     if unknown:
-        raise ValueError(f"figure 'measures': got {unknown[0]!r}; expected one of {', '.join(found) or 'none'}.")
+        raise ValueError(f"figure 'measures': got {shown(unknown[0])}; expected one of {', '.join(found) or 'none'}.")
     chosen = {name: found[name] for name in names} if names else found
     if len(chosen) > _MEASURES:
         raise ValueError(f"figure 'measures': got {len(chosen)} measures; expected at most {_MEASURES}. Choose with names=(…).")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.values import shown
 
 Values = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def learning_curves(history: polars.DataFrame, *, threshold: float = 0.99) -> Fi
     """
     style.check_table("learning_curves", history, _NEEDS)
     if not 0 < threshold <= 1:
-        raise ValueError(f"figure 'learning_curves': got threshold={threshold!r}; expected an accuracy in (0, 1].")
+        raise ValueError(f"figure 'learning_curves': got threshold={shown(threshold)}; expected an accuracy in (0, 1].")
     groups = _groups(history)
     if len(groups) > len(style.GROUPS):
         raise ValueError(

@@ -21,6 +21,7 @@ from groklab.analysis.structure import number_line as line_of
 from groklab.data.groups import group_named
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.values import shown
 
 _NEEDS = ("element", "name", "vector", "place", "group")
 _PAGE, _SIDE, _EDGE, _WIDTH = 6.9, 2.05, 0.12, 4.8
@@ -147,7 +148,7 @@ def cosets(table: pl.DataFrame, *, layer: str = "output", method: str = "tsne", 
 
 def _known(method: str) -> str:
     if method not in METHODS:
-        raise ValueError(f"method: got {method!r}; expected {', '.join(METHODS)}.")
+        raise ValueError(f"method: got {shown(method)}; expected {', '.join(METHODS)}.")
     return method
 
 
@@ -162,7 +163,9 @@ def _picture(matrix: Numbers, method: str) -> Numbers:
 
 def _check_points(name: str, matrix: NDArray[np.float64], least: int) -> None:
     if len(matrix) < least or min(matrix.shape) < 2:
-        raise ValueError(f"figure {name!r}: got {len(matrix)} elements in {matrix.shape[1]} dimensions; expected at least {least} in 2.")
+        raise ValueError(
+            f"figure {shown(name)}: got {len(matrix)} elements in {matrix.shape[1]} dimensions; expected at least {least} in 2."
+        )
 
 
 def _colors(table: pl.DataFrame, matrix: Numbers) -> tuple[list[str], str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.values import shown
 
 Values = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ def curves_by_setting(history: pl.DataFrame, *, quantity: str = "both", threshol
     """
     style.check_table("curves_by_setting", history, _NEEDS)
     if quantity not in _QUANTITIES:
-        raise ValueError(f"figure 'curves_by_setting': got quantity={quantity!r}; expected one of {', '.join(_QUANTITIES)}.")
+        raise ValueError(f"figure 'curves_by_setting': got quantity={shown(quantity)}; expected one of {', '.join(_QUANTITIES)}.")
     label = pl.col("group").cast(pl.String).fill_null("unnamed") if "group" in history.columns else pl.lit("")
     named = history.with_columns(label.alias("group"))
     settings = named["group"].unique(maintain_order=True).to_list()

@@ -26,6 +26,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
+from groklab.values import shown
+
 TRAIN = "#D55E00"
 VALIDATION = "#0072B2"
 GROUPS = ("#332288", "#CC6677", "#44AA99", "#999933", "#882255", "#88CCEE", "#117733", "#AA4499")
@@ -94,9 +96,9 @@ def check_table(name: str, table: polars.DataFrame, needs: Sequence[str]) -> Non
     missing = [column for column in needs if column not in table.columns]
     if missing:
         wanted = ", ".join(repr(column) for column in missing)
-        raise ValueError(f"figure {name!r} needs {wanted}; this table has {', '.join(table.columns) or 'no columns'}.")
+        raise ValueError(f"figure {shown(name)} needs {wanted}; this table has {', '.join(table.columns) or 'no columns'}.")
     if table.is_empty():
-        raise ValueError(f"figure {name!r}: got a table without rows; expected at least one. Has anything been recorded yet?")
+        raise ValueError(f"figure {shown(name)}: got a table without rows; expected at least one. Has anything been recorded yet?")
 
 
 def constant(table: polars.DataFrame, column: str) -> Any:
@@ -179,7 +181,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix not in FORMATS:
-        raise ValueError(f"While saving a figure: got {str(path)!r}; expected a name that ends in {', '.join(FORMATS)}.")
+        raise ValueError(f"While saving a figure: got {shown(str(path))}; expected a name that ends in {', '.join(FORMATS)}.")
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -201,7 +203,7 @@ def save_film(frames: Iterable[Figure], path: str | Path, *, seconds: float = 0.
 
     target = Path(path)
     if target.suffix.lower() != ".gif":
-        raise ValueError(f"While saving a film: got {str(path)!r}; expected a name that ends in .gif.")
+        raise ValueError(f"While saving a film: got {shown(str(path))}; expected a name that ends in .gif.")
     pictures: list[Image.Image] = []
     for frame in frames:
         buffer = io.BytesIO()

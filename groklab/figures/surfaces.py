@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from groklab.figures import style
 from groklab.figures.circuits import arrays_in
 from groklab.registry import figure
+from groklab.values import shown
 
 Grid = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ def loss_surface(table: pl.DataFrame, *, side: str = "train") -> Figure:
     """
     style.check_table("loss_surface", table, _NEEDS)
     if side not in ("train", "validation"):
-        raise ValueError(f"figure 'loss_surface': side: got {side!r}; expected train or validation.")
+        raise ValueError(f"figure 'loss_surface': side: got {shown(side)}; expected train or validation.")
     surfaces = [_surface(part, side) for part in table.partition_by("at_step", maintain_order=True)]
     if len(surfaces) > _PANELS:
         raise ValueError(f"figure 'loss_surface': got {len(surfaces)} checkpoints; expected at most {_PANELS}. Choose with steps=(…).")

@@ -23,6 +23,7 @@ from groklab.analysis.statistics import WATCHED, fit_steps, sample_of, with_resu
 from groklab.analysis.survival import median
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.values import shown
 
 Values = NDArray[np.float64]
 
@@ -323,16 +324,16 @@ def _settings(name: str, table: pl.DataFrame, x: str, *, at_most: int) -> list[S
     """The settings in the order of the table; ValueError where there are none or too many."""
     known = table.filter(pl.col(x).is_not_null())
     if known.is_empty():
-        raise ValueError(f"figure {name!r}: got no run with results and a {x}; expected at least one.")
+        raise ValueError(f"figure {shown(name)}: got no run with results and a {x}; expected at least one.")
     if not known.schema[x].is_numeric():
         raise ValueError(
-            f"figure {name!r}: got x={x!r}, a field of {known.schema[x]} values; expected one of numbers, such as train_fraction."
+            f"figure {shown(name)}: got x={shown(x)}, a field of {known.schema[x]} values; expected one of numbers, such as train_fraction."
         )
     if "setting" not in known.columns:
         return [Setting("", known)]
     parts = known.partition_by("setting", maintain_order=True)
     if len(parts) > at_most:
-        raise ValueError(f"figure {name!r}: got {len(parts)} settings; expected at most {at_most}. Draw fewer at once.")
+        raise ValueError(f"figure {shown(name)}: got {len(parts)} settings; expected at most {at_most}. Draw fewer at once.")
     return [Setting(str(part["setting"][0]), part) for part in parts]
 
 

@@ -14,6 +14,7 @@ from groklab.analysis.events import UNMIRRORED, Events, events_of, told_gap, tol
 from groklab.analysis.transition import Scale, Transition
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.values import shown
 
 _NEEDS = ("run", "step", "train_accuracy", "validation_accuracy", "train_loss")
 _WIDTH, _LEFT, _RIGHT, _HEIGHTS, _BETWEEN = 6.4, 0.62, 0.2, (1.9, 1.0), 0.16
@@ -50,7 +51,7 @@ def transition(history: pl.DataFrame, *, scale: Scale = "log10", factor: float =
     """
     style.check_table("transition", history, _NEEDS)
     if scale not in ("log10", "steps"):
-        raise ValueError(f"figure 'transition': scale: got {scale!r}; expected log10 or steps.")
+        raise ValueError(f"figure 'transition': scale: got {shown(scale)}; expected log10 or steps.")
     runs = [_fitted(part, scale, factor) for part in history.partition_by("run", maintain_order=True)]
     if len(runs) > _RUNS:
         raise ValueError(f"figure 'transition': got {len(runs)} runs; expected at most {_RUNS}. Draw fewer at once.")

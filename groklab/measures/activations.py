@@ -14,6 +14,7 @@ from groklab.config.run import Run
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.values import shown
 
 Replacement = Tensor | Callable[[Tensor], Tensor]
 """A tensor of the activation's shape (patching), or what makes one of the activation as it is (ablation)."""
@@ -119,7 +120,7 @@ def _pass(
         logits = pass_of(entry, "reference")(own, task.run.model, a, b, task.table.n, see=see)
     for name in (*(names or ()), *replace):
         if name not in known:
-            raise ValueError(f"activation {name!r}: this network has none of that name. {registry.nearest(name, known)}")
+            raise ValueError(f"activation {shown(name)}: this network has none of that name. {registry.nearest(name, known)}")
     return logits.double(), seen
 
 
@@ -129,5 +130,5 @@ def _replaced(name: str, activation: Tensor, replacement: Replacement) -> Tensor
         return made.to(activation).expand_as(activation)
     except RuntimeError:
         raise ValueError(
-            f"activation {name!r}: got a replacement of shape {tuple(made.shape)}; expected {tuple(activation.shape)}."
+            f"activation {shown(name)}: got a replacement of shape {tuple(made.shape)}; expected {tuple(activation.shape)}."
         ) from None

@@ -33,6 +33,7 @@ from groklab.measures.responses import (
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
+from groklab.values import shown
 
 RESTRICTED = ("sum_directions", "blocks", "wide_blocks", "activations")
 EXCLUDED = ("all", "per_frequency", "largest", "activations")
@@ -42,7 +43,7 @@ WITHOUT_KEYS = ("per_frequency", "largest")
 def _variant_problems(known: tuple[str, ...]) -> Callable[..., list[str]]:
     def check(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:
         if settings["variant"] not in known:
-            return [f"variant: got {settings['variant']!r}; expected one of {', '.join(known)}."]
+            return [f"variant: got {shown(settings['variant'])}; expected one of {', '.join(known)}."]
         given = settings["frequencies"] is not None or settings["rule"] != DEFAULT_RULE
         if settings["variant"] in WITHOUT_KEYS and given:
             return [f"variant: got {settings['variant']} with a rule or frequencies; expected neither, for it is of every frequency."]
@@ -52,7 +53,7 @@ def _variant_problems(known: tuple[str, ...]) -> Callable[..., list[str]]:
 
 
 def _unknown(measure_name: str, variant: str, known: tuple[str, ...]) -> ValueError:
-    return ValueError(f"{measure_name}: variant: got {variant!r}; expected one of {', '.join(known)}.")
+    return ValueError(f"{measure_name}: variant: got {shown(variant)}; expected one of {', '.join(known)}.")
 
 
 @measure(label="restricted loss", source="Nanda et al. 2023", check=_variant_problems(RESTRICTED))

@@ -20,12 +20,13 @@ from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
 from groklab.registry import measure
+from groklab.values import shown
 
 
 def _sample_problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:
     samples = settings["samples"]
     if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-        return [f"samples: got {samples!r}; expected a whole number of triples, at least 1."]
+        return [f"samples: got {shown(samples)}; expected a whole number of triples, at least 1."]
     found = problems(settings, run=run)
     if run is not None and not found and _has_no_embedding(run):
         found.append(f"got {run.model.architecture}, which has no embedding; expected a transformer or an mlp with one.")

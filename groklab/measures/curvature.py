@@ -17,6 +17,7 @@ from groklab.measures.objective import Objective, Vectors, is_positive, refuse, 
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
+from groklab.values import shown
 
 Products = Callable[[Vectors], Vectors]
 """A symmetric matrix times each row of (K, D)."""
@@ -47,7 +48,7 @@ class Trace(NamedTuple):
 def _eigenvalue_problems(settings: Mapping[str, Any], *, run: Run | None = None) -> list[str]:
     tolerance = settings["tolerance"]
     is_share = is_positive(tolerance) and tolerance < 1
-    problems = [] if is_share else [f"tolerance: got {tolerance!r}; expected a number in (0, 1)."]
+    problems = [] if is_share else [f"tolerance: got {shown(tolerance)}; expected a number in (0, 1)."]
     return whole_number("iterations", settings, 2) + problems
 
 

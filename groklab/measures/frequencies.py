@@ -15,6 +15,7 @@ from groklab.measures.responses import embedding_of, neuron_logit_map, problems,
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
+from groklab.values import shown
 
 RULES = ("neurons", "output", "embedding")
 DEFAULT_RULE = "neurons"
@@ -43,7 +44,7 @@ def key_frequencies_of(parameters: Parameters, task: MeasuredTask, *, rule: str 
             large = (norm > norm.max() / 4) & (frequency_of_row(len(norm)) > 0)
             return torch.unique(frequency_of_row(len(norm))[large]).tolist()
         case _:
-            raise ValueError(f"key frequencies: got the rule {rule!r}; expected one of {', '.join(RULES)}.")
+            raise ValueError(f"key frequencies: got the rule {shown(rule)}; expected one of {', '.join(RULES)}.")
 
 
 # — what is checked of settings —
@@ -52,7 +53,7 @@ def key_frequencies_of(parameters: Parameters, task: MeasuredTask, *, rule: str 
 def rule_problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:
     """What is wrong with a rule, and with a run for which it is asked."""
     if settings["rule"] not in RULES:
-        return [f"rule: got {settings['rule']!r}; expected one of {', '.join(RULES)}."]
+        return [f"rule: got {shown(settings['rule'])}; expected one of {', '.join(RULES)}."]
     return response_problems(settings, run=run) if settings["rule"] == "neurons" else problems(settings, run=run)
 
 
@@ -62,9 +63,9 @@ def frequency_problems(settings: Mapping[str, Any], *, run: Run | None = None, *
     if given is None or found:
         return found
     if settings["rule"] != DEFAULT_RULE:
-        return [f"frequencies: got {given!r} and the rule {settings['rule']}; expected one of the two."]
+        return [f"frequencies: got {shown(given)} and the rule {settings['rule']}; expected one of the two."]
     if not isinstance(given, tuple) or not given or not all(type(k) is int for k in given):
-        return [f"frequencies: got {given!r}; expected whole numbers such as (14, 35, 41), or None for those of the rule."]
+        return [f"frequencies: got {shown(given)}; expected whole numbers such as (14, 35, 41), or None for those of the rule."]
     if run is None:
         return []
     order = run.resolved()["modulus"] - OPERATIONS[run.task.operation][0]
@@ -75,7 +76,7 @@ def frequency_problems(settings: Mapping[str, Any], *, run: Run | None = None, *
 def _threshold_problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:
     threshold = settings["threshold"]
     if not isinstance(threshold, (int, float)) or isinstance(threshold, bool) or not 0 < threshold <= 1:
-        return [f"threshold: got {threshold!r}; expected a share of the variance in (0, 1]."]
+        return [f"threshold: got {shown(threshold)}; expected a share of the variance in (0, 1]."]
     return response_problems(settings, run=run)
 
 
@@ -84,11 +85,11 @@ def chosen_frequencies(parameters: Parameters, task: MeasuredTask, rule: str, gi
     if given is None:
         return key_frequencies_of(parameters, task, rule=rule)
     if rule != DEFAULT_RULE:
-        raise ValueError(f"frequencies: got {given!r} and the rule {rule!r}; expected one of the two.")
+        raise ValueError(f"frequencies: got {shown(given)} and the rule {shown(rule)}; expected one of the two.")
     order = responses_of(parameters, task).group.order
     for k in given:
         if type(k) is not int or not 1 <= k <= order // 2:
-            raise ValueError(f"frequencies: got {k!r}; expected 1 to {order // 2} for {order} elements of the group.")
+            raise ValueError(f"frequencies: got {shown(k)}; expected 1 to {order // 2} for {order} elements of the group.")
     return sorted(set(given))
 
 

@@ -13,13 +13,16 @@ from groklab.measures.objective import Objective, Vector, Vectors, positive_numb
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
+from groklab.values import shown
 
 
 def _problems(settings: Mapping[str, Any], *, run: Run | None = None) -> list[str]:
     count = settings["count"]
     is_odd = isinstance(count, int) and not isinstance(count, bool) and count >= 3 and count % 2 == 1
     problems = (
-        [] if is_odd else [f"count: got {count!r}; expected an odd number of points from 3 on, so that one of them is the network itself."]
+        []
+        if is_odd
+        else [f"count: got {shown(count)}; expected an odd number of points from 3 on, so that one of them is the network itself."]
     )
     return problems + positive_number("radius", settings)
 

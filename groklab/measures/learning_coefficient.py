@@ -26,6 +26,7 @@ from groklab.measures.objective import Objective, Places, Vector, Vectors, is_po
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
+from groklab.values import shown
 
 BatchGradients = Callable[[Vectors, Places], tuple[Vector, Vectors]]
 """Mean loss, (K,), and its gradient, (K, D), at K points, each over a batch of its own, (K, B)."""
@@ -83,7 +84,7 @@ def _calibration_problems(settings: Mapping[str, Any], *, run: Run | None = None
     for name in ("epsilons", "nbetas"):
         values = settings[name]
         if not (isinstance(values, (tuple, list)) and values and all(is_positive(value) for value in values)):
-            problems.append(f"{name}: got {values!r}; expected one or more finite numbers above 0, such as (1e-6, 1e-5).")
+            problems.append(f"{name}: got {shown(values)}; expected one or more finite numbers above 0, such as (1e-6, 1e-5).")
     return problems
 
 

@@ -22,6 +22,7 @@ from groklab.measures.task import MeasuredTask
 from groklab.model.batched import examples
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.values import shown
 
 CHUNK = 1200
 """Cells of one pass, at most: what a backward pass of the paper's network keeps for so many is about half a gigabyte."""
@@ -164,7 +165,7 @@ def whole_number(name: str, settings: Mapping[str, Any], low: int) -> list[str]:
     """What is wrong with a setting that counts something."""
     value = settings[name]
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return [] if is_whole and value >= low else [f"{name}: got {value!r}; expected a whole number from {low} on."]
+    return [] if is_whole and value >= low else [f"{name}: got {shown(value)}; expected a whole number from {low} on."]
 
 
 def is_positive(value: Any) -> bool:
@@ -177,7 +178,7 @@ def positive_number(name: str, settings: Mapping[str, Any], *, zero_allowed: boo
     value = settings[name]
     if is_positive(value) or (zero_allowed and not isinstance(value, bool) and value == 0):
         return []
-    return [f"{name}: got {value!r}; expected a finite number {'of at least' if zero_allowed else 'above'} 0."]
+    return [f"{name}: got {shown(value)}; expected a finite number {'of at least' if zero_allowed else 'above'} 0."]
 
 
 def refuse(measure_name: str, problems: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from groklab.measures.activations import activations_of, all_pairs, at_equals, i
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
+from groklab.values import shown
 
 LARGEST = 50_000_000
 """Numbers in the maps of all pairs beyond which they are not computed."""
@@ -27,7 +28,7 @@ def _attention_problems(settings: Mapping[str, Any], *, run: Run) -> list[str]:
 def _neuron_problems(settings: Mapping[str, Any], *, run: Run) -> list[str]:
     count = settings["count"]
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        return [f"count: got {count!r}; expected a whole number of neurons from 1 on."]
+        return [f"count: got {shown(count)}; expected a whole number of neurons from 1 on."]
     if last_hidden(run) is None:
         return [f"got the architecture {run.model.architecture}, whose neurons have no known name; expected transformer or mlp."]
     return []

@@ -27,6 +27,7 @@ from groklab.measures.products import PAIRS, group_of, products_of, task_problem
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
+from groklab.values import shown
 
 _SOURCE = "Chughtai et al. 2023"
 
@@ -70,15 +71,15 @@ def _network_problems(settings: Mapping[str, Any], *, run: Run | None = None, **
 def _setting_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     threshold = settings.get("threshold", 0.0)
     if not isinstance(threshold, (int, float)) or not 0 <= threshold < 1:
-        yield f"threshold: got {threshold!r}; expected a similarity in [0, 1)."
+        yield f"threshold: got {shown(threshold)}; expected a similarity in [0, 1)."
     for name, known in (("level", ("hidden", "logits")), ("through", ("output", "mlp"))):
         if name in settings and settings[name] not in known:
-            yield f"{name}: got {settings[name]!r}; expected {' or '.join(known)}."
+            yield f"{name}: got {shown(settings[name])}; expected {' or '.join(known)}."
     if not isinstance(settings.get("keeps_mean", False), bool):
-        yield f"keeps_mean: got {settings['keeps_mean']!r}; expected True or False."
+        yield f"keeps_mean: got {shown(settings['keeps_mean'])}; expected True or False."
     names = settings.get("representations", ())
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-        yield f"representations: got {names!r}; expected names, as in ('sign', 'standard'), or () for the key representations."
+        yield f"representations: got {shown(names)}; expected names, as in ('sign', 'standard'), or () for the key representations."
 
 
 def _require(task: MeasuredTask, check: Callable[..., list[str]], **settings: Any) -> None:
@@ -95,7 +96,7 @@ def _unknown_representations(settings: Mapping[str, Any], run: Run) -> Iterator[
             known = list(representations_of(group_of(run.task, table_of(run.task))).names)
         except ValueError:
             return  # the table cannot be made, which is reported of the task
-        yield from (f"representations: unknown {name!r}. {registry.nearest(str(name), known)}" for name in names if name not in known)
+        yield from (f"representations: unknown {shown(name)}. {registry.nearest(str(name), known)}" for name in names if name not in known)
 
 
 # — logits —

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groklab.registry import loss
+from groklab.values import shown
 
 Logits = Float[Tensor, "*R B N"]
 Answers = Int[Tensor, "*R B"]
@@ -29,7 +30,7 @@ def cross_entropy(logits: Logits, answers: Answers) -> Losses:
 def _amount(settings: Mapping[str, Any], **context: Any) -> list[str]:
     amount = settings["amount"]
     is_number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
-    return [] if is_number and 0 <= amount < 1 else [f"amount: got {amount!r}; expected a number in [0, 1)."]
+    return [] if is_number and 0 <= amount < 1 else [f"amount: got {shown(amount)}; expected a number in [0, 1)."]
 
 
 @loss(source="Szegedy et al. 2016", check=_amount, identity={"amount": 0.0})

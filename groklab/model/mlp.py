@@ -27,6 +27,7 @@ from groklab.model.batched import Examples, linear
 from groklab.model.parameters import Entry, Layout
 from groklab.model.transformer import See, activation, unchanged
 from groklab.registry import architecture
+from groklab.values import shown
 
 INPUTS = ("concatenated", "summed", "one_hot")
 
@@ -36,13 +37,13 @@ USED = ("architecture", "layers", "width", "mlp_width", "activation", "biases", 
 
 def _problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> Iterator[str]:
     if settings["inputs"] not in INPUTS:
-        yield f"inputs: got {settings['inputs']!r}; expected one of {', '.join(INPUTS)}."
+        yield f"inputs: got {shown(settings['inputs'])}; expected one of {', '.join(INPUTS)}."
     if run is None:
         return
     for field in fields(Model):
         value = getattr(run.model, field.name)
         if field.name not in USED and value != field.default:
-            yield f"got {field.name} {value!r}; expected none, for an MLP has no {field.name}. Leave it out, or choose transformer."
+            yield f"got {field.name} {shown(value)}; expected none, for an MLP has no {field.name}. Leave it out, or choose transformer."
     if run.model.initialization == "nanda":
         yield "got initialization 'nanda', which is of a transformer; expected torch, normal or gromov."
     if settings["inputs"] == "one_hot" and run.model.width != Model.width:

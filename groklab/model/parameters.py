@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from groklab.data.streams import stream
+from groklab.values import shown
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Layout:
         for pattern in patterns:
             names = [name for name in self.entries if fnmatchcase(name, pattern)]
             if not names:
-                raise ValueError(f"got {pattern!r}; expected patterns of parameter names. This network has {', '.join(self.entries)}.")
+                raise ValueError(f"got {shown(pattern)}; expected patterns of parameter names. This network has {', '.join(self.entries)}.")
             for name in names:
                 chosen[slice(*self.places[name])] = 1
         return chosen

@@ -12,6 +12,7 @@ from groklab.config.run import Run
 from groklab.data.cyclic import cyclic_task
 from groklab.data.tables import table_of
 from groklab.model.parameters import Parameters, parameters_from
+from groklab.values import shown
 
 _PHASES = 3
 """Phases of each input: three by three per frequency cancel every wave but that of the answer."""
@@ -41,7 +42,7 @@ def gromov_solution(run: Run, frequencies: Sequence[int] | None = None, *, answe
     chosen = sorted(set(range(1, group.order // 2 + 1) if frequencies is None else frequencies))
     outside = [k for k in chosen if not 1 <= k <= group.order // 2]
     if outside or not chosen:
-        raise ValueError(f"gromov_solution: frequencies: got {frequencies!r}; expected some of 1 to {group.order // 2}.")
+        raise ValueError(f"gromov_solution: frequencies: got {shown(frequencies)}; expected some of 1 to {group.order // 2}.")
     neurons, width = _PHASES**2 * len(chosen), run.resolved()["mlp_width"]
     if neurons > width:
         raise ValueError(f"gromov_solution: got {width} neurons (mlp_width); expected at least {neurons}, nine for each frequency.")

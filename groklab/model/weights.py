@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from groklab.values import shown
+
 _FIRST_SAFE = (2, 6)
 """The first torch whose ``weights_only`` keeps its promise (CVE-2025-32434)."""
 
@@ -27,7 +29,7 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     dense real tensors, or would execute code.
     """
     if not path.is_file():
-        raise ValueError(f"FILE: got {str(path)!r}; expected a file; there is none of that name.")
+        raise ValueError(f"FILE: got {shown(str(path))}; expected a file; there is none of that name.")
     return _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
 
 

@@ -20,6 +20,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from groklab.values import shown
+
 
 class StoreError(RuntimeError):
     """Results that cannot be written or read; what was stored before is untouched."""
@@ -55,15 +57,15 @@ def unwritable(path: Path, error: OSError) -> StoreError:
 def check_output(flag: str, path: Path, endings: Sequence[str]) -> None:
     """A file that could not be written is found before hours of training, not after; ValueError names the flag that asks for it."""
     if path.suffix.lower() not in endings:
-        raise ValueError(f"{flag}: got {str(path)!r}; expected a file that ends in {', '.join(endings[:-1])} or {endings[-1]}.")
+        raise ValueError(f"{flag}: got {shown(str(path))}; expected a file that ends in {', '.join(endings[:-1])} or {endings[-1]}.")
     if path.is_dir():
-        raise ValueError(f"{flag}: got {str(path)!r}, a folder; expected a file.")
+        raise ValueError(f"{flag}: got {shown(str(path))}, a folder; expected a file.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise ValueError(f"{flag}: got {str(path)!r}; expected a place that can be written ({error.strerror or error}).") from None
+        raise ValueError(f"{flag}: got {shown(str(path))}; expected a place that can be written ({error.strerror or error}).") from None
 
 
 def make_folder(path: Path) -> None:

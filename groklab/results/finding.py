@@ -9,6 +9,7 @@ from pathlib import Path
 from groklab import registry
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
+from groklab.values import shown
 
 _LEFT = ("history.jsonl", "checkpoints", "answers", "measures", "state.safetensors", "table.csv", "plugins", "figures", "again")
 
@@ -57,6 +58,6 @@ def find(root: Path, text: str) -> RunFolder:
         return matching[0]
     if matching:
         raise UnknownRunError(
-            f"{text!r} is the beginning of {len(matching)} runs: {', '.join(f.id for f in matching[:5])}. Write more of it."
+            f"{shown(text)} is the beginning of {len(matching)} runs: {', '.join(f.id for f in matching[:5])}. Write more of it."
         )
-    raise UnknownRunError(f"no run {text!r} in {root}. {registry.nearest(text, [f.id for f in stored])}")
+    raise UnknownRunError(f"no run {shown(text)} in {root}. {registry.nearest(text, [f.id for f in stored])}")

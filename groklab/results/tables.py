@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from groklab.results.files import make_folder, write_whole
+from groklab.values import shown
 
 
 def history_table(histories: Mapping[str, Sequence[Mapping[str, Any]]], *, groups: Mapping[str, str] | None = None) -> pl.DataFrame:
@@ -37,7 +38,7 @@ def write_table(table: pl.DataFrame, path: Path) -> None:
     """Write a table as .csv or .parquet; ValueError for any other ending."""
     ending = path.suffix.lower()
     if ending not in (".csv", ".parquet"):
-        raise ValueError(f"--output: got {str(path)!r}; expected a file that ends in .csv or .parquet.")
+        raise ValueError(f"--output: got {shown(str(path))}; expected a file that ends in .csv or .parquet.")
     make_folder(path.parent)
     buffer = io.BytesIO()
     table.write_csv(buffer) if ending == ".csv" else table.write_parquet(buffer)

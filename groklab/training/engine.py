@@ -32,6 +32,7 @@ from groklab.training.batches import Batch, State, batch_size, network, shape_of
 from groklab.training.devices import arrays_of
 from groklab.training.optimizers import decay_problems
 from groklab.training.paths import path_of
+from groklab.values import shown
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,12 @@ def device_of(run: Run) -> str:
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device: got {asked!r}; expected a device of this machine. No CUDA device is present; use cpu or auto.")
+        raise ValueError(f"device: got {shown(asked)}; expected a device of this machine. No CUDA device is present; use cpu or auto.")
     if asked.startswith("cuda:") and int(asked[5:]) >= (count := torch.cuda.device_count()):
         there = "cuda:0 is the only one" if count == 1 else f"they are cuda:0 to cuda:{count - 1}"
-        raise ValueError(f"device: got {asked!r}; expected a CUDA device of this machine: {there}.")
+        raise ValueError(f"device: got {shown(asked)}; expected a CUDA device of this machine: {there}.")
     if asked == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"device: got {asked!r}; expected a device of this machine. MPS is not present; use cpu or auto.")
+        raise ValueError(f"device: got {shown(asked)}; expected a device of this machine. MPS is not present; use cpu or auto.")
     return asked
 
 

@@ -27,6 +27,7 @@ from groklab.model.parameters import Layout
 from groklab.registry import intervention
 from groklab.training.moments import Moment, Number
 from groklab.training.optimizers import number_problem
+from groklab.values import shown
 
 Check = Callable[..., list[str]]
 
@@ -164,7 +165,7 @@ def _grokfast_ma_problems(settings: Mapping[str, Any], **context: Any) -> list[s
     problems = number_problem("strength", settings["strength"], 0, _INFINITY)
     window = settings["window"]
     if not isinstance(window, int) or isinstance(window, bool) or not 1 <= window <= 10_000:
-        problems.append(f"window: got {window!r}; expected a whole number of gradients from 1 to 10,000.")
+        problems.append(f"window: got {shown(window)}; expected a whole number of gradients from 1 to 10,000.")
     return problems
 
 

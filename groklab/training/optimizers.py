@@ -21,6 +21,7 @@ from groklab.config.run import Run
 from groklab.model.parameters import Layout, Parameters
 from groklab.registry import optimizer
 from groklab.training.moments import Moment, Number
+from groklab.values import shown
 
 Memory = Mapping[str, Parameters]
 Betas = tuple[Number, Number]
@@ -33,7 +34,7 @@ def number_problem(name: str, value: Any, low: float, high: float, *, low_includ
         return []
     at_top = "]" if high_included else ")"
     top = "∞" if high == float("inf") else f"{high:g}"
-    return [f"{name}: got {value!r}; expected a number in {'[' if low_included else '('}{low:g}, {top}{at_top}."]
+    return [f"{name}: got {shown(value)}; expected a number in {'[' if low_included else '('}{low:g}, {top}{at_top}."]
 
 
 def _eps(settings: Mapping[str, Any], **context: Any) -> list[str]:
@@ -84,7 +85,7 @@ def adam(gradient: Parameters, memory: Memory, moment: Moment, *, betas: Betas, 
 def _momentum(settings: Mapping[str, Any], **context: Any) -> list[str]:
     problems = number_problem("momentum", settings["momentum"], 0, 1)
     if not isinstance(settings["nesterov"], bool):
-        problems.append(f"nesterov: got {settings['nesterov']!r}; expected True or False.")
+        problems.append(f"nesterov: got {shown(settings['nesterov'])}; expected True or False.")
     elif settings["nesterov"] and settings["momentum"] == 0:
         problems.append("nesterov: got True with momentum 0; expected a momentum above 0.")
     return problems
@@ -152,9 +153,9 @@ def _muon_problems(settings: Mapping[str, Any], *, run: Run | None = None, **con
     problems += _eps(settings)
     iterations = settings["iterations"]
     if not isinstance(iterations, int) or isinstance(iterations, bool) or not 1 <= iterations <= 50:
-        problems.append(f"iterations: got {iterations!r}; expected a whole number from 1 to 50.")
+        problems.append(f"iterations: got {shown(iterations)}; expected a whole number from 1 to 50.")
     if not isinstance(settings["nesterov"], bool):
-        problems.append(f"nesterov: got {settings['nesterov']!r}; expected True or False.")
+        problems.append(f"nesterov: got {shown(settings['nesterov'])}; expected True or False.")
     return problems
 
 

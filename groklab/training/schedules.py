@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from groklab.registry import schedule
+from groklab.values import shown
 
 
 def _horizon(settings: Mapping[str, Any], **context: Any) -> list[str]:
     horizon, floor = settings["horizon"], settings["floor"]
     problems: list[str] = []
     if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 1:
-        problems.append(f"horizon: got {horizon!r}; expected a whole number of steps, at least 1.")
+        problems.append(f"horizon: got {shown(horizon)}; expected a whole number of steps, at least 1.")
     if not isinstance(floor, (int, float)) or isinstance(floor, bool) or not 0 <= floor <= 1:
-        problems.append(f"floor: got {floor!r}; expected a number in [0, 1].")
+        problems.append(f"floor: got {shown(floor)}; expected a number in [0, 1].")
     return problems
 
 
