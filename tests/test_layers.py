@@ -30,7 +30,20 @@ EARLIER = {
 }
 """What each stage may import besides itself, ``outside`` and ``values`` (docs/design.md); modules at the top of the package may import everything."""
 
-WITHOUT_TORCH = ("values", "calls", "entries", "sources", "outside", "registry", "config", "data", "results", "analysis", "figures", "dashboard")
+WITHOUT_TORCH = (
+    "values",
+    "calls",
+    "entries",
+    "sources",
+    "outside",
+    "registry",
+    "config",
+    "data",
+    "results",
+    "analysis",
+    "figures",
+    "dashboard",
+)
 
 
 def stage_of(path: Path) -> str:
