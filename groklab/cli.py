@@ -7,15 +7,15 @@ The parsers are built from the dataclasses of `arguments/`, the verb's own when 
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from groklab.printable import command, printable
 from groklab.stopping import stop_requests
+from groklab.terminal import aside, ended, open_what_is_closed, safe_streams, say, write_json
 from groklab.values import shown
 
 if TYPE_CHECKING:
@@ -42,15 +42,25 @@ Every verb takes --runs DIR (default: runs) and, where it reports, --json. RUN i
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    words = list(sys.argv[1:] if given is None else given)
+    if given is None:
+        open_what_is_closed()
+    with safe_streams() as (output, errors):
+        try:
+            status = _done(list(sys.argv[1:] if given is None else given))
+        except SystemExit as exit:  # of the parser, which has said why
+            status = exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
+        return ended(status, output, errors, is_own_process=given is None)
+
+
+def _done(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, VERBS))
-        print(HELP.format(verbs="\n".join(f"  {verb:<{width}}  {told.what}" for verb, told in VERBS.items())), end="")
+        say(HELP.format(verbs="\n".join(f"  {verb:<{width}}  {told.what}" for verb, told in VERBS.items())), end="")
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
         from groklab import __version__
 
-        print(f"groklab {__version__}")
+        say(f"groklab {__version__}")
         return 0
     if words[0] not in VERBS:
         from groklab.registry import nearest
@@ -66,10 +76,6 @@ def main(given: Sequence[str] | None = None) -> int:
     except StoreError as error:
         return _fail(str(error), 1)
     except (MemoryError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of a pipe, such as head, has enough
-            with contextlib.suppress(OSError):
-                sys.stdout.close()
-            return 1
         if isinstance(error, OSError):
             return _fail(f"{str(error).rstrip('.')}. What was stored is intact.", 1)
         return _fail("this machine has not enough memory for it. Choose a smaller network, table or batch.", 1)
@@ -78,12 +84,8 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"groklab: {message}", file=sys.stderr)
+    aside(f"groklab: {message}")
     return status
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def _load_plugins(words: Sequence[str]) -> None:
@@ -115,7 +117,7 @@ def _train(words: list[str]) -> int:
     if asked.picture is not None:
         _draw("learning_curves", [result[0]], asked.picture, None)
         if not asked.where.json:
-            print(f"picture: {asked.picture}")
+            say(f"picture: {printable(asked.picture)}")
     return _report([result], asked)
 
 
@@ -203,7 +205,7 @@ def _trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, in
                 result = train(
                     on_progress=display,
                     on_begin=display.begin,
-                    on_wait=partial(print, file=sys.stderr),
+                    on_wait=aside,
                     should_stop=should_stop,
                 )
         except Interrupted as interruption:
@@ -221,7 +223,7 @@ def _draw_into_folder(result: StoredRun) -> None:
         try:
             _draw(name, [result], result.folder.path / "figures" / f"{name}.png", None)
         except (ValueError, StoreError) as error:
-            print(f"groklab: {name} was not drawn: {error}", file=sys.stderr)
+            aside(f"groklab: {name} was not drawn: {error}")
 
 
 def _report(results: list[tuple[StoredRun, int | None]], asked: Any) -> int:
@@ -230,21 +232,22 @@ def _report(results: list[tuple[StoredRun, int | None]], asked: Any) -> int:
     for run, stopped_after in results:
         if lacking := ", ".join(run.lacks):
             advice = "`groklab measure` takes measures of checkpoints; for the rest remove the run and train it again."
-            print(f"groklab: {run.id} was stored before, without {lacking}. {advice}", file=sys.stderr)
+            aside(f"groklab: {run.id} was stored before, without {lacking}. {advice}")
         if asked.where.json:
             continue
-        print(f"results: {run.folder.path}")
+        say(f"results: {printable(run.folder.path)}")
         if (run.folder.path / "figures" / "learning_curves.png").exists():
-            print(f"picture: {run.folder.path / 'figures' / 'learning_curves.png'}")
+            say(f"picture: {printable(run.folder.path / 'figures' / 'learning_curves.png')}")
         if stopped_after is not None:
-            print(f"stopped after step {stopped_after:,}; saved. Go on with: groklab continue {run.id} --runs {run.folder.path.parent}")
+            again = command("groklab", "continue", run.id, "--runs", run.folder.path.parent)
+            say(f"stopped after step {stopped_after:,}; saved. Go on with: {again}")
         elif run.status == "diverged":
-            print(f"diverged: {run.folder.description()['message']}. Try a smaller learning rate.", file=sys.stderr)
+            aside(f"diverged: {run.folder.description()['message']}. Try a smaller learning rate.")
         else:
-            print(told(run.summary))
+            say(told(run.summary))
     if asked.where.json:
         found = [run.to_dict() for run, _ in results]
-        _print_json(found[0] if len(found) == 1 else {"runs": found})
+        write_json(found[0] if len(found) == 1 else {"runs": found})
     if any(stopped_after is not None for _, stopped_after in results):
         return 130
     return 1 if any(run.status == "diverged" for run, _ in results) else 0
@@ -303,9 +306,9 @@ def _figure(words: list[str]) -> int:
     output = asked.output or chosen[0].folder.path / "figures" / f"{entry.name}{suffix}"
     _draw(asked.name, chosen, output, asked.checkpoint)
     if asked.where.json:
-        _print_json({"figure": asked.name, "runs": [run.id for run in chosen], "output": str(output)})
+        write_json({"figure": asked.name, "runs": [run.id for run in chosen], "output": str(output)})
     else:
-        print(output)
+        say(printable(output))
     return 0
 
 

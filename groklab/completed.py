@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from groklab.analysis.completions import CONFIDENCE, Network
 from groklab.completing import Completion
 from groklab.data.identification import Structure
 from groklab.display import percent
-from groklab.screens import Columns, number, print_json, print_screen, screen_of
+from groklab.screens import Columns, number, print_screen, screen_of
+from groklab.terminal import aside, say, write_json
 
 SHOWN = 5
 """Lines of a list of cells."""
@@ -19,9 +19,9 @@ SHOWN = 5
 def tell(found: Completion, output: Path | None, *, is_json: bool) -> None:
     """Print a completion, for people or as one JSON object; warnings go to standard error."""
     if output is not None and not found.is_found:
-        print("groklab: written with --force, though nothing was found: its filled cells are guesses.", file=sys.stderr)  # noqa: T201
+        aside("groklab: written with --force, though nothing was found: its filled cells are guesses.")
     if is_json:
-        print_json(found.to_dict() | {"output": None if output is None else str(output)})
+        write_json(found.to_dict() | {"output": None if output is None else str(output)})
         return
     known = found.known
     blanks = known.cells - int(known.known.sum())
@@ -35,7 +35,7 @@ def tell(found: Completion, output: Path | None, *, is_json: bool) -> None:
     }
     print_screen(screen_of(columns, [_row(found, network) for network in found.networks], left=("network",)))
     for name, reason in found.failed.items():
-        print(f"failed: {name}: {reason}", file=sys.stderr)  # noqa: T201
+        aside(f"failed: {name}: {reason}")
     _say(verdict_of(found))
     if found.is_found or output is not None:
         _say(*_of_blanks(found))
@@ -56,7 +56,7 @@ def tell(found: Completion, output: Path | None, *, is_json: bool) -> None:
 
 def _say(*lines: str) -> None:
     for line in lines:
-        print(line)  # noqa: T201
+        say(line)
 
 
 def _row(found: Completion, network: Network) -> dict[str, object]:

@@ -39,6 +39,7 @@ from groklab.data.tables import Table, table_of
 from groklab.results.files import StoreError, check_output
 from groklab.results.store import RunFolder, unpacked_answers
 from groklab.tally import Tally
+from groklab.terminal import aside
 from groklab.values import shown
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> 
         except KeyboardInterrupt:
             found = None
     if found is None:
-        print("stopped; every network's state is saved. The same command goes on from there.", file=sys.stderr)  # noqa: T201
+        aside("stopped; every network's state is saved. The same command goes on from there.")
         return 130
     is_written = found.is_found or asked.force
     if is_written:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, TextIO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from groklab import terminal
 from groklab.analysis.grokking import first_reaching
 from groklab.laboratory import Progress
+from groklab.printable import printable
+from groklab.terminal import Safe, console, drawn, output
 
 TRAIN, VALIDATION = "cyan", "magenta"
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -49,10 +52,10 @@ def sparkline(values: list[float], low: float = 0.0, high: float = 1.0) -> str:
 class Display:
     """Shows the progress of one run on a stream; a context manager that leaves the last picture standing."""
 
-    def __init__(self, stream: TextIO | None = None, *, is_live: bool | None = None) -> None:
-        self.stream = stream or sys.stdout
-        self.console = Console(file=self.stream, highlight=False)
-        self.is_live = self.stream.isatty() if is_live is None else is_live
+    def __init__(self, stream: TextIO | Safe | None = None, *, is_live: bool | None = None) -> None:
+        self.stream = output() if stream is None else Safe(stream)
+        self.console = console(self.stream)
+        self.is_live = terminal.is_live(self.stream) if is_live is None else is_live
         self.rows: list[dict[str, Any]] = []
         self._live: Live | None = None
         self._drawn = self._printed = 0.0
@@ -65,9 +68,8 @@ class Display:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
-            if self._pending is not None:
-                self._live.update(self._panel(self._pending), refresh=True)
-            self._live.stop()
+            self._draw(self._pending)
+            self._end_picture()
         elif self._pending is not None and self._pending.row is not None:
             self._line(self._pending)
 
@@ -89,28 +91,41 @@ class Display:
             self._pending = progress
             if now - self._drawn >= 0.125:
                 self._drawn = now
-                if self._live is None:
-                    self._live = Live(console=self.console, auto_refresh=False, transient=False)
-                    self._live.start()
-                self._live.update(self._panel(progress), refresh=True)
+                self._draw(progress)
         elif progress.row is not None:
             self._pending = progress
             if now - self._printed >= 1.0:
                 self._line(progress)
                 self._printed, self._pending = now, None
 
+    def _draw(self, progress: Progress | None) -> None:
+        """Draw the panel; lines from now on where that fails."""
+        if progress is not None and not drawn(partial(self._replace, progress), self.stream):
+            self.is_live = False
+            self._end_picture()
+
+    def _replace(self, progress: Progress) -> None:
+        if self._live is None:
+            self._live = Live(console=self.console, auto_refresh=False, transient=False)
+            self._live.start()
+        self._live.update(self._panel(progress), refresh=True)
+
+    def _end_picture(self) -> None:
+        if self._live is not None:
+            drawn(self._live.stop, self.stream)
+            self._live = None
+
     def _line(self, progress: Progress) -> None:
         row = progress.row or {}
         if not self._head_is_printed:
-            print(f"{progress.run.id}" + (f"\npath: {self.path}" if self.path else ""), file=self.stream)
+            self.stream.write(printable(progress.run.id) + (f"\npath: {printable(self.path)}" if self.path else "") + "\n")
             self._head_is_printed = True
         speed, left = self._pace(progress)
-        print(
+        self.stream.write(
             f"step {progress.step:>9,}   train {percent(row['train_accuracy']):>7} loss {row['train_loss']:.3g}   "
-            f"validation {percent(row['validation_accuracy']):>7} loss {row['validation_loss']:.3g}   {speed}, {left}",
-            file=self.stream,
-            flush=True,
+            f"validation {percent(row['validation_accuracy']):>7} loss {row['validation_loss']:.3g}   {speed}, {left}\n"
         )
+        self.stream.flush()
 
     def _pace(self, progress: Progress) -> tuple[str, str]:
         """Steps per second, and the time to the end of the budget."""
@@ -148,7 +163,7 @@ class Display:
         for _ in range(3):
             bar.add_column(no_wrap=True)
         bar.add_row(reached, ProgressBar(total=run.budget.steps, completed=progress.step, width=max(4, min(30, free))), Text(pace, "dim"))
-        return Panel(Group(grid, Text(), bar), title=run.id, title_align="left", expand=False, border_style="dim")
+        return Panel(Group(grid, Text(), bar), title=Text(run.id), title_align="left", expand=False, border_style="dim")
 
     def _curve(self, column: str) -> list[float]:
         """The last value at or before each of a row of logarithmically spaced places."""

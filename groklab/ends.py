@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from groklab import registry
 from groklab.results.files import StoreError
 from groklab.results.measures import kept_numbers
+from groklab.terminal import aside
 
 if TYPE_CHECKING:
     from groklab.stored import StoredRun
@@ -38,7 +38,7 @@ def _measured(measure: str, there: Sequence[StoredRun]) -> list[float | None]:
     for run in there:
         values.append(_at_the_end(run, measure))
         if time.monotonic() - began > _SILENCE:
-            print(f"{name}: {len(values):,} of {len(there):,} runs", file=sys.stderr)  # noqa: T201
+            aside(f"{name}: {len(values):,} of {len(there):,} runs")
             began = time.monotonic()
     return values
 
@@ -56,6 +56,6 @@ def _at_the_end(found: StoredRun, measure: str) -> float | None:
     try:
         values = found.measure(measure, steps=[evaluated_at])[0].values
     except StoreError as error:
-        print(f"groklab: {measure} was not taken: {error}", file=sys.stderr)  # noqa: T201
+        aside(f"groklab: {measure} was not taken: {error}")
         return None
     return next((float(value) for value in values.values() if value is not None), None)

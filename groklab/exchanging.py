@@ -39,6 +39,7 @@ from groklab.results.files import StoreError, make_folder, write_whole
 from groklab.results.lock import Lock
 from groklab.results.store import RunFolder, packed_answers
 from groklab.stored import StoredRun, load
+from groklab.terminal import say, write_json
 from groklab.training import engine
 from groklab.training.answering import answers_of, evaluation
 from groklab.training.batches import DTYPES, initial_of, network
@@ -62,9 +63,9 @@ def export(asked: ExportArguments) -> int:
     """The verb: write the file and say which."""
     written = export_network(load(asked.which, runs=asked.where.runs), asked.output, to=asked.to, checkpoint=asked.checkpoint)
     if asked.where.json:
-        print(json.dumps(written, ensure_ascii=False))  # noqa: T201
+        write_json(written)
     else:
-        print(f"{written['output']}\n{written['description']}")  # noqa: T201
+        say(f"{written['output']}\n{written['description']}")
     return 0
 
 
@@ -166,14 +167,14 @@ def import_file(asked: ImportArguments, fields: Mapping[str, Any]) -> int:
     found = import_network(asked.source, runs=asked.where.runs, step=asked.step, vocabulary=asked.vocabulary, **fields)
     facts = found.folder.description()
     if asked.where.json:
-        print(json.dumps(found.to_dict() | {"imported": facts["imported"], "warnings": facts["warnings"]}, ensure_ascii=False))  # noqa: T201
+        write_json(found.to_dict() | {"imported": facts["imported"], "warnings": facts["warnings"]})
         return 0
     row = found.rows[-1]
-    print(f"results: {found.folder.path}")  # noqa: T201
+    say(f"results: {found.folder.path}")
     told = f"train accuracy {row['train_accuracy']:.1%}, validation accuracy {row['validation_accuracy']:.1%}".replace("%", " %")
-    print(f"step {row['step']:,}: {told}")  # noqa: T201
+    say(f"step {row['step']:,}: {told}")
     for warning in facts["warnings"]:
-        print(f"note: {warning}")  # noqa: T201
+        say(f"note: {warning}")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from groklab.config.run import Run
 from groklab.display import duration
 from groklab.laboratory import stored_as_asked
 from groklab.tally import Job
+from groklab.terminal import say, write_json
 
 _CALIBRATED = 12
 """Shapes of runs whose speed is measured."""
@@ -38,7 +38,7 @@ def dry_run(asked: SweepArguments | ReplicateArguments, runs: Sequence[Run]) -> 
         "calibrated_shapes": measured,
     }
     if asked.where.json:
-        print(json.dumps(found))  # noqa: T201
+        write_json(found)
         return 0
     told = [f"{found['runs']:,} runs, {found['stored']:,} of them stored, {found['missing']:,} to train"]
     if missing:
@@ -48,7 +48,7 @@ def dry_run(asked: SweepArguments | ReplicateArguments, runs: Sequence[Run]) -> 
             f"time: at most {duration(found['seconds_at_most'])}{' on one core' if asked.ray is not None else ''}, if no run ends "
             f"before its budget ({_shapes(measured)} measured here)",
         ]
-    print("\n".join(told))  # noqa: T201
+    say("\n".join(told))
     return 0
 
 

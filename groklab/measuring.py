@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table as Screen
 
 from groklab import registry
@@ -17,6 +15,7 @@ from groklab.results.finding import find
 from groklab.results.measures import Measured
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun
+from groklab.terminal import console, say, write_json
 from groklab.values import shown
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ def measure_verb(asked: MeasureArguments) -> int:
     for run in runs:
         found += measure(names, run, steps=steps, into=asked.into)
     if asked.where.json:
-        print(json.dumps({"measures": [one.to_dict() for one in found]}, allow_nan=False))  # noqa: T201
+        write_json({"measures": [one.to_dict() for one in found]})
         return 0
     for run in runs:
         for call in _calls(names, run):
@@ -221,19 +220,19 @@ def _print(found: Sequence[Measurement]) -> None:
     if found[0].has_arrays:
         shapes = ", ".join(f"{name} {np.asarray(value).shape}" for name, value in found[-1].values.items())
         steps = f"step {found[0].step:,}" if len(found) == 1 else f"{len(found)} checkpoints"
-        print(f"{found[0].measure} of {found[0].run}, {steps}: {shapes}\n  {found[0].file.parent}")  # noqa: T201
+        say(f"{found[0].measure} of {found[0].run}, {steps}: {shapes}\n  {found[0].file.parent}")
         return
     columns = list(dict.fromkeys(name for one in found for name in one.values))
-    print(f"{found[0].measure} of {found[0].run}")  # noqa: T201
+    say(f"{found[0].measure} of {found[0].run}")
     screen = Screen(box=None, padding=(0, 2, 0, 2))
     screen.add_column("step", justify="right")
     for name in columns[:_COLUMNS]:
         screen.add_column(name.removeprefix(f"{name.split('.')[0]}."), justify="right")
     for one in found:
         screen.add_row(f"{one.step:,}", *(_number(one.values.get(name)) for name in columns[:_COLUMNS]))
-    Console(highlight=False, width=None if Console().is_terminal else 160).print(screen)
+    console(width=160).print(screen)
     more = f"{len(columns) - _COLUMNS} more columns in " if len(columns) > _COLUMNS else ""
-    print(f"  {more}{found[0].file}")  # noqa: T201
+    say(f"  {more}{found[0].file}")
 
 
 _COLUMNS = 7

@@ -24,9 +24,10 @@ from groklab.display import percent
 from groklab.results.files import StoreError
 from groklab.results.finding import empty_folders, find
 from groklab.results.store import RunFolder
-from groklab.screens import console, print_json, print_runs
+from groklab.screens import print_runs
 from groklab.showing import check_table_flags, show_table
 from groklab.stored import StoredRun, load, stored_runs
+from groklab.terminal import aside, console, say, write_data, write_json
 
 if TYPE_CHECKING:
     from groklab.analysis.events import Events
@@ -43,7 +44,7 @@ def show(asked: ShowArguments) -> int:
     chosen = [load(text, runs=asked.where.runs) for text in asked.which or ("latest",)]
     if asked.where.json:
         found = [{**run.to_dict(), **_stored_facts(run)} for run in chosen]
-        print_json(found[0] if len(found) == 1 else {"runs": found})
+        write_json(found[0] if len(found) == 1 else {"runs": found})
         return 0
     for run in chosen:
         console().print(_sheet(run))
@@ -121,16 +122,16 @@ def list_kind(asked: ListArguments) -> int:
     if asked.kind == "runs":
         table = select(runs_table(stored_runs(asked.where.runs)), asked.filter)
         if asked.where.json:
-            print_json({"runs": table.to_dicts()})
+            write_json({"runs": table.to_dicts()})
         else:
             print_runs(table, *([f"no run satisfies {' and '.join(asked.filter)}."] if asked.filter else []))
         return 0
     entries = registry.entries(registry.KINDS[asked.kind])
     if asked.where.json:
-        print_json({asked.kind: [_told(entry) for entry in entries.values()]})
+        write_json({asked.kind: [_told(entry) for entry in entries.values()]})
         return 0
     if not entries:
-        print(f"no {asked.kind} are registered yet.")  # noqa: T201
+        say(f"no {asked.kind} are registered yet.")
         return 0
     screen = Screen(box=None, padding=(0, 2, 0, 0))
     screen.add_column("name", no_wrap=True, style="bold")
@@ -176,7 +177,7 @@ def _presets_diff(asked: ListArguments) -> int:
     first, second = (preset_named(name).resolved() for name in asked.diff)
     different = {name: (first[name], second[name]) for name in leaves() if first[name] != second[name]}
     if asked.where.json:
-        print_json({"presets": list(asked.diff), "differences": {name: list(pair) for name, pair in different.items()}})
+        write_json({"presets": list(asked.diff), "differences": {name: list(pair) for name, pair in different.items()}})
         return 0
     screen = Screen(box=None, padding=(0, 3, 0, 0))
     for head in ("field", *asked.diff):
@@ -214,23 +215,26 @@ def table(asked: TableArguments, given: Collection[str]) -> int:
         listed = [
             {"x": names[x], "y": names[y], "z": names[z] if z >= 0 else None} for x, y, z in zip(cells.x, cells.y, cells.z, strict=True)
         ]
-        print_json(
+        write_json(
             {"operation": cells.operation, "elements": list(cells.elements), "cells": listed, "count": len(listed), "properties": facts}
         )
         return 0
     _print_grid(cells, names)
     unknown = int((cells.z < 0).sum())
-    print(f"\n{cells.symbol}: {len(cells.x):,} cells, {cells.n:,} elements" + (f", {unknown:,} cells unknown" if unknown else ""))  # noqa: T201
-    print(", ".join(f"{name.replace('_', ' ')}: {_verdict(value)}" for name, value in facts.items()))  # noqa: T201
+    say(f"\n{cells.symbol}: {len(cells.x):,} cells, {cells.n:,} elements" + (f", {unknown:,} cells unknown" if unknown else ""))
+    say(", ".join(f"{name.replace('_', ' ')}: {_verdict(value)}" for name, value in facts.items()))
     return 0
 
 
 def _print_csv(rows: Any) -> None:
     import csv
+    import io
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
     writer.writerow(("x", "y", "z"))
     writer.writerows(rows)
+    write_data(written.getvalue())
 
 
 def _verdict(value: bool | None) -> str:
@@ -246,13 +250,13 @@ def _print_grid(cells: Any, names: Sequence[str]) -> None:
     answers: Mapping[tuple[int, int], int] = {
         (x, y): z for x, y, z in zip(cells.x.tolist(), cells.y.tolist(), cells.z.tolist(), strict=True)
     }
-    print(f"{'x∘y':>{width}} │" + "".join(f"{names[y]:>{width}}" for y in ys[:across]) + (" …" if across < len(ys) else ""))  # noqa: T201
-    print("─" * (width + 1) + "┼" + "─" * (width * across))  # noqa: T201
+    say(f"{'x∘y':>{width}} │" + "".join(f"{names[y]:>{width}}" for y in ys[:across]) + (" …" if across < len(ys) else ""))
+    say("─" * (width + 1) + "┼" + "─" * (width * across))
     for x in xs[:down]:
         line = "".join(f"{_cell(answers, names, x, y):>{width}}" for y in ys[:across])
-        print(f"{names[x]:>{width}} │{line}")  # noqa: T201
+        say(f"{names[x]:>{width}} │{line}")
     if down < len(xs):
-        print(f"{'⋮':>{width}} │")  # noqa: T201
+        say(f"{'⋮':>{width}} │")
 
 
 def _cell(answers: Mapping[tuple[int, int], int], names: Sequence[str], x: int, y: int) -> str:
@@ -283,8 +287,8 @@ def _is_agreed(chosen: Sequence[RunFolder]) -> bool:
     if not is_terminal():
         raise ValueError(f"remove: got {_counted(chosen)} and nobody to ask; expected --yes. Nothing was removed.")
     for folder in chosen:
-        print(f"  {folder.id} ({folder.status()})", file=sys.stderr)  # noqa: T201
-    print(f"Remove {_counted(chosen)} for good? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+        aside(f"  {folder.id} ({folder.status()})")
+    aside(f"Remove {_counted(chosen)} for good? [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -314,9 +318,9 @@ def remove(asked: RemoveArguments) -> int:
         except StoreError as error:
             refused.append(str(error))
     if asked.where.json:
-        print_json({"removed": removed, "refused": refused})
+        write_json({"removed": removed, "refused": refused})
     else:
-        print("\n".join(f"removed {name}" for name in removed) or "nothing was removed.")  # noqa: T201
+        say("\n".join(f"removed {name}" for name in removed) or "nothing was removed.")
     if refused:
         raise StoreError("; ".join(refused))
     return 0

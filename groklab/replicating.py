@@ -29,6 +29,7 @@ from groklab.config.run import Run
 from groklab.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
+from groklab.terminal import aside, say, write_json
 from groklab.values import shown
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
         _archive(found, output)
         found = report_again(output, output / archives.NAME)
     if asked.where.json:
-        print(json.dumps(_in_short(found, output), allow_nan=False, ensure_ascii=False))  # noqa: T201
+        write_json(_in_short(found, output))
     else:
         _tell(found, output, tally, was_stopped)
     if was_stopped:
@@ -71,7 +72,7 @@ def report(asked: ReportArguments) -> int:
     found = [report_again(folder, asked.runs) for folder in folders]
     if asked.json:
         whole = found[0] if len(found) == 1 else {"reports": found}
-        print(json.dumps(whole, allow_nan=False, ensure_ascii=False))  # noqa: T201
+        write_json(whole)
         return 0
     for folder, one in zip(folders, found, strict=True):
         _tell(one, folder, None, was_stopped=False)
@@ -308,18 +309,18 @@ def _in_short(found: Mapping[str, Any], output: Path) -> dict[str, Any]:
 def _tell(found: Mapping[str, Any], output: Path, tally: Tally | None, was_stopped: bool) -> None:
     for job in tally.jobs if tally is not None else ():
         if job.status in ("diverged", "failed"):
-            print(f"{job.status}: {job.run.id}: {job.message}", file=sys.stderr)  # noqa: T201
+            aside(f"{job.status}: {job.run.id}: {job.message}")
     for part in found["experiments"]:
-        print(f"{part['experiment']}: {part['stored']:,} of {part['runs']:,} runs are there")  # noqa: T201
+        say(f"{part['experiment']}: {part['stored']:,} of {part['runs']:,} runs are there")
         for file in part["files"]:
-            print(f"  {output / file}")  # noqa: T201
+            say(f"  {output / file}")
         for note in part.get("notes", ()):
-            print(f"  {note}")  # noqa: T201
+            say(f"  {note}")
         if "message" in part:
-            print(f"  no figure: {part['message']}")  # noqa: T201
+            say(f"  no figure: {part['message']}")
     for claim in found["claims"]:
-        print(f"{claim['id']:>4}  {claim['verdict']:<15} {claim['reason']}")  # noqa: T201
-    print(found["summary"])  # noqa: T201
-    print(f"report: {output / 'report.html'}")  # noqa: T201
+        say(f"{claim['id']:>4}  {claim['verdict']:<15} {claim['reason']}")
+    say(found["summary"])
+    say(f"report: {output / 'report.html'}")
     if was_stopped:
-        print("stopped; every run's state is saved. The same command goes on from there.")  # noqa: T201
+        say("stopped; every run's state is saved. The same command goes on from there.")

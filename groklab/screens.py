@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table as Screen
 from rich.text import Text
 
 from groklab.analysis.selection import written_in
 from groklab.analysis.survival import LEVEL
 from groklab.display import percent
+from groklab.terminal import console, say
 
 if TYPE_CHECKING:
     import polars
@@ -24,17 +22,6 @@ Row = dict[str, Any]
 Cell = Callable[[Row], str]
 Columns = dict[str, Cell]
 """Heading to what stands below it for a row."""
-
-
-def console() -> Console:
-    """A console that keeps whole lines when its output is piped."""
-    is_screen = sys.stdout.isatty()
-    return Console(highlight=False, soft_wrap=not is_screen, width=None if is_screen else 200)
-
-
-def print_json(value: Any) -> None:
-    """One JSON object on standard output."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))  # noqa: T201
 
 
 def print_screen(screen: Screen, notes: Sequence[str] = ()) -> None:
@@ -48,7 +35,7 @@ def print_screen(screen: Screen, notes: Sequence[str] = ()) -> None:
 def print_runs(table: polars.DataFrame, nothing: str = "no runs are stored here yet; `groklab train` makes one.") -> None:
     """Runs in a terminal, a line each, or a sentence where there are none."""
     if table.is_empty():
-        print(nothing)  # noqa: T201
+        say(nothing)
     else:
         print_screen(runs_screen(table))
 

@@ -12,6 +12,7 @@ from groklab.analysis.selection import check_columns, differing, distinguishing,
 from groklab.analysis.survival import LEVEL, check_share
 from groklab.analysis.tables import runs_table
 from groklab.arguments.reading import ShowArguments
+from groklab.printable import printable
 from groklab.results.finding import find
 from groklab.results.tables import write_table
 from groklab.screens import (
@@ -24,7 +25,6 @@ from groklab.screens import (
     interval_head,
     number,
     open_ends_note,
-    print_json,
     print_runs,
     print_screen,
     runs_screen,
@@ -35,6 +35,7 @@ from groklab.screens import (
     times,
 )
 from groklab.stored import stored_runs
+from groklab.terminal import say, write_json
 
 if TYPE_CHECKING:
     import polars
@@ -64,9 +65,9 @@ def show_table(asked: ShowArguments) -> int:
     if asked.output is not None:
         write_table(shown.table, asked.output)
     if asked.where.json:
-        print_json({shown.what: shown.table.to_dicts()})
+        write_json({shown.what: shown.table.to_dicts()})
     elif asked.output is not None:
-        print(asked.output)  # noqa: T201
+        say(printable(asked.output))
     elif runs.is_empty():
         print_runs(runs, *([f"none of {len(stored):,} runs satisfies {' and '.join(asked.filter)}."] if stored else []))
     else:

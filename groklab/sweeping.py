@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -24,6 +24,7 @@ from groklab.forecast import dry_run
 from groklab.laboratory import stored_as_asked
 from groklab.screens import print_screen, settings_notes, settings_screen
 from groklab.tally import Job, Tally
+from groklab.terminal import Safe, aside, console, drawn, is_live, say, write_json
 from groklab.trackers import named
 
 _LINES = 2.0
@@ -81,9 +82,10 @@ def _sweep_of(asked: SweepArguments, start: Run) -> Sweep:
 class Screen:
     """Shows the progress of many runs on a stream: a live panel, or a line now and then where the output is piped."""
 
-    def __init__(self, stream: TextIO, title: str = "sweep") -> None:
-        self.stream, self.title = stream, title
-        self.console = Console(file=stream, highlight=False)
+    def __init__(self, stream: TextIO | Safe | None, title: str = "sweep") -> None:
+        self.stream, self.title = Safe(stream), title
+        self.console = console(self.stream)
+        self.is_live = is_live(self.stream)
         self.tally: Tally | None = None
         self._live: Live | None = None
         self._printed = -_LINES
@@ -94,27 +96,32 @@ class Screen:
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None and self.tally is not None:
-            self._live.update(panel(self.tally, self.console.width, self.title), refresh=True)
-            self._live.stop()
+            drawn(partial(self._replace, self.tally), self.stream)
+            drawn(self._live.stop, self.stream)
         elif self.tally is not None:
             self._line(self.tally)
 
     def __call__(self, tally: Tally) -> None:
         """Take note of how far the runs are."""
         self.tally = tally
-        if self.stream.isatty():
-            if self._live is None:
-                self._live = Live(console=self.console, auto_refresh=False, transient=False)
-                self._live.start()
-            self._live.update(panel(tally, self.console.width, self.title), refresh=True)
+        if self.is_live:
+            if not drawn(partial(self._replace, tally), self.stream):
+                self.is_live = False
         elif time.monotonic() - self._printed >= _LINES:
             self._printed = time.monotonic()
             self._line(tally)
 
+    def _replace(self, tally: Tally) -> None:
+        if self._live is None:
+            self._live = Live(console=self.console, auto_refresh=False, transient=False)
+            self._live.start()
+        self._live.update(panel(tally, self.console.width, self.title), refresh=True)
+
     def _line(self, tally: Tally) -> None:
         told = ", ".join([*_counts(tally), *_pace(tally)])
         if told != self._told:
-            print(told, file=self.stream, flush=True)
+            self.stream.write(f"{told}\n")
+            self.stream.flush()
             self._told = told
 
 
@@ -176,16 +183,16 @@ def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool)
         found = [_facts(job, asked.where.runs) for job in tally.jobs]
         trouble = {status: tally.count(status) for status in ("diverged", "failed", "waiting")}
         counts = {"count": len(found), "trained": trained, "stored": stored, **trouble}
-        print(json.dumps({**counts, "runs": found, "settings": settings}, allow_nan=False))  # noqa: T201
+        write_json({**counts, "runs": found, "settings": settings})
         return
     for job in tally.jobs:
         if job.status in ("diverged", "failed"):
-            print(f"{job.status}: {job.run.id}: {job.message}", file=sys.stderr)  # noqa: T201
+            aside(f"{job.status}: {job.run.id}: {job.message}")
     if settings:
         print_screen(settings_screen(settings), settings_notes(settings))
-    print(f"trained {trained:,} runs, {stored:,} were stored; results: {asked.where.runs}")  # noqa: T201
+    say(f"trained {trained:,} runs, {stored:,} were stored; results: {asked.where.runs}")
     if was_stopped:
-        print("stopped; every run's state is saved. The same command goes on from there.")  # noqa: T201
+        say("stopped; every run's state is saved. The same command goes on from there.")
 
 
 def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from groklab.config.sweep import Sweep, sweep_of
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, drawn
 from groklab.tally import Tally
+from groklab.terminal import warn
 
 if TYPE_CHECKING:
     import polars
@@ -149,5 +149,5 @@ def sweep(
     made = StoredSweep(asked, Path(runs), tally)
     if made.failed:
         name, reason = next(iter(made.failed.items()))
-        warnings.warn(f"{len(made.failed)} of {len(tally.jobs)} runs failed; {name}: {reason}", stacklevel=2)
+        warn(f"{len(made.failed)} of {len(tally.jobs)} runs failed; {name}: {reason}", stacklevel=2)
     return made

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -23,6 +22,7 @@ from groklab.config.run import Run, leaves
 from groklab.recording import Interrupted, Outcome, Progress, Telling
 from groklab.results.files import make_folder, read_json, write_json
 from groklab.stored import StoredRun
+from groklab.terminal import aside
 from groklab.trackers import Channel, Opening, Tracker, named
 
 WAITING = 10_000
@@ -37,7 +37,7 @@ NOT_A_NUMBER_OF_THE_RUN = ("step", "extra")
 
 def to_standard_error(text: str) -> None:
     """Tell the user something beside what is printed."""
-    sys.stderr.write(f"groklab: {text}\n")
+    aside(f"groklab: {text}")
 
 
 @dataclass

@@ -15,6 +15,7 @@ EARLIER = {
     "outside": set(),
     "values": set(),
     "printable": set(),
+    "terminal": {"printable"},
     "calls": set(),
     "entries": set(),
     "sources": set(),
@@ -31,7 +32,7 @@ EARLIER = {
 }
 """What each stage may import besides itself and EVERYWHERE (docs/design.md); modules at the top of the package may import everything."""
 
-EVERYWHERE = ("outside", "printable", "values")
+EVERYWHERE = ("outside", "printable", "terminal", "values")
 """What comes from outside is hostile until it is bounded, and until it is made fit to be shown."""
 
 WITHOUT_TORCH = (*EVERYWHERE, "calls", "entries", "sources", "registry", "config", "data", "results", "analysis", "figures", "dashboard")

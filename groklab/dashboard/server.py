@@ -23,6 +23,8 @@ from groklab.dashboard.app import make_app
 from groklab.dashboard.catalog import Catalog
 from groklab.dashboard.computing import Computing
 from groklab.dashboard.controls import Results
+from groklab.printable import printable
+from groklab.terminal import say
 from groklab.values import shown
 
 PORT = 8050
@@ -47,8 +49,8 @@ def serve(
     if port is not None and not 0 <= port <= 65535:
         raise ValueError(f"--port: got {port}; expected 0 (any free one) to 65535.")
     server, computing, address = serving(root, host=host, port=port, with_token=with_token, plugins=plugins)
-    print(f"groklab dashboard over {root}: {address}", flush=True)  # noqa: T201
-    print("Ctrl-C ends it; what is being trained goes on.", flush=True)  # noqa: T201
+    say(f"groklab dashboard over {printable(root)}: {address}")
+    say("Ctrl-C ends it; what is being trained goes on.")
     try:
         # One thread for matrix products: beside a training, many are slower than one, and its cores are not taken.
         with threadpool_limits(1), opened_as(address) as place:
@@ -56,7 +58,7 @@ def serve(
                 threading.Thread(target=webbrowser.open, args=(place,), daemon=True).start()
             server.serve_forever()
     except KeyboardInterrupt:
-        print()  # noqa: T201 - the line after ^C
+        say()
     finally:
         computing.close()
         maps.close()
