@@ -11,6 +11,7 @@ from groklab.data.identification import Structure
 from groklab.display import percent
 from groklab.screens import Columns, number, print_screen, screen_of
 from groklab.terminal import aside, say, write_json
+from groklab.values import shown
 
 SHOWN = 5
 """Lines of a list of cells."""
@@ -74,34 +75,34 @@ def _row(found: Completion, network: Network) -> dict[str, object]:
 def verdict_of(found: Completion) -> str:
     """The verdict in words, with the numbers it rests on."""
     evidence = found.evidence
-    shown = f"{evidence.right:,} of {evidence.held_out:,} held-out cells ({percent(evidence.accuracy)})"
+    right = f"{evidence.right:,} of {evidence.held_out:,} held-out cells ({percent(evidence.accuracy)})"
     guess = f"always answering {shown(evidence.commonest)} would get {percent(evidence.by_guessing)}"
     sure = f"at least {percent(evidence.at_least)} of unseen cells, with {100 * CONFIDENCE:.0f} % confidence"
     voters = f"{len(evidence.voters)} of {evidence.networks} networks"
     match evidence.verdict:
         case "found":
-            return f"Found: {voters} have found a rule. Together they get {shown} right, {sure}; {guess}."
+            return f"Found: {voters} have found a rule. Together they get {right} right, {sure}; {guess}."
         case "undecided" if not evidence.is_above_guessing:
-            return f"Undecided: {voters} get most held-out cells right, {shown}, but {guess}: that they have found more than this does not show."
+            return f"Undecided: {voters} get most held-out cells right, {right}, but {guess}: that they have found more than this does not show."
         case "undecided":
             return (
-                f"Undecided: {voters} get most held-out cells right, {shown}, but that shows no more than {sure}, where "
+                f"Undecided: {voters} get most held-out cells right, {right}, but that shows no more than {sure}, where "
                 f"{percent(evidence.required)} is asked for. More --seeds hold out more cells; a smaller --required-accuracy asks for less."
             )
         case "memorized" if evidence.is_above_guessing:
             return (
-                f"Not found: the networks know what they were shown, and {shown} besides: more than by guessing ({guess}), but not the rule. "
+                f"Not found: the networks know what they were shown, and {right} besides: more than by guessing ({guess}), but not the rule. "
                 f"They may need more --steps, more known cells, or another recipe than {', '.join(found.tried)}."
             )
         case "memorized":
             return (
-                f"Nothing was found: the networks have only memorized what they were shown. They get {shown} right; {guess}. "
+                f"Nothing was found: the networks have only memorized what they were shown. They get {right} right; {guess}. "
                 f"Either there is no rule, or networks like these ({', '.join(found.tried)}) cannot find it in so few cells."
             )
         case "not learned":
             return (
                 f"Nothing was found: most of the networks do not even know {percent(evidence.required)} of the cells that they were shown. They "
-                f"may need more --steps; {shown} right."
+                f"may need more --steps; {right} right."
             )
 
 
