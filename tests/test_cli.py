@@ -97,7 +97,7 @@ def test_asking_again_finds_the_result_and_more_or_fewer_steps_share_it(groklab_
 
 
 def test_what_stored_results_lack_of_what_was_asked_is_said(trained):
-    _, out, err = trained("train", *TINY, "--steps", 12, "--no-figures", "--evaluations-per-decade", 3, "--measures")
+    _, out, err = trained("train", *TINY, "--steps", 12, "--no-figures", "--evaluations-per-decade", 3, "--measures", "none")
     assert err == ""
     words = ["--evaluations-per-decade", 50, "--checkpoints-per-decade", 20, "--measures", "weight_norm", "softmax_collapse"]
     _, out, err = trained("train", *TINY, "--steps", 12, "--no-figures", *words)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import io
 import itertools
 import sys
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from groklab.arguments.words import checked_words
 from groklab.config.run import Run
+from groklab.printable import printable
 
 Runs = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Filter = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE")]
@@ -43,12 +47,33 @@ def field_words() -> dict[str, str]:
 
 
 def parse(kind: type[Parsed], verb: str, given: Sequence[str], default: Any = None) -> Parsed:
-    """The flags of one verb; exits with status 2 and a message where they are wrong."""
+    """The flags of one verb; RunError where one is wrong, and an exit with status 2 and a message where the parser takes the words for others."""
+    words = checked_words(kind, _together("--plugin", given), none_is_empty=verb != "sweep")
+    found, told = _parsed(kind, verb, words, default)
+    if found is None:
+        short = [printable(word, limit=_LONGEST_WORD) for word in words]
+        print((_parsed(kind, verb, short, default)[1] if short != words else told) or told, end="", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2)
+    return found[0]
+
+
+_LONGEST_WORD = 80
+"""Characters of a word in what the parser says of it."""
+
+
+def _parsed(kind: type[Parsed], verb: str, words: Sequence[str], default: Any) -> tuple[tuple[Parsed] | None, str]:
+    """What the words say, or, where they say nothing, the parser's message."""
     marked = tyro.conf.OmitArgPrefixes[kind]  # pyright: ignore[reportInvalidTypeArguments]
     options: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(
-        marked, args=_together("--plugin", given), prog=f"groklab {verb}", use_underscores=False, console_outputs=True, **options
-    )
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            found = tyro.cli(marked, args=words, prog=f"groklab {verb}", use_underscores=False, console_outputs=True, **options)
+    except SystemExit as end:
+        if not end.code:  # after the help
+            raise
+        return None, told.getvalue()
+    return (found,), ""
 
 
 def _together(flag: str, given: Sequence[str]) -> list[str]:
