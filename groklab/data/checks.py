@@ -12,6 +12,7 @@ from groklab.config.checks import FieldError
 from groklab.config.run import Run, Task
 from groklab.data.expressions import parse
 from groklab.data.groups import CELL_LIMIT, about, group_problems
+from groklab.data.lookalikes import same_looks
 from groklab.data.splits import split_problem
 from groklab.data.tables import Table, table_of
 
@@ -88,7 +89,7 @@ def _requirement(modulus: int, entry: registry.Entry) -> Iterator[FieldError]:
 
 def _table_or_problem(task: Task, entry: registry.Entry) -> Table | FieldError:
     try:
-        return table_of(task)
+        made = table_of(task)
     except ValueError as error:
         words = str(error)
         # A plugin's group may fail when it is built, its operation when it is computed; each says so in front.
@@ -96,3 +97,7 @@ def _table_or_problem(task: Task, entry: registry.Entry) -> Table | FieldError:
         if entry.name == "expression":
             field = "expression"
         return FieldError(field, getattr(task, field), problem=words.removeprefix(f"{field} "))
+    if (wrong := same_looks(made.elements)) is not None:
+        field = {"file": "file", "group": "group"}.get(entry.facts.get("over", ""), "operation")
+        return FieldError(field, getattr(task, field), problem=wrong)
+    return made
