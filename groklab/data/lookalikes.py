@@ -56,7 +56,7 @@ def told(name: str) -> str:
     r"""A name with the code points of what is not ASCII in it.
 
     >>> told("cafe\u0301"), told("a\u200b")
-    ("'café' (U+0301)", "'a\\\\u200b' (U+200B)")
+    ("'café' (U+0301)", "'a\\u200b' (U+200B)")
     """
     odd = [f"U+{ord(one):04X}" for one in name if not one.isascii() or not one.isprintable()]
     shown = ", ".join(odd[:6]) + (", …" if len(odd) > 6 else "")
