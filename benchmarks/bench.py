@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--from", dest="stored", type=Path, metavar="FILE", help="measure nothing; write what --json has written")
     asked = parser.parse_args(arguments)
     if asked.stored is not None:
-        found = json.loads(asked.stored.read_text())
+        found = json.loads(asked.stored.read_text(encoding="utf-8"))
     else:
         found = measure(_plan(asked), tell=lambda part: print(f"… {part}", file=sys.stderr, flush=True))
     if asked.json:

@@ -45,7 +45,7 @@ def _processor() -> str:
     """Its name and, where the system tells, family and model, because names of virtual processors say little."""
     cpuinfo = Path("/proc/cpuinfo")
     told: dict[str, str] = {}
-    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
+    for line in cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []:
         name, _, value = line.partition(":")
         told.setdefault(name.strip(), value.strip())
     name = told.get("model name") or platform.processor() or platform.machine()
@@ -57,7 +57,7 @@ def _caches() -> str:
     found: list[str] = []
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
-            level, kind, size = ((index / part).read_text().strip() for part in ("level", "type", "size"))
+            level, kind, size = ((index / part).read_text(encoding="utf-8").strip() for part in ("level", "type", "size"))
         except OSError:
             continue
         if kind != "Instruction":
@@ -69,7 +69,7 @@ def _compiler() -> str:
     """The first line of what the compiler says of itself."""
     command = shlex.split(os.environ.get("CC", "")) or ["cc"]
     try:
-        said = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=20).stdout
+        said = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=20, encoding="utf-8", errors="replace").stdout
     except OSError:
         return f"none: {command[0]} was not found"
     return (said.splitlines() or ["unknown"])[0]

@@ -141,7 +141,9 @@ def _fresh(*words: str, surroundings: Mapping[str, str] | None = None) -> Figure
     """What `benchmarks.fresh` prints."""
     command = [sys.executable, "-m", "benchmarks.fresh", *words]
     try:
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | (surroundings or {}), capture_output=True, check=True, text=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | (surroundings or {}), capture_output=True, check=True, text=True, encoding="utf-8"
+        )
     except subprocess.CalledProcessError as error:
         raise RuntimeError(f"{' '.join(command)} failed:\n{error.stderr}") from error
     return json.loads(done.stdout)

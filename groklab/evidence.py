@@ -36,7 +36,7 @@ class Findings:
     def kept_in(cls, path: Path) -> Findings:
         """Those of a file; an unreadable one is as good as none, since everything in it can be found again."""
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             content = {}
         return cls(path, content if isinstance(content, dict) else {})

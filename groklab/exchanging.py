@@ -281,7 +281,7 @@ def _numbers(path: Path) -> dict[str, int]:
     """The number of every token in a vocabulary file."""
     expected = 'expected a JSON object with the number of every token by its text, such as {"<|eos|>": 0, "=": 1, "/": 2, "0": 3}'
     try:
-        content: Any = json.loads(path.read_text())
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"--vocabulary: got {shown(str(path))}; {expected} ({error.strerror}).") from None
     except ValueError as error:

@@ -82,7 +82,7 @@ def report(asked: ReportArguments) -> int:
 def report_again(folder: Path, runs: Path | None = None) -> dict[str, Any]:
     """The report of one folder from the runs that it was made from, or from ``runs``, a folder or an archive; files are replaced."""
     try:
-        kept = json.loads((folder / "report.json").read_text())
+        kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         scale, origins = str(kept["scale"]), {str(part["experiment"]): _from(kept, part) for part in kept["experiments"]}
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -210,7 +210,7 @@ def _origin(runs: Path, output: Path) -> str:
 def _earlier(output: Path, scale: str) -> dict[str, Any]:
     """The report of this scale that is in a folder already; one that cannot be read is made anew."""
     try:
-        kept = json.loads((output / "report.json").read_text())
+        kept = json.loads((output / "report.json").read_text(encoding="utf-8"))
         same = kept["scale"] == scale and all(part["experiment"] and _from(kept, part) for part in kept["experiments"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}

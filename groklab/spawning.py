@@ -25,7 +25,7 @@ def check_script() -> None:
     if not own or path is None or getattr(main, "__spec__", None) is not None:
         return
     with contextlib.suppress(OSError):
-        if "__name__" not in Path(path).read_text(errors="replace"):
+        if "__name__" not in Path(path).read_text(encoding="utf-8", errors="replace"):
             raise ValueError(
                 f'workers: got several processes and {own[0].kind} {shown(own[0].name)} of a script; expected `if __name__ == "__main__":` in '
                 f"{Path(path).name} around what trains, as every process imports it. Or move the function to a file of its own and name it "

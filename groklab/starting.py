@@ -28,7 +28,7 @@ def run_in(path: Path) -> Run:
     """The run that a run.json describes: one of a results folder, or just the tree of a run."""
     file = path / "run.json" if path.is_dir() else path
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"--config: got {shown(str(path))}; expected a run.json ({error.strerror}).") from None
     except ValueError as error:

@@ -329,6 +329,6 @@ def _environment(name: str, value: str) -> Generator[None]:
 def _alone(path: Path) -> Generator[None]:
     """Within it, no other process of this machine is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

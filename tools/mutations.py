@@ -160,13 +160,13 @@ def ending(folder: Path, tests: str) -> int:
 def is_caught(mutation: Mutation, folder: Path) -> bool:
     """Whether the tests fail with the line changed; AssertionError where the line is not there, or where they do not run."""
     file = folder / "groklab" / mutation.file
-    source = file.read_text()
+    source = file.read_text(encoding="utf-8")
     assert source.count(mutation.before) == 1, f"{mutation.name}: {mutation.before!r} occurs {source.count(mutation.before)} times"
-    file.write_text(source.replace(mutation.before, mutation.after))
+    file.write_text(source.replace(mutation.before, mutation.after), encoding="utf-8")
     try:
         status = ending(folder, mutation.tests)
     finally:
-        file.write_text(source)
+        file.write_text(source, encoding="utf-8")
     assert status in (0, 1), f"{mutation.name}: pytest ended with status {status}"
     return status == 1
 

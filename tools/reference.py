@@ -311,7 +311,7 @@ def _joined(blocks: Iterable[str]) -> str:
 
 def main(given: list[str]) -> int:
     """Write the pages, or compare them."""
-    stale = [name for name, text in pages().items() if not (FOLDER / name).exists() or (FOLDER / name).read_text() != text]
+    stale = [name for name, text in pages().items() if not (FOLDER / name).exists() or (FOLDER / name).read_text(encoding="utf-8") != text]
     if given == ["--check"]:
         for name in stale:
             print(f"docs/reference/{name} is not what the code says; `make reference` writes it.", file=sys.stderr)
@@ -320,7 +320,7 @@ def main(given: list[str]) -> int:
         raise SystemExit(f"got {' '.join(given)}; expected --check or nothing")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in stale:
-        (FOLDER / name).write_text(pages()[name])
+        (FOLDER / name).write_text(pages()[name], encoding="utf-8")
         print(f"docs/reference/{name}")
     return 0
 

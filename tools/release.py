@@ -70,7 +70,7 @@ def built(folder: Path) -> tuple[Path, Path]:
     if not here <= names or "groklab/py.typed" not in names:
         raise SystemExit(f"the wheel lacks {sorted(here - names)}")
     version = metadata_of(wheel)["Version"]
-    if f'__version__ = "{version}"' not in (ROOT / "groklab" / "__init__.py").read_text():
+    if f'__version__ = "{version}"' not in (ROOT / "groklab" / "__init__.py").read_text(encoding="utf-8"):
         raise SystemExit(f"the wheel is version {version}, groklab/__init__.py is not")
     say(f"built: {wheel.name} ({wheel.stat().st_size / 1000:,.0f} kB), {source.name} ({source.stat().st_size / 1000:,.0f} kB)")
     return wheel, source
@@ -101,7 +101,7 @@ def lowest(requirements: Iterable[Requirement]) -> list[str]:
 
 def locked(name: str) -> str:
     """A package as requirements.lock pins it."""
-    found = re.search(rf"(?mi)^{re.escape(name)}==\S+$", (ROOT / "requirements.lock").read_text())
+    found = re.search(rf"(?mi)^{re.escape(name)}==\S+$", (ROOT / "requirements.lock").read_text(encoding="utf-8"))
     assert found is not None, f"{name} is not in requirements.lock"
     return found[0]
 
@@ -187,7 +187,7 @@ def tested(end: str, wheel: Path, source: Path, folder: Path) -> None:
 def versions(python: Path, needs: Iterable[Requirement]) -> list[str]:
     """What is installed of these."""
     code = "import sys; from importlib.metadata import version; print(*(f'{n}=={version(n)}' for n in sys.argv[1:]))"
-    return subprocess.check_output([str(python), "-c", code, *(one.name for one in needs)], text=True).split()
+    return subprocess.check_output([str(python), "-c", code, *(one.name for one in needs)], text=True, encoding="utf-8").split()
 
 
 def unpacked(source: Path, folder: Path) -> Path:

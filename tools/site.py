@@ -22,15 +22,15 @@ LOGS = ("CHANGELOG.md", "LOG.md")
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made."""
     for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
-        text, pictures = page_of(json.loads(path.read_text()), path.stem)
+        text, pictures = page_of(json.loads(path.read_text(encoding="utf-8")), path.stem)
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
         for name, content in pictures.items():
             files.append(File.generated(config, f"notebooks/{name}", content=content))
     for name in LOGS:
-        files.append(File.generated(config, name.lower(), content=(ROOT / name).read_text().replace("](docs/", "](")))
+        files.append(File.generated(config, name.lower(), content=(ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")))
     for path in sorted((ROOT / "replication").glob("*/report.md")):
         folder = f"replication/{path.parent.name}"
-        files.append(File.generated(config, f"{folder}/report.md", content=path.read_text()))
+        files.append(File.generated(config, f"{folder}/report.md", content=path.read_text(encoding="utf-8")))
         for picture in sorted(path.parent.glob("*.png")):
             files.append(File.generated(config, f"{folder}/{picture.name}", content=picture.read_bytes()))
     return files

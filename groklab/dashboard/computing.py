@@ -101,10 +101,10 @@ class Computing:
         for plugin in self.plugins:
             words += ["--plugin", str(plugin)]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        with tempfile.TemporaryFile("w+") as errors:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, text=True,
-                env=os.environ | threads, start_new_session=True,
+                env=os.environ | threads, start_new_session=True, encoding="utf-8",
             )  # fmt: skip
             if self._is_over:
                 self._process.terminate()

@@ -78,7 +78,9 @@ def opened_as(address: str) -> Generator[str, None, None]:
     with tempfile.TemporaryDirectory(prefix="groklab-") as folder:
         path = Path(folder) / "open.html"
         path.touch(mode=0o600)
-        path.write_text(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={html.escape(address)}">\n')
+        path.write_text(
+            f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={html.escape(address)}">\n', encoding="utf-8"
+        )
         yield path.as_uri()
 
 

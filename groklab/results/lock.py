@@ -64,7 +64,7 @@ class Lock:
     def is_ours(self) -> bool:
         """Whether this process still owns the lock."""
         try:
-            return json.loads(self.path.read_text())["token"] == self._token
+            return json.loads(self.path.read_text(encoding="utf-8"))["token"] == self._token
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -79,13 +79,13 @@ class Lock:
         content = {"host": socket.gethostname(), "process": os.getpid(), "started": _start_of(os.getpid()), "token": self._token}
         beside = self.path.with_name(f".lock.{self._token}.tmp")
         try:
-            beside.write_text(json.dumps(content))
+            beside.write_text(json.dumps(content), encoding="utf-8")
             try:
                 os.link(beside, self.path)  # unlike open(…, "x") the file is never seen empty
             except FileExistsError:
                 return False
             except OSError:  # a filesystem without hard links, such as exFAT: an empty lock counts as that of a living process
-                with open(self.path, "x") as file:
+                with open(self.path, "x", encoding="utf-8") as file:
                     file.write(json.dumps(content))
             finally:
                 beside.unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def owner_of(folder: Path, *, now: float | None = None) -> str | None:
     path = folder / "lock"
     try:
         age = (time.time() if now is None else now) - path.stat().st_mtime
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         host, process, started = str(content["host"]), int(content["process"]), content["started"]
     except FileNotFoundError:
         return None
@@ -156,6 +156,6 @@ def _is_alive(process: int) -> bool:
 def _start_of(process: int) -> str | None:
     """When a process began, as the kernel counts it, so that a reused number is not taken for the owner; None where unknown."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):
         return None

@@ -37,7 +37,7 @@ class Measured:
     def numbers(self) -> dict[int, dict[str, float | None]]:
         """Step to named numbers, steps rising; null: not finite."""
         try:
-            lines = self.file.read_text().splitlines()
+            lines = self.file.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return {}
         found: dict[int, dict[str, float | None]] = {}
