@@ -69,7 +69,9 @@ def _compiler() -> str:
     """The first line of what the compiler says of itself."""
     command = shlex.split(os.environ.get("CC", "")) or ["cc"]
     try:
-        said = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=20, encoding="utf-8", errors="replace").stdout
+        said = subprocess.run(
+            [*command, "--version"], capture_output=True, text=True, timeout=20, encoding="utf-8", errors="replace"
+        ).stdout
     except OSError:
         return f"none: {command[0]} was not found"
     return (said.splitlines() or ["unknown"])[0]

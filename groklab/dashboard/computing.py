@@ -101,10 +101,10 @@ class Computing:
         for plugin in self.plugins:
             words += ["--plugin", str(plugin)]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
             self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, text=True,
-                env=os.environ | threads, start_new_session=True, encoding="utf-8",
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                env=os.environ | threads | {"PYTHONIOENCODING": "utf-8"}, start_new_session=True,
             )  # fmt: skip
             if self._is_over:
                 self._process.terminate()
@@ -130,5 +130,5 @@ def cache_of(entry: Entry) -> RunFolder:
     home = Path(caches) if caches else Path(os.path.expanduser("~")) / ".cache"
     segments = entry.description.get("segments") or [{}]
     began = str(segments[0].get("began", "")) if isinstance(segments[0], dict) else ""  # pyright: ignore[reportUnknownMemberType]
-    key = hashlib.sha256(f"{entry.folder.path}\n{began}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(os.fsencode(entry.folder.path) + f"\n{began}".encode()).hexdigest()[:12]
     return RunFolder(home / "groklab" / "measures" / f"{entry.id[:80]}-{key}")
