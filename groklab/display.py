@@ -76,7 +76,7 @@ class Display:
     def begin(self, rows: list[dict[str, Any]], segment: Mapping[str, Any] | None = None) -> None:
         """Start from the evaluations that are stored already; the new segment says by which path training computes."""
         self.rows = [row for row in rows if not row.get("extra")]
-        self.path = (segment or {}).get("path", "")
+        self.path = _path_told((segment or {}).get("path", ""))
         if self.is_live and self.path:
             self.console.print(f"path: {self.path}", style="dim", soft_wrap=True)
 
@@ -177,3 +177,12 @@ class Display:
                 position += 1
             values.append(self.rows[position][column] if self.rows else 0.0)
         return values
+
+
+def _path_told(path: str) -> str:
+    """The path that training takes and, where its kernels could not be kept as asked, why."""
+    if path != "compiled":
+        return path
+    from groklab.model import compiled
+
+    return f"{path} ({remark})" if (remark := compiled.remark()) else path

@@ -170,8 +170,7 @@ def train_in_another_process(runs, **environment):
     ("environment", "told"),
     [
         ({"CC": "no-such-compiler"}, "path: batched (no C compiler: no-such-compiler was not found)"),
-        ({"CC": "false"}, "path: batched (the C compiler false failed"),
-        ({"GROKLAB_CACHE": "/proc/nowhere"}, "path: batched (no folder can be written to"),
+        ({"CC": 'gcc "'}, 'path: batched (no C compiler: CC is gcc ", which is no command (no closing quotation))'),
     ],
 )
 def test_without_a_compiler_training_goes_on_and_says_so(tmp_path, environment, told):
@@ -205,45 +204,7 @@ def test_kernels_are_compiled_once(tmp_path):
         done = train_in_another_process(tmp_path / str(turn), GROKLAB_CACHE=str(cache))
         assert done.returncode == 0, done.stderr
         assert "path: compiled" in done.stdout
-        names = sorted(path.name for path in cache.iterdir())
-        assert len(names) == 1
-        assert names[0].startswith("kernels-float32-")
-        assert names[0].endswith(".so")
-
-
-ASKED_TWICE = """
-from groklab.model import compiled
-ran, run = [], compiled._run
-compiled._run = lambda command: ran.append(command[-1]) or run(command)
-print(compiled.why_not("float32") == compiled.why_not("float32"), len(ran), compiled.why_not("float32"))
-"""
-
-
-def asked_twice(**environment):
-    words = [sys.executable, "-c", ASKED_TWICE]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@needs_compiler
-@pytest.mark.parametrize("content", [b"", b"not a library"])
-def test_a_kept_library_that_is_damaged_is_compiled_again(tmp_path, content):
-    assert asked_twice(GROKLAB_CACHE=str(tmp_path)) == "True 2 \n"  # its version, and the compilation
-    (kept,) = tmp_path.iterdir()
-    kept.write_bytes(content)
-    assert asked_twice(GROKLAB_CACHE=str(tmp_path)) == "True 3 \n"  # its version is asked twice
-    assert kept.stat().st_size > 1000
-
-
-@needs_compiler
-def test_a_library_that_cannot_be_loaded_at_all_is_a_reason(tmp_path):
-    compiler = tmp_path / "compiler"
-    compiler.write_text('#!/bin/sh\nwhile [ $# -gt 0 ]; do [ "$1" = -o ] && : > "$2"; shift; done\n')  # makes empty files
-    compiler.chmod(0o755)
-    told = asked_twice(GROKLAB_CACHE=str(tmp_path / "cache"), CC=str(compiler))
-    assert told.startswith("True 4 what was compiled cannot be loaded from")
-
-
-def test_why_there_are_no_kernels_is_found_once(tmp_path):
-    assert asked_twice(CC="false", GROKLAB_CACHE=str(tmp_path)).startswith("True 1 the C compiler false failed")
+        library, record = sorted(path.name for path in cache.iterdir())
+        assert library.startswith("kernels-float32-")
+        assert library.endswith(".so")
+        assert record == f"{library}.sha256"

@@ -1,8 +1,8 @@
 """`kernels.c` with `products.h`, compiled once for the machine at hand and kept; where that cannot be, one line says why and nothing else changes.
 
-The compiler is the one that the environment variable CC names, or ``cc``. What it makes is kept in ``$GROKLAB_CACHE``, or in
-``groklab`` under ``$XDG_CACHE_HOME`` or ``~/.cache``, under a name that depends on the source, the compiler and the processor, so
-that machines that share a home folder do not share what only one of them can run.
+What `compiler.py` makes is kept as `cache.py` keeps it, under a name that depends on the source, the compiler and the processor, so
+that machines that share a home folder do not share what only one of them can run. It is tried in a process of its own first: a
+library for another processor would end this one.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import ctypes
 import hashlib
 import os
 import platform
-import shlex
-import shutil
-import subprocess
 import sys
-import tempfile
-from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+
+from groklab.model import cache
+from groklab.model.compiler import UnavailableError, compile_to, compiler, run, version
+from groklab.printable import printable
 
 SOURCES = [Path(__file__).with_name(name) for name in ("kernels.c", "products.h")]
 REALS = {"float32": "float", "float64": "double"}
@@ -37,53 +37,131 @@ FLAGS = (
 )
 """Sums may be taken in another order, as vector units need; nan and infinity stay what they are."""
 
+FUNCTIONS = (
+    *("embed", "add_rows", "fill_zero", "sum_rows", "add_stream", "layer_norm", "layer_norm_backward", "activate", "multiply"),
+    *("attend", "attend_backward", "cross_entropy", "answers", "adam", "distinct", "vector_bits", "matmul"),
+)
+"""What a library must have."""
 
-class UnavailableError(RuntimeError):
-    """The kernels cannot be compiled or do not work here; the text says why."""
+TO_TRY = 60.0
+"""Seconds that the first use of a library may take; it takes a fiftieth of one."""
+
+_TRIAL = """
+import ctypes, sys
+try:
+    library = ctypes.CDLL(sys.argv[1])
+    library.matmul
+except (OSError, AttributeError):
+    sys.exit()  # which shows where it is to be used as well
+real = {"float32": ctypes.c_float, "float64": ctypes.c_double}[sys.argv[2]]
+a, b, c = ((real * size)() for size in (37 * 300, 300 * 67, 37 * 67))
+given = [37, 67, 300, a, 300, 1, b, 67, 1, c, 67, 0, None, None]
+library.matmul(*(ctypes.c_int64(x) if isinstance(x, int) else x for x in given))
+"""
+"""A library loaded and used by a process of its own, which may end by it."""
+
+
+class _Found(NamedTuple):
+    """What a process knows of the kernels of one precision."""
+
+    library: ctypes.CDLL | None
+    reason: str
+    """Why there is none."""
+    problems: tuple[str, ...]
+    """What was in the way of keeping it where it was asked to be kept."""
+
+
+_known: dict[str, _Found] = {}
+"""Found once for each process: otherwise the compiler would be asked again for every run."""
 
 
 def kernels(precision: str) -> ctypes.CDLL:
-    """The compiled kernels for float32 or float64; UnavailableError with the reason, found once for each process."""
-    found = _found(precision)
-    if isinstance(found, str):
-        raise UnavailableError(found)
-    return found
+    """The compiled kernels for float32 or float64; UnavailableError with the reason where there are none."""
+    if precision not in _known:
+        _known[precision] = _found(precision)
+    library, reason, _ = _known[precision]
+    if library is None:
+        raise UnavailableError(reason)
+    return library
 
 
-@lru_cache
-def _found(precision: str) -> ctypes.CDLL | str:
-    """The kernels, or why there are none: an error would not be remembered, and the compiler asked again for every run."""
+def remark() -> str:
+    """Why the kernels that this process uses are not kept where they were asked to be, in one line; empty where they are."""
+    return next((f"kept elsewhere than asked: {found.problems[0]}" for found in _known.values() if found.library and found.problems), "")
+
+
+def _found(precision: str) -> _Found:
+    problems: list[str] = []
     try:
-        library = _loaded(precision)
+        library = _loaded(precision, problems)
         _check(library, precision)
         if vector_bits(library) < 256 and platform.machine() in ("x86_64", "AMD64"):
             # Measured: with registers of 128 bits they are slower than torch's own products, which have kernels for these processors.
-            return "the processor has no vector registers of 256 bits"
-        return library
+            raise UnavailableError("the processor has no vector registers of 256 bits")
     except UnavailableError as error:
-        return str(error)
+        return _Found(None, str(error), tuple(problems))
+    return _Found(library, "", tuple(problems))
 
 
-def _loaded(precision: str) -> ctypes.CDLL:
-    """The kernels; what was kept and cannot be loaded, such as a file cut off by a full disk, is compiled once more."""
-    path = _library(precision)
+def _loaded(precision: str, problems: list[str]) -> ctypes.CDLL:
+    """The kernels that are kept, or else compiled: where a folder cannot be used or its disk is full, in the next."""
+    if os.name != "posix":
+        raise UnavailableError("the kernels are compiled on Linux and macOS alone")
+    command, last, name = _work(precision)
+    made = b""
+    for find in cache.PLACES:
+        try:
+            folder = find()
+        except OSError as error:
+            if isinstance(error, cache.UnsafeError) or os.environ.get("GROKLAB_CACHE", "").strip():
+                problems.append(_told(error))
+            continue
+        kept = cache.kept(folder, name)
+        if kept is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                return _opened(folder, name, kept)
+        try:
+            made = made or _compiled(folder, command, last)
+            library = _tried(folder, made, precision)
+        except OSError as error:  # of the folder or its disk, or because nothing may be run from there
+            problems.append(f"{_told(folder)} cannot be used ({_told(error)})")
+            continue
+        with contextlib.suppress(OSError):  # next time, then
+            cache.keep(folder, name, made)
+        return library
+    if made:
+        raise UnavailableError(f"what was compiled cannot be loaded ({problems[-1]})")
+    raise UnavailableError(
+        f"no folder was found in which compiled kernels can be kept for this user alone{f' ({problems[0]})' if problems else ''}; "
+        "name one with GROKLAB_CACHE"
+    )
+
+
+def _opened(folder: Path, name: str, content: bytes) -> ctypes.CDLL:
+    """What is kept, from a copy that nobody can cut off; where none can be written, from where it lies."""
     try:
-        return _opened(path)
-    except (OSError, AttributeError):
-        with contextlib.suppress(OSError):
-            path.unlink()
-    path = _library(precision)
-    try:
-        return _opened(path)
-    except (OSError, AttributeError) as error:
-        raise UnavailableError(
-            f"what was compiled cannot be loaded from {path.parent} ({error}); name another folder with GROKLAB_CACHE"
-        ) from error
+        with cache.copied(folder, content) as path:
+            return _bound(path)
+    except OSError:
+        return _bound(folder / name)
 
 
-def _opened(path: Path) -> ctypes.CDLL:
+def _tried(folder: Path, content: bytes, precision: str) -> ctypes.CDLL:
+    """What was just compiled, once another process has used it; OSError where it cannot be loaded from this folder."""
+    with cache.copied(folder, content) as path:
+        try:
+            if sys.executable and not getattr(sys, "frozen", False):
+                run([sys.executable, "-I", "-S", "-c", _TRIAL, str(path), precision], "its trial", seconds=TO_TRY)
+            return _bound(path)
+        except (UnavailableError, AttributeError) as error:
+            raise UnavailableError(f"what the C compiler made cannot be used: {_told(error)}") from error
+
+
+def _bound(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
-    library.distinct.restype = ctypes.c_int64  # AttributeError where it is another library
+    for function in FUNCTIONS:
+        getattr(library, function)  # AttributeError where it is another library
+    library.distinct.restype = ctypes.c_int64
     return library
 
 
@@ -101,73 +179,52 @@ def vector_bits(library: ctypes.CDLL) -> int:
     return int(library.vector_bits())
 
 
-def _library(precision: str) -> Path:
-    compiler = _compiler()
+def _work(precision: str) -> tuple[list[str], list[str], str]:
+    """The command that compiles, its last words, and the name under which its result is kept."""
+    words = compiler()
     target = ["-mcpu=native"] if platform.machine() == "arm64" and sys.platform == "darwin" else ["-march=native"]
-    command = [*compiler, *FLAGS, *target, f"-DREAL={REALS[precision]}"]
+    command = [*words, *FLAGS, *target, f"-DREAL={REALS[precision]}"]
     last = ["-framework", "Accelerate"] if sys.platform == "darwin" else ["-lm"]
-    key = hashlib.sha256(
-        "\0".join([*(source.read_text() for source in SOURCES), *command, _version(compiler), _processor()]).encode()
-    ).hexdigest()[:24]
-    for folder in _folders():
-        path = folder / f"kernels-{precision}-{key}.so"
-        if path.exists():
-            return path
+    parts = [*(source.read_bytes() for source in SOURCES), *map(os.fsencode, command), version(words), _processor()]
+    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
+    return [*command, str(SOURCES[0])], last, f"kernels-{precision}-{key}.so"
+
+
+def _compiled(folder: Path, command: list[str], last: list[str]) -> bytes:
+    """The library that a compiler makes; OSError where the folder has no room for it."""
+    with cache.workshop(folder) as workshop:
+        path = workshop / "kernels.so"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # Beside and renamed: another process may be compiling the same.
-            handle, beside = tempfile.mkstemp(prefix=path.stem, suffix=".part", dir=folder)
-            os.close(handle)
-        except OSError:
-            continue
-        try:
-            _run([*command, str(SOURCES[0]), "-o", beside, *last])
-            os.replace(beside, path)
-        finally:
-            Path(beside).unlink(missing_ok=True)
-        return path
-    raise UnavailableError("no folder can be written to for the compiled kernels; name one with GROKLAB_CACHE")
+            compile_to(path, command, last)
+            path.chmod(0o600)
+            content = cache.content_of(path)
+        except UnavailableError:
+            cache.check_room(workshop)
+            raise
+        except OSError as error:
+            cache.check_room(workshop)
+            raise UnavailableError(f"what the C compiler made cannot be read: {_told(error)}") from error
+    if not content:
+        raise UnavailableError("what the C compiler made is empty")
+    return content
 
 
-def _compiler() -> list[str]:
-    asked = shlex.split(os.environ.get("CC", "")) or ["cc"]
-    if shutil.which(asked[0]) is None:
-        raise UnavailableError(f"no C compiler: {asked[0]} was not found")
-    return asked
+def _told(what: object) -> str:
+    """A folder or an error in one line."""
+    if isinstance(what, OSError) and what.strerror:
+        return printable(f"{what.filename}: {what.strerror}" if what.filename else what.strerror, limit=200)
+    return printable(what, limit=200)
 
 
-def _version(compiler: list[str]) -> str:
-    return _run([*compiler, "--version"])
-
-
-def _run(command: list[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UnavailableError(f"the C compiler {command[0]} did not run: {error}") from error
-    if done.returncode:
-        first = next((line for line in (done.stderr + done.stdout).splitlines() if "error" in line.lower()), "it gave no message")
-        raise UnavailableError(f"the C compiler {command[0]} failed: {first.strip()[:200]}")
-    return done.stdout
-
-
-def _processor() -> str:
+def _processor() -> bytes:
     """What decides which instructions there are."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "\n".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name", "cpu family", "CPU part"))}))
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+        return b"\n".join(
+            sorted({line for line in lines if line.startswith((b"flags", b"Features", b"model name", b"cpu family", b"CPU part"))})
+        )
     except OSError:
-        return platform.processor() + platform.machine() + platform.release()
-
-
-def _folders() -> list[Path]:
-    """Where compiled kernels may be kept, the first that can be written to."""
-    asked = os.environ.get("GROKLAB_CACHE")
-    if asked:
-        return [Path(asked)]
-    caches = os.environ.get("XDG_CACHE_HOME")
-    home = [Path(caches)] if caches else [Path(os.path.expanduser("~")) / ".cache"]
-    return [*(folder / "groklab" for folder in home), Path(tempfile.gettempdir()) / f"groklab-{os.getuid()}"]
+        return (platform.processor() + platform.machine() + platform.release()).encode()
 
 
 def _check(library: ctypes.CDLL, precision: str) -> None:

@@ -26,6 +26,7 @@ from groklab.config.run import Run
 from groklab.config.steps import Ahead
 from groklab.config.stops import end_of
 from groklab.measures.task import MeasuredTask, take
+from groklab.model.compiler import UnavailableError
 from groklab.training import memory
 from groklab.training.answering import Looked, evaluation
 from groklab.training.batches import Batch, State, batch_size, network, shape_of
@@ -356,6 +357,8 @@ def run_problems(run: Run) -> Iterator[FieldError]:
         yield FieldError("device", "mps", "cpu or cuda: MPS has no float64, which precision='float64' and loss='stablemax' need")
     try:
         path_of(run, device_of(run))
+    except UnavailableError as error:
+        yield FieldError("compiled kernels", run.budget.path, problem=str(error))
     except ValueError as error:
         yield FieldError("path", run.budget.path, problem=str(error).removeprefix("path: "))
 

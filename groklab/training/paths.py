@@ -40,7 +40,10 @@ class Path(NamedTuple):
 
 
 def path_of(run: Run, device: str) -> Path:
-    """The path of a run that trains alone on a device; ValueError where it asks for one that it cannot take."""
+    """The path of a run that trains alone on a device.
+
+    ValueError where it asks for one that it cannot take; UnavailableError where it asks for kernels and the machine has none.
+    """
     asked = run.budget.path
     if asked in ("batched", "reference"):
         if asked == "reference" and (what := _activations(run)):
@@ -51,17 +54,23 @@ def path_of(run: Run, device: str) -> Path:
     reason = _why_not_compiled(run, device)
     if reason and asked == "compiled":
         raise ValueError(f"path: got 'compiled'; expected auto, batched or reference. The compiled kernels cannot be used: {reason}.")
+    if not reason and (reason := compiled.why_not(run.training.precision)) and asked == "compiled":
+        raise compiled.UnavailableError(
+            f"they cannot be used: {reason}. Name a C compiler with the environment variable CC, or leave out `--path compiled`: "
+            "training then takes the batched path."
+        )
     return Path("batched", reason) if reason else Path("compiled")
 
 
 def _why_not_compiled(run: Run, device: str) -> str:
+    """What of the run keeps it from the compiled path on any machine."""
     if device != "cpu":
         return f"the device is {device}"
     if "compiled" not in _architecture(run).facts:
         return f"the architecture {run.model.architecture} has no compiled form"
     if what := _activations(run):
         return f"{what} needs the activations of every example"
-    return compiled.why_not(run.training.precision)
+    return ""
 
 
 def _activations(run: Run) -> str:
