@@ -38,6 +38,7 @@ from groklab.data.splits import split_of
 from groklab.data.tables import Table, table_of
 from groklab.results.files import StoreError, check_output
 from groklab.results.store import RunFolder, unpacked_answers
+from groklab.signatures import checked
 from groklab.tally import Tally
 from groklab.terminal import aside
 from groklab.values import shown
@@ -162,6 +163,7 @@ class Completion:
         )
 
 
+@checked
 def complete(
     path: str | Path,
     *,

@@ -19,6 +19,7 @@ from groklab.recording import Interrupted, Outcome, Progress, Rounds, Telling, t
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError
 from groklab.results.store import RunFolder
+from groklab.signatures import checked
 from groklab.stored import StoredRun, drawn, end_and_reached, load, stored_runs
 from groklab.stored import results_as_asked as _stored
 from groklab.tracking import Trackers, tracking
@@ -60,6 +61,7 @@ def check(run: Run, looked_at: set[Any] | None = None) -> None:
         raise RunError(problems)
 
 
+@checked
 def train(
     run: Run | None = None,
     /,
@@ -126,6 +128,7 @@ def train(
             time.sleep(0.5)
 
 
+@checked
 def train_together(
     asked: Iterable[Run],
     /,
@@ -208,6 +211,7 @@ def stored_as_asked(run: Run, *, runs: str | Path = "runs") -> StoredRun | None:
     return _stored(RunFolder(Path(runs) / run.id), run)
 
 
+@checked
 def table(task: Task | None = None, /, **fields: Any) -> Table:
     """The table of an operation: ``table(operation="addition", modulus=7)``; ``fields`` are those of a run's task.
 
@@ -230,6 +234,7 @@ def say_nothing(*told: Any) -> None:
     """Tell nobody."""
 
 
+@checked
 def continued(
     text: str,
     *,

@@ -15,7 +15,6 @@ a case of the conformance tests. A name with settings is written as a call, ``"g
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -28,8 +27,10 @@ from typing import Any
 
 from groklab.calls import Call, parse_call
 from groklab.entries import Entry, Function
+from groklab.signatures import by_name_only, wrong_settings
 from groklab.sources import hash_of, is_built_in, is_same_plugin, source_hash_of
-from groklab.values import shown
+from groklab.values import nearest, shown
+from groklab.windows import window_problems
 
 #: kind -> the packages that define its built-in entries; imported at the first look-up of that kind, not before
 HOMES: dict[str, tuple[str, ...]] = {
@@ -61,7 +62,9 @@ _plugins: dict[str, tuple[bytes, list[Entry]]] = {}
 
 def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
-        name: str = facts.pop("name", None) or function.__name__
+        if not inspect.isfunction(function):
+            raise TypeError(f"{kind}: got {shown(function)}; expected a function below the decorator.")
+        name = str(facts.pop("name", None) or function.__name__)
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ValueError(f"{kind} name {shown(name)} is not in snake_case.")
         if not (function.__doc__ or "").strip():
@@ -96,6 +99,7 @@ def _is_reload(old: Entry, new: Entry) -> bool:
 _OVER = ("modulus", "group", "fixed group", "file")
 
 
+@by_name_only
 def operation(
     *,
     symbol: str | None = None,
@@ -135,31 +139,37 @@ def operation(
     return decorate
 
 
+@by_name_only
 def group(**facts: Any) -> Callable[[Function], Function]:
     """Register a constructor of finite groups; ``order=`` gives the order without building it."""
     return _register("group", **facts)
 
 
+@by_name_only
 def architecture(**facts: Any) -> Callable[[Function], Function]:
     """Register a network: ``(run, n) -> Layout``, its passes among the facts; ``activations``: they go through the pass's ``see``."""
     return _register("architecture", **facts)
 
 
+@by_name_only
 def loss(**facts: Any) -> Callable[[Function], Function]:
     """Register ``(logits, answers) -> loss`` per example, in nats."""
     return _register("loss", **facts)
 
 
+@by_name_only
 def optimizer(**facts: Any) -> Callable[[Function], Function]:
     """Register the direction of an update: ``(gradient, parameters, state, moment, settings) -> direction``."""
     return _register("optimizer", **facts)
 
 
+@by_name_only
 def schedule(**facts: Any) -> Callable[[Function], Function]:
     """Register a learning-rate factor as a function of the step."""
     return _register("schedule", **facts)
 
 
+@by_name_only
 def intervention(**facts: Any) -> Callable[[Function], Function]:
     """Register a change to training at one point: ``at="forward" | "activations" | "gradient" | "update" | "weights"``.
 
@@ -172,30 +182,19 @@ def intervention(**facts: Any) -> Callable[[Function], Function]:
     own_check = facts.pop("check", None)
 
     def check(settings: Mapping[str, Any], **context: Any) -> list[str]:
-        return _window_problems(settings) + (list(own_check(settings, **context)) if own_check is not None else [])
+        return window_problems(settings) + (list(own_check(settings, **context)) if own_check is not None else [])
 
     more = {"start": 0, "stop": None}
     return _register("intervention", check=check, not_settings=("moment", "name"), more_settings=more, **facts)
 
 
-def _window_problems(settings: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the steps at which an intervention is switched on and off."""
-    start, stop_at = settings["start"], settings["stop"]
-    problems = [
-        f"{name}: got {shown(value)}; expected a whole number of steps, at least 0."
-        for name, value in (("start", start), ("stop", stop_at))
-        if not (name == "stop" and value is None) and (not isinstance(value, int) or isinstance(value, bool) or value < 0)
-    ]
-    if not problems and stop_at is not None and stop_at <= max(start, 1):
-        problems.append(f"stop: got {stop_at}; expected a step after start={max(start, 1)}, at which it is switched on.")
-    return problems
-
-
+@by_name_only
 def stop(**facts: Any) -> Callable[[Function], Function]:
     """Register a rule ``(history, threshold) -> step | None``: the evaluated step at which training may end."""
     return _register("stop", **facts)
 
 
+@by_name_only
 def measure(**facts: Any) -> Callable[[Function], Function]:
     """Register ``(parameters, task) -> number or named numbers`` of one run, or named arrays with ``arrays=True``.
 
@@ -204,21 +203,25 @@ def measure(**facts: Any) -> Callable[[Function], Function]:
     return _register("measure", **facts)
 
 
+@by_name_only
 def figure(**facts: Any) -> Callable[[Function], Function]:
     """Register ``(table, …) -> matplotlib Figure``; ``needs`` names the columns, ``takes`` the kind of table, ``results`` and ``measures`` more of runs' ends."""
     return _register("figure", **facts)
 
 
+@by_name_only
 def preset(**facts: Any) -> Callable[[Function], Function]:
     """Register a function without arguments that returns a named, cited ``Run``."""
     return _register("preset", **facts)
 
 
+@by_name_only
 def experiment(**facts: Any) -> Callable[[Function], Function]:
     """Register a function that returns the runs of a published figure."""
     return _register("experiment", **facts)
 
 
+@by_name_only
 def claim(
     *,
     id: str,
@@ -257,15 +260,6 @@ def from_scripts() -> list[Entry]:
     """Entries of a user's own script or module, which is neither a plugin nor a part of groklab: only processes that import it know them."""
     found = [entry for names in _entries.values() for entry in names.values() if entry.plugin is None]
     return [entry for entry in found if entry.function.__module__.split(".")[0] != "groklab"]
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """``Did you mean …?`` for an unknown name, or the list of all where nothing is near."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    near += [other for other in known if other not in near and (name in other or other in name) and name][: 3 - len(near)]
-    if near:
-        return "Did you mean " + " or ".join(repr(n) for n in near) + "?"
-    return "Known: " + ", ".join(known) + "." if known else "None is registered."
 
 
 def look_up(kind: str, name: str) -> Entry:
@@ -327,6 +321,8 @@ def call_problems(kind: str, text: str, **context: Any) -> list[object]:
     missing = [k for k, v in known.items() if v is inspect.Parameter.empty and k not in dict(call.settings)]
     problems += [f"{call.name}: setting {shown(setting)} must be given." for setting in missing]
     check = entry.facts.get("check")
+    if check is None and not problems:
+        problems += [f"{call.name}: {problem}" for problem in wrong_settings(entry.function, dict(call.settings))]
     if check is not None and not problems:
         found = check({**known, **dict(call.settings)}, **context)
         problems += [f"{call.name}: {problem}" if isinstance(problem, str) else problem for problem in found]

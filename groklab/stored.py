@@ -18,6 +18,7 @@ from groklab.ends import measures_at_the_end, results_at_the_end
 from groklab.results.finding import find, folders
 from groklab.results.history import in_sequence
 from groklab.results.store import RunFolder
+from groklab.signatures import checked
 from groklab.values import shown
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class StoredRun:
                 rows.setdefault(step, {"step": step}).update(named)
         return polars.DataFrame([rows[step] for step in sorted(rows)], infer_schema_length=None)
 
+    @checked
     def measure(self, *names: str, steps: Sequence[int] | None = None) -> list[Measurement]:
         """Measures of its checkpoints, such as ``run.measure("weight_norm")``, by default of all within the budget, taken where they are not kept already."""
         from groklab.measuring import measure
@@ -111,6 +113,7 @@ class StoredRun:
         lacking = [f"{name} {wanted} (stored: {there})" for name, wanted, there in told if wanted > there]
         return lacking + [f"measure {name}" for name in asked.measures if name not in stored.measures]
 
+    @checked
     def stored_steps(self, kind: str) -> list[int]:
         """Steps of the stored ``checkpoints`` or ``answers`` within the budget, rising."""
         steps = self.steps
@@ -120,12 +123,14 @@ class StoredRun:
         """The last of them; None where there is none."""
         return next(reversed(self.stored_steps(kind)), None)
 
+    @checked
     def answers(self, step: int | None = None) -> polars.DataFrame:
         """The table's cells with the network's answers at a checkpoint, by default the last within the budget."""
         from groklab.analysis.tables import cells_table
 
         return cells_table(self.folder, self.run, self.last_step("answers") if step is None else step)
 
+    @checked
     def model(self, step: int | None = None) -> Parameters:
         """The parameters of a checkpoint, by default the last within the budget, with a run axis of one."""
         from groklab.model.parameters import parameters_from
@@ -135,6 +140,7 @@ class StoredRun:
         _, arrays = self.folder.read_step("checkpoints", self.last_step("checkpoints") if step is None else step)
         return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision])
 
+    @checked
     def plot(self, name: str = "learning_curves", *, checkpoint: int | None = None) -> Figure:
         """Its learning curves, or another figure of one run, such as ``run.plot("operation_table")``."""
         return drawn(name, [self], checkpoint=checkpoint)
@@ -152,17 +158,20 @@ class StoredRun:
         return result | ({"message": message} if message else {}) | {"folder": str(self.folder.path)}
 
 
+@checked
 def load(text: str, *, runs: str | Path = "runs") -> StoredRun:
     """A stored run by id, unique prefix, path, or ``latest``."""
     folder = find(Path(runs), text)
     return StoredRun(folder, folder.run())
 
 
+@checked
 def stored_runs(runs: str | Path = "runs") -> list[RunFolder]:
     """All runs below a folder."""
     return folders(Path(runs))
 
 
+@checked
 def drawn(name: str, chosen: Sequence[StoredRun], *, checkpoint: int | None = None) -> Figure:
     """A registered figure of stored runs, with settings if it is written as a call, ``steps_against(x='modulus')``.
 

@@ -14,6 +14,7 @@ from groklab import registry
 from groklab.config.run import Run
 from groklab.config.sweep import Sweep, sweep_of
 from groklab.results.store import RunFolder
+from groklab.signatures import checked
 from groklab.stored import StoredRun, drawn
 from groklab.tally import Tally
 from groklab.terminal import warn
@@ -66,6 +67,7 @@ class StoredSweep:
         """The fields that have several values, seeds apart: what makes a setting."""
         return self.asked.varying
 
+    @checked
     def summary(self, by: Sequence[str] | None = None, *, level: float | None = None) -> polars.DataFrame:
         """A row for every setting, by default of the fields that vary: ``analysis.statistics.summarize``."""
         from groklab.analysis.statistics import summarize
@@ -73,6 +75,7 @@ class StoredSweep:
 
         return summarize(self.table, self.varying if by is None else by, level=LEVEL if level is None else level)
 
+    @checked
     def plot(self, name: str = "learning_curves") -> Figure:
         """The learning curves of its runs, or another figure of many, such as ``sweep.plot("steps_against")``."""
         return drawn(name, self.runs)
@@ -94,6 +97,7 @@ class StoredSweep:
         return f"<sweep of {numbers['runs']} runs in {self.folder}: {', '.join(told)}{f'; over {over}' if over else ''}>"
 
 
+@checked
 def sweep(
     start: Run | None = None,
     /,

@@ -6,6 +6,7 @@ cannot even be written. A message names it all the same.
 
 from __future__ import annotations
 
+import difflib
 import reprlib
 from typing import Any
 
@@ -50,6 +51,16 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return _text(value)
     return _cut(_short.repr(value))
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """``Did you mean …?`` for an unknown name, or the list of all where nothing is near."""
+    name = name[:LONGEST]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near += [other for other in known if other not in near and (name in other or other in name) and name][: 3 - len(near)]
+    if near:
+        return "Did you mean " + " or ".join(repr(n) for n in near) + "?"
+    return "Known: " + ", ".join(known) + "." if known else "None is registered."
 
 
 def _text(value: str) -> str:

@@ -14,12 +14,14 @@ PACKAGE = Path(groklab.__file__).parent
 EARLIER = {
     "outside": set(),
     "values": set(),
+    "signatures": set(),
     "printable": set(),
     "terminal": {"printable"},
     "calls": set(),
     "entries": set(),
     "sources": set(),
-    "registry": {"calls", "entries", "sources"},
+    "windows": set(),
+    "registry": {"calls", "entries", "sources", "windows"},
     "config": {"registry"},
     "data": {"registry", "config"},
     "model": {"registry", "config", "data"},
@@ -32,7 +34,7 @@ EARLIER = {
 }
 """What each stage may import besides itself and EVERYWHERE (docs/design.md); modules at the top of the package may import everything."""
 
-EVERYWHERE = ("outside", "printable", "terminal", "values")
+EVERYWHERE = ("outside", "printable", "terminal", "values", "signatures")
 """What comes from outside is hostile until it is bounded, and until it is made fit to be shown."""
 
 WITHOUT_TORCH = (*EVERYWHERE, "calls", "entries", "sources", "registry", "config", "data", "results", "analysis", "figures", "dashboard")

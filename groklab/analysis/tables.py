@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 
 from groklab.analysis.grokking import Summary, summary
-from groklab.config.checks import options_of
 from groklab.config.run import Run
 from groklab.config.stops import end_of
 from groklab.config.sweep import hints as field_hints
@@ -21,6 +20,7 @@ from groklab.data.tables import Table, table_of
 from groklab.results.files import DamagedError, StoreError
 from groklab.results.history import in_sequence, within
 from groklab.results.store import Reading, RunFolder, unpacked_answers
+from groklab.signatures import options_of
 
 
 def cells_table(folder: RunFolder, run: Run, step: int | None = None) -> pl.DataFrame:

@@ -18,7 +18,8 @@ from typing import Any, Literal
 import tyro
 
 from groklab import registry
-from groklab.config.checks import FieldError, RunError, described, options_of
+from groklab.config.checks import FieldError, RunError
+from groklab.signatures import described, options_of
 
 SEVERAL_TIMES = ("--plugin",)
 """Flags that may be given several times, all of their values counting."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
+from groklab.signatures import described, is_finite, matches, options_of
 from groklab.values import shown
 
 
@@ -42,14 +42,6 @@ class RunError(ValueError):
 
 #: A check gives the words for what it expects where a value is wrong, and nothing where it is right.
 Check = Callable[[Any], str | None]
-
-
-def is_finite(value: float) -> bool:
-    """Whether a number is neither nan nor beyond the range of decimals, as infinity is, and a whole number such as 10**400."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def at_least(low: float) -> Check:
@@ -114,52 +106,3 @@ def _leaves(kind: type) -> list[tuple[str, Any, frozenset[type]]]:
 def _sure(hint: Any) -> frozenset[type]:
     """Types of which every value matches an annotation: a thousand runs have 50,000 fields, and most need no closer look."""
     return frozenset(option for option in options_of(hint) if option in (int, str, bool, types.NoneType))
-
-
-def options_of(hint: Any) -> tuple[Any, ...]:
-    """The types between which an annotation leaves the choice: those of a union, or the one that it is."""
-    origin, arguments = _apart(hint)
-    return arguments if origin in (typing.Union, types.UnionType) else (hint,)
-
-
-@lru_cache(maxsize=256)
-def _apart(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Origin and arguments of an annotation, found once: a thousand runs ask for the same fifty."""
-    return typing.get_origin(hint), typing.get_args(hint)
-
-
-def matches(value: Any, hint: Any) -> bool:
-    """Whether a value has the annotated type; whole numbers count as decimals, True and False not as numbers."""
-    origin, arguments = _apart(hint)
-    if origin is Literal:
-        return any(type(value) is type(option) and value == option for option in arguments)
-    if origin in (typing.Union, types.UnionType):
-        return any(matches(value, option) for option in arguments)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        items: tuple[Any, ...] = value
-        if arguments[-1] is Ellipsis:
-            return all(matches(item, arguments[0]) for item in items)
-        return len(items) == len(arguments) and all(map(matches, items, arguments))
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def described(hint: Any) -> str:
-    """An annotation in words."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return " or ".join(map(str, arguments))
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(described(option) for option in arguments if option is not type(None))
-    if origin is tuple:
-        return (
-            "several of: " + described(arguments[0])
-            if arguments[-1] is Ellipsis
-            else f"{len(arguments)} values, each {described(arguments[0])}"
-        )
-    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(hint, str(hint))

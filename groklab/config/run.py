@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError, at_least, between, field_problems, fraction, positive
+from groklab.values import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ class Training:
     """Parameters that decay, as patterns of their names such as "blocks.*"; all by default."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay rates of Adam's first and second moment."""
-    warmup: int = field(default=10, metadata={"check": at_least(0)})
+    warmup: int = field(default=10, metadata={"check": between(0, 10**9)})
     """Updates over which the rate rises linearly: update k, counted from 1, uses the rate × min(1, k / warmup)."""
     warmup_from_zero: bool = False
     """Rise as the official implementation does, rate × min(1, (k − 1) / warmup), so that the first update changes nothing."""
@@ -163,7 +164,8 @@ class Budget:
     """What computes the gradients: compiled kernels where they can be used, else the batched network; the reference is slow."""
 
 
-GROUPS: tuple[str, ...] = ("task", "model", "training", "seeds", "budget")
+_PARTS: dict[str, type] = {"task": Task, "model": Model, "training": Training, "seeds": Seeds, "budget": Budget}
+GROUPS: tuple[str, ...] = tuple(_PARTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +178,18 @@ class Run:
     seeds: Seeds = field(default_factory=Seeds)
     budget: Budget = field(default_factory=Budget)
 
+    def __post_init__(self) -> None:
+        for name, kind in _PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(
+                    f"Run: {name}: got {shown(getattr(self, name))}; expected a {kind.__name__}. Run.of takes the fields by their names."
+                )
+
     @classmethod
     def of(cls, start: Run | None = None, /, **fields: Any) -> Run:
         """A run from the names of its leaves: ``Run.of(operation="addition", seed=3)``; RunError for unknown names and wrong types."""
+        if start is not None and not isinstance(start, Run):
+            raise TypeError(f"Run.of: start: got {shown(start)}; expected a Run, such as that of a preset.")
         run = start or cls()
         places = leaves()
         problems: list[FieldError] = []
@@ -334,8 +345,7 @@ _STREAM_SEEDS = ("split_seed", "labels_seed", "weights_seed", "order_seed", "noi
 @lru_cache(maxsize=1)
 def leaves() -> dict[str, str]:
     """Name of every leaf -> the part of the run that holds it."""
-    parts = {"task": Task, "model": Model, "training": Training, "seeds": Seeds, "budget": Budget}
-    return {f.name: group for group, part in parts.items() for f in dataclasses.fields(part)}
+    return {f.name: group for group, part in _PARTS.items() for f in dataclasses.fields(part)}
 
 
 def operation_is_modular(name: str) -> bool:
@@ -354,9 +364,10 @@ def plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: Any, depth: int = 5) -> Any:
+    """A list as a tuple, and those in it; what lies deeper than any field's value is left to the check of types."""
     value = plain(value)
-    return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
+    return tuple(_frozen(v, depth - 1) for v in value) if depth and isinstance(value, (list, tuple)) else value
 
 
 def _as_annotated(name: str, value: Any) -> Any:
