@@ -18,6 +18,8 @@ from typing import Any, BinaryIO, NoReturn
 
 DEEPEST = 50
 """Levels of brackets in a JSON text; what groklab writes has fewer than ten."""
+HEADER_LIMIT = 8_000_000
+"""Bytes of the header of a safetensors file, which names its arrays."""
 
 _KINDS = (
     (stat.S_ISDIR, errno.EISDIR, "it is a folder, not a file"),
@@ -71,6 +73,21 @@ def read_regular(path: str | Path, limit: int) -> bytes:
                 raise UnreadableError(errno.EFBIG, f"it has more than {limit:,} bytes, and no more are read", str(path))
             pieces.append(piece)
     return b"".join(pieces)
+
+
+def check_safetensors(path: str | Path, limit: int) -> None:
+    """Whether a file of at most ``limit`` bytes may be handed to the reader of safetensors, which takes whatever length its header claims.
+
+    ValueError where the header is longer than the file or than ``HEADER_LIMIT``; otherwise as for ``check_regular``. That arrays fill the
+    rest of the file exactly, the reader itself checks.
+    """
+    with open_regular(path, limit) as file:
+        first, size = file.read(8), os.fstat(file.fileno()).st_size
+    length = int.from_bytes(first, "little")
+    if len(first) < 8 or length > size - 8:
+        raise ValueError("its header is cut off")
+    if length > HEADER_LIMIT:
+        raise ValueError(f"its header claims {length:,} bytes; at most {HEADER_LIMIT:,} are read")
 
 
 def parsed_json(content: bytes, *, deepest: int = DEEPEST) -> Any:

@@ -13,7 +13,7 @@ from rich.text import Text
 from groklab import registry
 from groklab.analysis.grokking import told
 from groklab.analysis.selection import select
-from groklab.analysis.tables import runs_table
+from groklab.analysis.tables import problems_of, runs_table
 from groklab.arguments.parsing import is_terminal
 from groklab.arguments.reading import DashboardArguments, ListArguments, RemoveArguments, ShowArguments, TableArguments
 from groklab.config.checks import RunError
@@ -86,17 +86,26 @@ def _sheet(run: StoredRun) -> Screen:
     default = Run().flat()
     changed = {name: value for name, value in run.run.flat().items() if value != default[name]}
     screen.add_row("run", ", ".join(f"{name} {value}" for name, value in changed.items()) or "the default recipe, power_default")
-    screen.add_row("parameters", f"{facts['parameters']['total']:,}, {facts['parameters']['non_embedding']:,} non-embedding")
+    screen.add_row("parameters", _counts(facts["parameters"]))
     screen.add_row("checkpoints", _few(facts["checkpoints"]))
     for segment in facts["segments"][-3:]:
         screen.add_row(
-            f"from step {segment['from_step']:,}",
-            f"groklab {segment['groklab']}, torch {segment['torch']}, {segment['device']}, path {segment['path']}, {segment['began']}",
+            f"from step {segment.get('from_step', 0):,}",
+            ", ".join(f"{before}{segment.get(name, '–')}" for name, before in _COMPUTED_WITH.items()),
         )
     for warning in run.folder.description().get("warnings", []):
         screen.add_row("warning", warning)
     screen.add_row("folder", str(run.folder.path))
     return screen
+
+
+def _counts(parameters: Mapping[str, int]) -> str:
+    """Numbers of parameters, of which a run.json of somebody else may lack some."""
+    return ", ".join(f"{count:,}" + ("" if name == "total" else f" {name.replace('_', '-')}") for name, count in parameters.items())
+
+
+_COMPUTED_WITH = {"groklab": "groklab ", "torch": "torch ", "device": "", "path": "path ", "began": ""}
+"""What is told of a segment, and the words before it."""
 
 
 def _loss(value: float | None) -> str:
@@ -120,11 +129,13 @@ def list_kind(asked: ListArguments) -> int:
     if asked.filter and asked.kind != "runs":
         raise ValueError(f"--filter: got it with {asked.kind}; expected runs. Use `groklab list runs --filter FIELD=VALUE`.")
     if asked.kind == "runs":
-        table = select(runs_table(stored_runs(asked.where.runs)), asked.filter)
+        stored = stored_runs(asked.where.runs)
+        table = select(runs_table(stored), asked.filter)
+        problems = problems_of(stored, table)
         if asked.where.json:
-            write_json({"runs": table.to_dicts()})
+            write_json({"runs": table.to_dicts()} | ({"problems": problems} if problems else {}))
         else:
-            print_runs(table, *([f"no run satisfies {' and '.join(asked.filter)}."] if asked.filter else []))
+            print_runs(table, *([f"no run satisfies {' and '.join(asked.filter)}."] if asked.filter else []), problems=problems)
         return 0
     entries = registry.entries(registry.KINDS[asked.kind])
     if asked.where.json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as Screen
@@ -32,17 +32,28 @@ def print_screen(screen: Screen, notes: Sequence[str] = ()) -> None:
         writer.print(Text(f" {note}", "dim"))
 
 
-def print_runs(table: polars.DataFrame, nothing: str = "no runs are stored here yet; `groklab train` makes one.") -> None:
-    """Runs in a terminal, a line each, or a sentence where there are none."""
+def print_runs(
+    table: polars.DataFrame,
+    nothing: str = "no runs are stored here yet; `groklab train` makes one.",
+    *,
+    problems: Mapping[str, str] | None = None,
+) -> None:
+    """Runs in a terminal, a line each, or a sentence where there are none; ``problems`` as for ``runs_screen``."""
     if table.is_empty():
         say(nothing)
     else:
-        print_screen(runs_screen(table))
+        print_screen(runs_screen(table, problems))
 
 
-def runs_screen(table: polars.DataFrame) -> Screen:
-    """Rows of ``tables.runs_table``: what became of each run."""
-    return screen_of(runs_columns(), table.iter_rows(named=True), left=("id", "status"))
+def runs_screen(table: polars.DataFrame, problems: Mapping[str, str] | None = None) -> Screen:
+    """Rows of ``tables.runs_table``: what became of each run; ``problems`` say by id why runs cannot be read."""
+    columns = runs_columns()
+    if problems:
+        columns["why"] = lambda row: problems.get(row["id"], "")
+    screen = screen_of(columns, table.iter_rows(named=True), left=("id", "status", "why"))
+    if problems:
+        screen.columns[-1].no_wrap = False
+    return screen
 
 
 def runs_columns() -> Columns:

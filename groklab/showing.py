@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from rich.table import Table as Screen
 
 from groklab.analysis.selection import check_columns, differing, distinguishing, select, value_in, written_in
 from groklab.analysis.survival import LEVEL, check_share
-from groklab.analysis.tables import runs_table
+from groklab.analysis.tables import problems_of, runs_table
 from groklab.arguments.reading import ShowArguments
 from groklab.printable import printable
 from groklab.results.finding import find
@@ -61,11 +61,12 @@ def show_table(asked: ShowArguments) -> int:
     _check_flags(asked)
     stored = [find(asked.where.runs, text) for text in asked.which] or stored_runs(asked.where.runs)
     runs = select(runs_table(stored), asked.filter)
-    shown = _shown(asked, runs)
+    problems = problems_of(stored, runs)
+    shown = _shown(asked, runs, problems)
     if asked.output is not None:
         write_table(shown.table, asked.output)
     if asked.where.json:
-        write_json({shown.what: shown.table.to_dicts()})
+        write_json({shown.what: shown.table.to_dicts()} | ({"problems": problems} if problems else {}))
     elif asked.output is not None:
         say(printable(asked.output))
     elif runs.is_empty():
@@ -111,11 +112,11 @@ def _check_flags(asked: ShowArguments) -> None:
         check_share("--level", asked.level)
 
 
-def _shown(asked: ShowArguments, runs: polars.DataFrame) -> Shown:
+def _shown(asked: ShowArguments, runs: polars.DataFrame, problems: Mapping[str, str]) -> Shown:
     by = [name.replace("-", "_") for name in asked.by]
     check_columns("--by", by, runs)
     if asked.compare is None and asked.statistic is None and not by:
-        return Shown("runs", runs, runs_screen(runs))
+        return Shown("runs", runs, runs_screen(runs, problems))
     kept, notes = _readable(runs)
     if asked.compare is not None:
         return _comparisons(asked, _in_order(kept, by), by, notes)

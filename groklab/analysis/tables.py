@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,7 +18,7 @@ from groklab.config.stops import end_of
 from groklab.config.sweep import hints as field_hints
 from groklab.data.splits import Split, split_of
 from groklab.data.tables import Table, table_of
-from groklab.results.files import DamagedError, StoreError
+from groklab.results.files import DamagedError, InaccessibleError, StoreError
 from groklab.results.history import in_sequence, within
 from groklab.results.store import Reading, RunFolder, unpacked_answers
 from groklab.signatures import options_of
@@ -103,8 +104,21 @@ def _run_row(folder: RunFolder, asked: Run | None) -> dict[str, Any]:
         return row_of(folder.id, folder.reading(), asked)
     except DamagedError:
         return {"id": folder.id, "status": "damaged"}
+    except InaccessibleError:
+        return {"id": folder.id, "status": "unreadable"}
     except StoreError:
         return {"id": folder.id, "status": folder.status()}
+
+
+def problems_of(stored: Sequence[RunFolder], table: pl.DataFrame) -> dict[str, str]:
+    """Why runs that have no results in their table cannot be read, by id: a few words each."""
+    unknown = set(table.filter(pl.col("status").is_in(["damaged", "unreadable"]))["id"])
+    told = {folder.id: (folder.path, folder.problem()) for folder in stored if folder.id in unknown}
+    return {
+        name: problem.partition(". Nothing was changed.")[0].replace(f"{path}{os.sep}", "")
+        for name, (path, problem) in told.items()
+        if problem is not None
+    }
 
 
 def row_of(run_id: str, reading: Reading, asked: Run | None = None) -> dict[str, Any]:

@@ -69,11 +69,15 @@ def end_of(run: Run, history: Rows, reached: int) -> int | None:
     """The step at which this run is complete, given its history up to step ``reached``; None where more has to be trained.
 
     ``history`` holds the evaluations of the fixed sequence; those after the budget do not count, so that a smaller budget
-    finds its own end in a longer history. ValueError where the rule answers with anything but an evaluated step or None.
+    finds its own end in a longer history. A rule of a plugin that is not loaded, whose code reading does not execute, ends nothing before the
+    budget. ValueError where the rule answers with anything but an evaluated step or None.
     """
     within = [row for row in history if row["step"] <= run.budget.steps]
     call = registry.parse_call(run.budget.stop)
-    ended = plain(registry.look_up("stop", call.name).function(within, run.budget.threshold, **dict(call.settings)))
+    rule = registry.entries("stop").get(call.name)
+    if rule is None:
+        return run.budget.steps if reached >= run.budget.steps else None
+    ended = plain(rule.function(within, run.budget.threshold, **dict(call.settings)))
     if ended is not None:
         if isinstance(ended, bool) or ended not in [row["step"] for row in within]:
             told = f"got {shown(ended)} from {run.budget.stop} after step {reached:,}; expected the step of one of the evaluations it is given, or None"

@@ -23,8 +23,8 @@ import polars as pl
 from groklab.analysis.tables import row_of, table_of_rows
 from groklab.config.run import Run
 from groklab.dashboard.access import check_file, check_inside
-from groklab.results.files import StoreError
-from groklab.results.history import Evaluations, Row, in_sequence, rows_in, saved_in
+from groklab.results.files import InaccessibleError, StoreError
+from groklab.results.history import HISTORY_LIMIT, Evaluations, Row, in_sequence, rows_in, saved_in
 from groklab.results.lock import owner_of
 from groklab.results.store import Reading, RunFolder
 
@@ -183,9 +183,11 @@ class Catalog:
             return self._with_status(known, marks)
         try:
             return self._changed(folder, known, marks)
+        except InaccessibleError as error:  # without marks, so that it is tried again: permissions and disks change while a file does not
+            return self._unreadable(folder, known, str(error), (), "unreadable")
         except StoreError as error:
             return self._unreadable(folder, known, str(error), marks, folder.status())
-        except OSError as error:  # without marks, so that it is tried again: permissions and disks change while a file does not
+        except OSError as error:
             return self._unreadable(folder, known, f"it cannot be read: {error}", (), "unreadable")
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             return self._unreadable(folder, known, f"it cannot be read: {error}", marks, "damaged")
@@ -193,7 +195,7 @@ class Catalog:
     def _changed(self, folder: RunFolder, known: Entry | None, marks: tuple[Mark | None, ...]) -> Entry:
         """A run of which a file is another one than at the last look, or that is new."""
         is_same = known is not None and known.run is not None and bool(known.rows) and known.marks[0] == marks[0]
-        if known is not None and is_same and _has_grown(known.marks[1], marks[1]):
+        if known is not None and is_same and marks[1] is not None and marks[1][1] <= HISTORY_LIMIT and _has_grown(known.marks[1], marks[1]):
             # What was read may hold more than the size that was asked for just before: then the new lines are not where they were expected.
             with contextlib.suppress(StoreError):
                 return self._grown(known, marks)

@@ -12,7 +12,7 @@ import os
 import secrets
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from groklab.outside import check_safetensors, parsed_json, read_regular
 from groklab.values import shown
+
+JSON_LIMIT = 8_000_000
+"""Bytes of a file that is read as one JSON value: a run.json has a few thousand."""
+ARRAYS_LIMIT = 16 << 30
+"""Bytes of a file of arrays; states are the largest, of a network and a hundred of its gradients."""
 
 
 class StoreError(RuntimeError):
@@ -31,12 +37,21 @@ class DamagedError(StoreError):
     """A stored file that does not hold what it should."""
 
 
+class InaccessibleError(StoreError):
+    """A stored file that cannot be read as things stand, whatever it holds: another kind of file, too large, or of somebody else."""
+
+
 def damaged(path: Path, what: str) -> DamagedError:
     """The error for a damaged file, with what to do about it."""
     return DamagedError(
-        f"{path} is damaged: {what}. Nothing was changed. Restore it from a copy, or remove the run with "
+        f"{path} is damaged: {what.rstrip('.')}. Nothing was changed. Restore it from a copy, or remove the run with "
         f"`groklab remove {path.parent if path.parent.name not in ('checkpoints', 'answers') else path.parent.parent}` and train it again."
     )
+
+
+def unreadable(path: Path, error: OSError) -> InaccessibleError:
+    """The error for a file that cannot be read, with the reason."""
+    return InaccessibleError(f"{path} cannot be read: {error.strerror or error}. Nothing was changed.")
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:
@@ -97,11 +112,22 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; DamagedError where there is none."""
+    """The value in a JSON file of at most ``JSON_LIMIT`` bytes; DamagedError where there is none, StoreError where it cannot be read."""
+    content = read_stored(path, JSON_LIMIT)
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return parsed_json(content)
+    except ValueError as error:
         raise damaged(path, f"it is not JSON ({error})") from error
+
+
+def read_stored(path: Path, limit: int) -> bytes:
+    """A stored file of at most ``limit`` bytes; FileNotFoundError where there is none, StoreError where it cannot be read."""
+    try:
+        return read_regular(path, limit)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, str] | None = None) -> None:
@@ -110,29 +136,41 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[st
     write_whole(path, save(whole, metadata={**(facts or {}), "checksum": _checksum(whole, facts or {})}))
 
 
-def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and facts of a safetensors file; DamagedError where its bytes are not those that were written."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            facts: dict[str, str] = file.metadata() or {}
-    except FileNotFoundError:
-        raise
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise damaged(path, f"it is not a safetensors file ({error})") from error
+def read_arrays(path: Path, *, limit: int = ARRAYS_LIMIT) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and facts of a safetensors file of at most ``limit`` bytes; DamagedError where its bytes are not those that were written.
+
+    FileNotFoundError where there is none, StoreError where it cannot be read.
+    """
+    with _opened(path, limit) as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        facts: dict[str, str] = file.metadata() or {}
     if facts.pop("checksum", None) != _checksum(arrays, facts):
         raise damaged(path, "its checksum does not fit its content")
     return arrays, facts
 
 
 def read_facts(path: Path) -> dict[str, str]:
-    """The facts of a safetensors file alone, its arrays unread; DamagedError where it has none."""
+    """The facts of a safetensors file alone, its arrays unread; errors as for ``read_arrays``."""
+    with _opened(path, ARRAYS_LIMIT) as file:
+        return file.metadata() or {}
+
+
+@contextlib.contextmanager
+def _opened(path: Path, limit: int) -> Generator[Any]:
     try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}
+        check_safetensors(path, limit)
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, ValueError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        raise damaged(path, f"it is not a safetensors file ({error})") from error
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise damaged(path, f"it is not a safetensors file ({error})") from error
 
 

@@ -5,7 +5,7 @@ A thousand histories of a hundred lines are read whenever runs are listed, so th
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import zlib
 from collections.abc import Sequence
@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from groklab.results.files import StoreError, damaged, read_facts
+from groklab.outside import parsed_json
+from groklab.results.files import StoreError, damaged, read_facts, read_stored
+
+HISTORY_LIMIT = 64_000_000
+"""Bytes of a history; one of ten thousand evaluations has a few million."""
+
+_LONGEST_LINE = 1_000_000
+"""Bytes of a line that is read by itself."""
 
 Row = dict[str, Any]
 
@@ -43,11 +50,14 @@ class Evaluations(NamedTuple):
 
 
 def read_evaluations(folder: Path) -> Evaluations:
-    """The evaluations in a run's folder; a half-written last line is left out, anything else that is wrong is named."""
+    """The evaluations in a run's folder; a half-written last line is left out, anything else that is wrong is named.
+
+    StoreError where the history cannot be read, and DamagedError where it does not hold evaluations.
+    """
     path = folder / "history.jsonl"
     saved = saved_in(folder)  # before the history, which another process may be writing: it is never behind the state
     try:
-        content = path.read_bytes()
+        content = read_stored(path, HISTORY_LIMIT)
     except FileNotFoundError:
         content = b""
     lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
@@ -74,7 +84,7 @@ def saved_in(folder: Path) -> Saved | None:
     try:
         facts = read_facts(folder / "state.safetensors")
         return Saved(int(facts["step"]), int(facts["evaluations"]), facts["history"])
-    except (FileNotFoundError, StoreError, KeyError, ValueError):
+    except (OSError, StoreError, KeyError, ValueError):
         return None
 
 
@@ -102,20 +112,26 @@ def in_sequence(rows: Sequence[Row]) -> list[Row]:
 
 
 def _parsed(path: Path, lines: Sequence[bytes], known: int) -> list[Any]:
-    """A value for every line, by one call of a fast parser for all of them; what it does not take is read line by line, to be named."""
+    """A value for every line, by one call of a fast parser for all of them; what it does not take is read line by line, to be named.
+
+    So is what may hold values within values: no evaluation does, and they take fifty times their text in memory.
+    """
+    if not any(line.count(b"{") != 1 or b"[" in line for line in lines):
+        with contextlib.suppress(ValueError, RecursionError):
+            rows = orjson.loads(b"[" + b",".join(lines) + b"]")
+            if len(rows) == len(lines):
+                return rows
+    return [_parsed_line(path, line, number) for number, line in enumerate(lines, known + 1)]
+
+
+def _parsed_line(path: Path, line: bytes, number: int) -> Any:
     try:
-        rows = orjson.loads(b"[" + b",".join(lines) + b"]")
-        if len(rows) == len(lines):
-            return rows
-    except (ValueError, RecursionError):
-        pass
-    rows = []
-    for number, line in enumerate(lines, known + 1):
-        try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise damaged(path, f"line {number} is not an evaluation") from error
-    return rows
+        row = parsed_json(line) if len(line) <= _LONGEST_LINE else None
+    except ValueError as error:
+        raise damaged(path, f"line {number} is not an evaluation") from error
+    if not isinstance(row, dict) or any(isinstance(value, (dict, list)) for value in row.values()):
+        raise damaged(path, f"line {number} is not an evaluation")
+    return row
 
 
 def _is_evaluation(row: Any) -> bool:

@@ -16,12 +16,15 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from groklab.outside import parsed_json, read_regular
 from groklab.results.files import StoreError, unwritable
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life."""
 STALE = 60.0
 """Seconds without a sign of life after which an owner elsewhere counts as dead."""
+LOCK_LIMIT = 10_000
+"""Bytes of a lock, which names its owner."""
 
 
 class InProgressError(StoreError):
@@ -64,7 +67,7 @@ class Lock:
     def is_ours(self) -> bool:
         """Whether this process still owns the lock."""
         try:
-            return json.loads(self.path.read_text(encoding="utf-8"))["token"] == self._token
+            return parsed_json(read_regular(self.path, LOCK_LIMIT))["token"] == self._token
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -124,7 +127,7 @@ def owner_of(folder: Path, *, now: float | None = None) -> str | None:
     path = folder / "lock"
     try:
         age = (time.time() if now is None else now) - path.stat().st_mtime
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed_json(read_regular(path, LOCK_LIMIT))
         host, process, started = str(content["host"]), int(content["process"]), content["started"]
     except FileNotFoundError:
         return None

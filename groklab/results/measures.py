@@ -19,9 +19,12 @@ from typing import Any
 import numpy as np
 
 from groklab.config.checks import matches
-from groklab.results.files import DamagedError, make_folder, read_arrays, write_arrays, write_whole
+from groklab.outside import parsed_json
+from groklab.results.files import DamagedError, make_folder, read_arrays, read_stored, write_arrays, write_whole
 from groklab.results.store import RunFolder
 
+MEASURES_LIMIT = 64_000_000
+"""Bytes of the numbers of one measure."""
 _LONGEST = 100
 """Characters of a file's name."""
 
@@ -37,14 +40,14 @@ class Measured:
     def numbers(self) -> dict[int, dict[str, float | None]]:
         """Step to named numbers, steps rising; null: not finite."""
         try:
-            lines = self.file.read_text(encoding="utf-8").splitlines()
+            lines = read_stored(self.file, MEASURES_LIMIT).splitlines()
         except FileNotFoundError:
             return {}
         found: dict[int, dict[str, float | None]] = {}
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
+                row = parsed_json(line)
+            except ValueError:
                 row = None
             if not isinstance(row, dict) or not matches(row.get("step"), int) or not isinstance(row.get("values"), dict):
                 raise _damaged(self.file, f"line {number} is not a measurement")

@@ -24,14 +24,16 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from groklab import registry
-from groklab.config.checks import type_problems
+from groklab.config.checks import RunError, type_problems
 from groklab.config.run import Run, leaves
+from groklab.results.description import FORMAT, part_problem
 from groklab.results.files import (
     DamagedError,
     StoreError,
@@ -47,13 +49,7 @@ from groklab.results.files import (
 from groklab.results.history import Evaluations, checksum, read_evaluations, within
 from groklab.results.lock import InProgressError, Lock, owner_of
 from groklab.sources import plugin_stem
-
-FORMAT = 1
-"""Version of the results format; a reader for every older one is kept."""
-
-STATUSES = ("running", "interrupted", "complete", "diverged", "damaged")
-
-_PARTS = {"run": dict, "status": str, "resolved": dict, "parameters": dict, "plugins": list, "segments": list}
+from groklab.values import shown
 
 
 class Reading(NamedTuple):
@@ -77,13 +73,13 @@ class RunFolder:
 
     @property
     def id(self) -> str:
-        """The run's id: the folder's name."""
-        return self.path.name
+        """The run's id: the folder's name, of which bytes that are no text, as other systems make them, stand as a mark each."""
+        return self.path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     @property
     def exists(self) -> bool:
         """Whether anything of this run is stored."""
-        return (self.path / "run.json").exists()
+        return os.path.lexists(self.path / "run.json")
 
     def description(self) -> dict[str, Any]:
         """What run.json holds; DamagedError or, for a newer format, StoreError."""
@@ -92,14 +88,15 @@ class RunFolder:
             content = read_json(path)
         except FileNotFoundError:
             raise StoreError(f"{self.path} holds no run: there is no run.json in it.") from None
-        if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        if not isinstance(content, dict) or type(content.get("format")) is not int:
             raise damaged(path, "it is not a run's description")
         if content["format"] > FORMAT:
             raise StoreError(
-                f"{path} has results format {content['format']}; this groklab reads up to {FORMAT}. Install a newer groklab to use it."
+                f"{path} has results format {shown(content['format'])}; this groklab reads up to {FORMAT}. Install a newer groklab to use it."
             )
-        if not all(isinstance(content.get(name), kind) for name, kind in _PARTS.items()) or content["status"] not in STATUSES:
-            raise damaged(path, "a part of it is missing")
+        problem = part_problem(content)
+        if problem is not None:
+            raise damaged(path, problem)
         return content
 
     def run(self) -> Run:
@@ -116,10 +113,11 @@ class RunFolder:
         try:
             run = Run.from_dict(content["run"])
         except (ValueError, TypeError) as error:
-            raise damaged(self.path / "run.json", str(error)) from error
-        wrong = type_problems(run)
+            first = error.problems[0] if isinstance(error, RunError) else error
+            raise damaged(self.path / "run.json", str(first)) from error
+        wrong = [str(problem) for problem in type_problems(run)] or _rule_problems(run.budget.stop)
         if wrong:
-            raise damaged(self.path / "run.json", str(wrong[0]))
+            raise damaged(self.path / "run.json", wrong[0])
         return run.replace(file=str(self.path / "table.csv")) if run.task.file is not None else run
 
     def status(self) -> str:
@@ -133,6 +131,14 @@ class RunFolder:
             return "damaged"
         except StoreError:
             return "unreadable"
+
+    def problem(self) -> str | None:
+        """Why this run cannot be read, in a sentence; None where it can."""
+        try:
+            self.reading()
+        except StoreError as error:
+            return str(error)
+        return None
 
     def _status_in(self, content: Mapping[str, Any]) -> str:
         status = str(content["status"])
@@ -317,6 +323,18 @@ class RunFolder:
         except OSError as error:
             if error.errno != errno.ENOTEMPTY:  # another process has just begun the run anew
                 raise unwritable(self.path, error) from error
+
+
+@lru_cache(maxsize=256)
+def _rule_problems(stop: str) -> list[str]:
+    """What is wrong with a stop rule that is applied to what is stored; nothing where it is of a plugin that is not loaded."""
+    try:
+        call = registry.parse_call(stop)
+    except ValueError as error:
+        return [f"stop: {error}"]
+    if call.name not in registry.entries("stop"):
+        return []
+    return [f"stop: {problem}" for problem in registry.call_problems("stop", stop)]
 
 
 def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
