@@ -125,10 +125,22 @@ def open_what_is_closed() -> None:
 
 @contextlib.contextmanager
 def safe_streams() -> Generator[tuple[Safe, Safe]]:
-    """Within it, standard output and standard error are safe ones; whoever calls gets theirs back as they were."""
-    output, errors = Safe(sys.stdout), Safe(sys.stderr)
+    """Within it, standard output and standard error are safe ones, and notes lines; whoever calls gets theirs back as they were."""
+    output, errors, shows = Safe(sys.stdout), Safe(sys.stderr), warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        """A note of groklab is a line for people: where in its source it comes from tells them nothing."""
+        if issubclass(category, Note):
+            aside(f"groklab: {message}")
+        else:
+            shows(message, category, *where, **more)
+
     with contextlib.redirect_stdout(cast(Any, output)), contextlib.redirect_stderr(cast(Any, errors)):
-        yield output, errors
+        warnings.showwarning = show
+        try:
+            yield output, errors
+        finally:
+            warnings.showwarning = shows
 
 
 def ended(status: int, output: Safe, errors: Safe, *, is_own_process: bool) -> int:
@@ -171,10 +183,14 @@ def _write(stream: Safe, text: str) -> None:
     stream.flush()
 
 
+class Note(UserWarning):
+    """What a user should know, and what ends nothing."""
+
+
 def warn(text: str, *, stacklevel: int = 1) -> None:
     """A Python warning that an absent or full standard error does not turn into an error; a filter of the user's does."""
     with contextlib.suppress(OSError, ValueError):  # of the stream that the warning was to be written to
-        warnings.warn(printable(text, lines=True), stacklevel=stacklevel + 1)
+        warnings.warn(printable(text, lines=True), Note, stacklevel=stacklevel + 1)
 
 
 # — what programs read —

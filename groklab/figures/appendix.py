@@ -99,11 +99,11 @@ def sharpness(table: pl.DataFrame) -> Figure:
             of_setting = np.array([name == setting for name in known["setting"]]) if colored else np.ones(len(x), dtype=bool)
             color = style.GROUPS[number] if colored else style.VALIDATION
             axes.plot(x[of_setting], y[of_setting], "o", color=color, ms=4, alpha=0.85, mew=0)
-            handles.append(Line2D([], [], color=color, marker="o", ms=4, ls="", label=style.shortened(str(setting), 28)))
+            handles.append(Line2D([], [], color=color, marker="o", ms=4, ls="", label=style.label(str(setting), 28)))
             if not colored:
                 break
         if x.min() > 0 and x.max() / x.min() > 20:
-            axes.set_xscale("log")
+            style.set_log(axes, "x")
             axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))  # sharpnesses are small: labels of many digits

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from groklab.figures import style
+from groklab.figures import letters, style
 from groklab.values import shown
 
 Numbers = NDArray[np.int64]
@@ -67,7 +67,9 @@ def read(cells: polars.DataFrame) -> Table:
         row_elements = column_elements = np.union1d(row_elements, column_elements)
     names: dict[int, str] = {}
     for numbers, column in ((z, "z_name"), (y, "y_name"), (x, "x_name")):
-        names |= {int(n): str(t) for n, t in zip(numbers, cells[column].to_list(), strict=True) if t is not None and n >= 0}
+        names |= {
+            int(n): letters.legible(str(t)) for n, t in zip(numbers, cells[column].to_list(), strict=True) if t is not None and n >= 0
+        }
     return Table(
         np.searchsorted(row_elements, x),
         np.searchsorted(column_elements, y),

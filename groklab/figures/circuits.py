@@ -212,7 +212,7 @@ def _panels(table: pl.DataFrame, names: Sequence[str]) -> list[tuple[str, list[s
 
 
 def _part(column: str) -> str:
-    return style.shortened(column.split(".", 1)[-1], 20)
+    return style.label(column.split(".", 1)[-1], 20)
 
 
 def _scale(axes: Axes, table: pl.DataFrame, columns: Sequence[str]) -> None:
@@ -220,6 +220,6 @@ def _scale(axes: Axes, table: pl.DataFrame, columns: Sequence[str]) -> None:
     values = pl.concat([table[column].cast(pl.Float64).drop_nulls() for column in columns])
     known = values.filter(values.is_finite())
     if len(known) and known.min() > 0 and known.max() / known.min() > 50:  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
-        axes.set_yscale("log")
+        style.set_log(axes)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4))

@@ -289,6 +289,7 @@ def _panels(above: float, below: float) -> tuple[Figure, Axes, Axes]:
     accuracy = drawing.add_axes((_LEFT / _WIDTH, bottom, width, _PANEL_HEIGHTS[0] / height))
     accuracy.set(ylabel="accuracy", ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
     accuracy.tick_params(axis="x", which="both", labelbottom=False, length=0)
-    loss.set(ylabel="loss (nats)", xlabel="step", yscale="log")
+    loss.set(ylabel="loss (nats)", xlabel="step")
+    style.set_log(loss)
     drawing.align_ylabels([accuracy, loss])
     return drawing, accuracy, loss

@@ -19,7 +19,7 @@ from groklab.analysis.projections import Numbers
 from groklab.analysis.structure import circularity
 from groklab.analysis.structure import number_line as line_of
 from groklab.data.groups import group_named
-from groklab.figures import style
+from groklab.figures import letters, style
 from groklab.registry import figure
 from groklab.values import shown
 
@@ -245,9 +245,9 @@ def _scatter(axes: Axes, points: Numbers, colors: list[str], table: pl.DataFrame
 
 def _names(axes: Axes, points: Numbers, names: list[str], size: float) -> None:
     """The elements' names in their dots, where they fit."""
-    if max(map(len, names)) > 3:
+    if max(map(len, names)) > 3 or max(len(letters.legible(name)) for name in names) > 3:
         return
-    for (x, y), name in zip(points, names, strict=True):
+    for (x, y), name in zip(points, map(letters.legible, names), strict=True):
         axes.text(float(x), float(y), name, size=size, ha="center", va="center", color="white", clip_on=True)
 
 

@@ -93,7 +93,7 @@ def _share_height(row: list[Axes], kind: str, loss_name: str) -> None:
     """The same scale for all panels of a kind, numbers on the first of each line only."""
     if kind == "loss":
         for axes in row:
-            axes.set_yscale("log")
+            style.set_log(axes)
         limits = [axes.get_ylim() for axes in row]
         for axes in row:
             axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import textwrap
 import threading
 import uuid
@@ -24,8 +25,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterSciNotation, NullFormatter
 
+from groklab.figures import letters
 from groklab.values import shown
 
 TRAIN = "#D55E00"
@@ -37,6 +39,7 @@ GRID = "#E4E4E4"
 
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 10.0, 9.0, 8.0
 DOTS_PER_INCH = 200
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LINE_HEIGHT = 0.17
 """Inches that a line of small text takes."""
 
@@ -45,7 +48,8 @@ FORMATS: dict[str, dict[str, Any]] = {".png": {"Software": None}, ".svg": {"Date
 
 STYLE: dict[str, Any] = {
     # The family by its own name: a generic one is looked up when the figure is drawn, in the settings of whoever draws it.
-    "font.family": ["DejaVu Sans"],
+    "font.family": [letters.FAMILY],
+    "text.parse_math": False,  # a name such as $_$ is a name
     "font.size": TEXT_SIZE,
     "axes.titlesize": TEXT_SIZE,
     "axes.labelsize": TEXT_SIZE,
@@ -87,8 +91,13 @@ _drawing = threading.RLock()
 @contextmanager
 def publication() -> Generator[None]:
     """Within this context matplotlib draws in the style of the package, whatever the user's own settings are."""
-    with _drawing, matplotlib.style.context(STYLE, after_reset=True):
-        yield
+    with _drawing:
+        letters.begin()
+        try:
+            with matplotlib.style.context(STYLE | {"font.family": letters.families()}, after_reset=True):
+                yield
+        finally:
+            letters.end()
 
 
 def check_table(name: str, table: polars.DataFrame, needs: Sequence[str]) -> None:
@@ -124,15 +133,22 @@ def shortened(text: str, length: int) -> str:
     >>> shortened("rotation by 120", 9)
     'rota… 120'
     """
-    kept = max(length - 1, 2)
+    text, kept = letters.legible(text), max(length - 1, 2)
     return text if len(text) <= length else text[: (kept + 1) // 2].rstrip() + "…" + text[len(text) - kept // 2 :]
+
+
+def label(text: str, length: int) -> str:
+    """A text in a legend, of so many characters at most; matplotlib leaves out what begins with an underscore, but for a space before it."""
+    written = shortened(text, length)
+    return f"\u200a{written}" if written.startswith("_") else written
 
 
 def lines_of(text: str, width: float, size: float = TITLE_SIZE, *, at_most: int = 2) -> list[str]:
     """Text broken into lines that fit so many inches; what does not fit in the last line is cut off."""
     if not text.strip():
         return []
-    font = FontProperties(family="DejaVu Sans", size=size)
+    text = letters.legible(text)
+    font = FontProperties(family=letters.families(), size=size)
     points, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
     # 0.95: a line may hold wider letters than the whole text has on average
     characters = max(8, int(0.95 * len(text) * width * 72 / points)) if points > width * 72 else len(text)
@@ -164,7 +180,36 @@ def _step_text(step: float, _: int | None) -> str:
 
 
 def _step_power(step: float, _: int | None) -> str:
-    return count(step) if step < 100 else f"$10^{{{round(math.log10(step))}}}$"
+    return count(step) if step < 100 else f"10{raised(round(math.log10(step)))}"
+
+
+def raised(exponent: int) -> str:
+    """A power as it is written behind its base.
+
+    >>> "10" + raised(-5)
+    '10⁻⁵'
+    """
+    return str(exponent).translate(_RAISED)
+
+
+class Powers(LogFormatterSciNotation):
+    """The labels of a logarithmic axis, 10⁻³ or 2×10⁻³, as text: no text of a figure is read as a formula."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a place."""
+        written = str(super().__call__(x, pos))
+        if not written.startswith("$"):
+            return written
+        inside = written.removeprefix(r"$\mathdefault{").removesuffix("}$").replace(r"\times", "×")
+        return re.sub(r"\^\{(-?\d+)\}", lambda power: raised(int(power[1])), inside)
+
+
+def set_log(axes: Axes, side: str = "y") -> None:
+    """A logarithmic axis: ``x`` or ``y``."""
+    axes.set(**{f"{side}scale": "log"})
+    axis = axes.yaxis if side == "y" else axes.xaxis
+    axis.set_major_formatter(Powers())
+    axis.set_minor_formatter(Powers(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
 
 
 def widen_loss_axis(axes: Axes) -> None:

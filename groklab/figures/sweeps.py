@@ -67,7 +67,7 @@ def steps_against(table: pl.DataFrame, *, x: str = "train_fraction") -> Figure:
             for quantity, color, line in (("memorized_at", colors[0], "-" if one else "--"), ("generalized_at", colors[1], "-")):
                 _draw_steps(axes, setting.runs, x, quantity, color, line)
             if not one:
-                handles.append(Line2D([], [], color=colors[1], label=style.shortened(setting.label, 28)))
+                handles.append(Line2D([], [], color=colors[1], label=style.label(setting.label, 28)))
         if law is not None:
             axes.plot(*law[0], ":", color=style.INK, lw=1.1, zorder=2.5)
         _set_field_axis(axes, x, table[x])
@@ -102,7 +102,7 @@ def accuracy_against(table: pl.DataFrame, *, x: str = "train_fraction", quantity
             for setting, color in zip(settings, style.GROUPS, strict=False):
                 _draw_accuracy(axes, setting.runs, x, quantity, color)
             handles = [
-                Line2D([], [], color=color, marker="o", ms=3, label=style.shortened(setting.label, 28))
+                Line2D([], [], color=color, marker="o", ms=3, label=style.label(setting.label, 28))
                 for setting, color in zip(settings, style.GROUPS, strict=False)
             ]
             _set_field_axis(axes, x, table[x])
@@ -136,7 +136,7 @@ def losses_against(table: pl.DataFrame, *, x: str = "width") -> Figure:
         upper, lower = axes.figure.axes
         upper.set(ylim=(-0.03, 1.03), xlabel="")
         upper.tick_params(axis="x", which="both", labelbottom=False, length=0)
-        lower.set_yscale("log")
+        style.set_log(lower)
         style.widen_loss_axis(lower)
         drawing.align_ylabels([upper, lower])
         handles = [
@@ -259,7 +259,7 @@ def _set_field_axis(axes: Axes, x: str, values: pl.Series, *, ticks: int = 8) ->
             axes.xaxis.set_major_locator(FixedLocator(list(np.arange(first, places[-1] + 1e-9, step))))
             axes.xaxis.set_major_formatter(FuncFormatter(_percent))
     else:
-        axes.set_xscale("log")
+        style.set_log(axes, "x")
         axes.set_xlim(places[0] / 1.08, places[-1] * 1.08)
         shown = places[:: math.ceil(len(places) / ticks)]
         axes.xaxis.set_major_locator(FixedLocator(list(shown)))
@@ -288,7 +288,7 @@ def _set_steps_axis(axes: Axes, tables: Sequence[pl.DataFrame]) -> None:
     known = drawn.drop_nulls().filter(drawn.drop_nulls() > 0).to_numpy()
     low, high = (float(known.min()), float(known.max())) if len(known) else (1.0, 10.0)
     room = max(1.25, math.sqrt(10 * low / high))
-    axes.set_yscale("log")
+    style.set_log(axes)
     axes.set_ylim(low / room, high * room)
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.yaxis.set_minor_formatter(NullFormatter())
