@@ -20,6 +20,7 @@ from groklab import __version__, registry
 from groklab.arguments.exchange import ExportArguments, ImportArguments
 from groklab.config.checks import RunError
 from groklab.config.run import Run
+from groklab.config.table_file import as_stored, content_of
 from groklab.data.tables import table_of
 from groklab.laboratory import check
 from groklab.measures.task import MeasuredTask, take
@@ -92,8 +93,8 @@ def export_network(stored: StoredRun, output: Path, *, to: str = "safetensors", 
     described |= {"run": run.to_dict(), "elements": list(table.elements), "parameters": {"total": layout.size}}
     if run.task.file is not None:
         beside = Path(f"{output}.csv")
-        _write(beside, Path(run.task.file).read_bytes())
-        described["run"]["task"]["file"] = beside.name
+        _write(beside, content_of(run.task.file))
+        described["run"]["task"] |= {"file": beside.name, "reader": run.table_file.reader}
     if to == "transformer_lens":
         arrays = transformer_lens_state(arrays, run.model)
         described |= {"vocabulary": [*table.elements, *marks(run.model)], "answer": "logits at the last position"}
@@ -236,7 +237,7 @@ def _of_groklab(path: Path, described: dict[str, Any], numbers: Mapping[str, int
         raise ValueError(
             f"got {', '.join(given)}; expected none, for the file says which run it is of. Leave {'it' if len(given) == 1 else 'them'} out."
         )
-    run = Run.from_dict(described["run"])
+    run = Run.from_dict(as_stored(described["run"]))
     if run.task.file is not None:
         table = Path(fields.get("file") or path.with_name(run.task.file))
         if not table.is_file():

@@ -127,7 +127,7 @@ def _begun(
 
 def _check_table(run: Run) -> None:
     """ValueError where the file of a run's table is another than when the run was asked for: its results would lie under the wrong id."""
-    if run.task.file is not None and Run(task=run.task).table_hash != run.table_hash:
+    if run.task.file is not None and Run(task=run.task).table_file != run.table_file:
         raise ValueError(f"file {run.task.file}: it was changed while {run.id} waited to be trained. Ask again to train what it holds now.")
 
 

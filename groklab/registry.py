@@ -111,6 +111,7 @@ def operation(
     group: bool | None = None,
     same_as: tuple[str, str] | None = None,
     check: Function | None = None,
+    reader_of: Function | None = None,
     not_settings: tuple[str, ...] = (),
     name: str | None = None,
 ) -> Callable[[Function], Function]:
@@ -118,13 +119,13 @@ def operation(
 
     ``symbol`` (as it is written), ``domain`` ((x, y, n) -> bool array), ``requires`` (n -> None or True where n will do, else
     False, what was expected, or that and advice), ``commutative`` and ``group`` (declared properties, verified by the tests),
-    ``on`` (the group of ``over="fixed group"``), ``same_as`` (another name's operation and group). ValueError where ``over`` is none
-    of these, or the function has settings, which an operation has none of.
+    ``on`` (the group of ``over="fixed group"``), ``same_as`` (another name's operation and group), ``reader_of`` (content of a
+    file -> version of its reader). ValueError where ``over`` is none of these, or the function has settings, which an operation has none of.
     """
     if over not in _OVER:
         raise ValueError(f"operation: got over={shown(over)}; expected one of {', '.join(_OVER)}.")
     given = {"symbol": symbol, "over": over, "on": on, "domain": domain, "requires": requires, "commutative": commutative, "group": group}
-    given |= {"same_as": same_as, "check": check, "not_settings": not_settings or None, "name": name}
+    given |= {"same_as": same_as, "check": check, "reader_of": reader_of, "not_settings": not_settings or None, "name": name}
     register = _register("operation", **{fact: value for fact, value in given.items() if value is not None})
 
     def decorate(function: Function) -> Function:

@@ -10,6 +10,7 @@ from groklab.arguments.parsing import value_of
 from groklab.config.checks import RunError, type_problems
 from groklab.config.presets import preset_named
 from groklab.config.run import Run
+from groklab.config.table_file import as_stored
 from groklab.results.store import RunFolder
 from groklab.values import shown
 
@@ -34,7 +35,7 @@ def run_in(path: Path) -> Run:
     except ValueError as error:
         raise ValueError(f"--config: got {shown(str(path))}; expected a run.json; it is not JSON ({error}).") from None
     if isinstance(content, dict) and "format" in content:
-        return RunFolder(file.parent).run() if file.name == "run.json" else Run.from_dict(content["run"])
+        return RunFolder(file.parent).run() if file.name == "run.json" else Run.from_dict(as_stored(content["run"]))
     if not isinstance(content, dict):
         raise ValueError(f"--config: got {shown(str(path))}; expected a run.json; it holds no run.")
     run = Run.from_dict(content)

@@ -150,6 +150,8 @@ def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
         is_missing = value is None or (value == "" and name != "expression")  # of an empty formula its own check says more
         if is_missing and name in wanted and name != "modulus":
             yield FieldError(name, value, f"{'an' if name == 'expression' else 'a'} {name}, which the operation {task.operation} needs")
+    if task.reader is not None and task.file is None:
+        yield FieldError("reader", task.reader, "nothing, for no file is read", "Leave reader out, or give a file.")
     if task.group and "group" in wanted and "group" not in wrong:
         for problem in registry.call_problems("group", task.group):
             yield FieldError("group", task.group, problem=str(problem))

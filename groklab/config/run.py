@@ -20,11 +20,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError, at_least, between, field_problems, fraction, positive
+from groklab.config.table_file import READERS, TableFile, table_file
 from groklab.values import shown
 
 
@@ -41,7 +41,9 @@ class Task:
     expression: str | None = None
     """A formula in x, y and n, such as "x**2 + 3*x*y + 5"; implies the operation `expression`."""
     file: str | None = None
-    """A CSV file with columns x, y, z; implies the operation `from_file`."""
+    """A CSV file, with columns x, y, z or a matrix; implies the operation `from_file`."""
+    reader: int | None = field(default=None, metadata={"check": between(1, READERS)})
+    """Version of the reader of files: 1 takes every name as it stands, 2 knows matrices and marks of blanks; the newest unless given."""
     train_fraction: float = field(default=0.5, metadata={"check": fraction()})
     """Share of the known cells that is trained on, in (0, 1)."""
     outliers: int | float = field(default=0, metadata={"check": at_least(0)})
@@ -220,7 +222,7 @@ class Run:
     def at(self, file: str) -> Run:
         """This run with its table's file in another place; the table that was asked for stays the same."""
         moved = dataclasses.replace(self, task=dataclasses.replace(self.task, file=file))
-        vars(moved)["table_hash"] = self.table_hash
+        vars(moved)["table_file"] = self.table_file
         return moved
 
     def flat(self) -> dict[str, Any]:
@@ -243,11 +245,16 @@ class Run:
     # — identity —
 
     @cached_property
-    def table_hash(self) -> str:
-        """Hash of the file that the table comes from, as it was when this run was first asked for it: an edit does not change its id."""
+    def table_file(self) -> TableFile:
+        """Content and reader of the table's file, as it was when this run was first asked for it: an edit does not change its id."""
         if self.task.file is None:
-            raise ValueError(f"table_hash: got a run of {self.task.operation}; expected one whose table comes from a file.")
-        return hashlib.sha256(Path(self.task.file).read_bytes()).hexdigest()
+            raise ValueError(f"table_file: got a run of {self.task.operation}; expected one whose table comes from a file.")
+        return table_file(self.task.file, self.task.reader)
+
+    @property
+    def table_hash(self) -> str:
+        """Hash of the file that the table comes from."""
+        return self.table_file.hash
 
     def canonical(self) -> dict[str, Any]:
         """What the id is the hash of: every field that can change the history and differs from its default."""
@@ -264,8 +271,9 @@ class Run:
         for name in _STREAM_SEEDS:
             if kept.get(name) == values["seed"]:
                 del kept[name]
+        kept.pop("reader", None)
         if "file" in kept:
-            kept["file"] = self.table_hash
+            kept |= self.table_file.canonical()
         if "group" in kept:
             kept["group"] = registry.canonical_call("group", kept["group"])
         if "expression" in kept:
@@ -294,7 +302,7 @@ class Run:
     # — as text —
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """The whole tree, for run.json."""
+        """The whole tree, as ``from_dict`` reads it."""
         tree = dataclasses.asdict(self)
         return {g: {k: list(v) if isinstance(v, tuple) else v for k, v in tree[g].items()} for g in GROUPS}
 

@@ -1,25 +1,30 @@
-"""Tables from CSV files with columns x, y and z: any names are elements, an empty z is an answer to be found."""
+"""Tables from CSV files: a row for each cell, or a matrix; any names are elements, an empty z is an answer to be found.
+
+What is certain is read, what is likely is said in notes, and what can be read in two ways is an error that names both. The reader has
+versions: the first took every name as it stands, and what it read alike keeps its number, so that runs of old keep their ids.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from groklab.config.table_file import READERS, content_of
+from groklab.data.forms import BOTH_FORMS, NoFormError, Written, form_with, plain_rows, refuse, separators_of
 from groklab.data.groups import CELL_LIMIT
-from groklab.values import shown
+from groklab.data.rows import NAMED, Text, has_spaced_quotes, plain_text, rows_of, text_of
+from groklab.data.spellings import blanks_in, written_alike
+from groklab.outside import UnreadableError
 
-_LARGEST_FILE = 400_000_000
-_LONGEST_NAME = 1000
 _FEWEST_KNOWN = 4
 _SHOWN = 5
+_KEPT = 4
+"""Files whose reading is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,134 +35,261 @@ class FileCells:
     x: npt.NDArray[np.int64]
     y: npt.NDArray[np.int64]
     z: npt.NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+    """What was done to read it, and what may be meant otherwise: sentences."""
+    reader: int = 1
+    """Version of the reader that is needed for this reading."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    line: int
-    x: str
-    y: str
-    z: str
+def read_cells(file: str | Path, reader: int | None = None) -> FileCells:
+    """Read a table from a CSV file; ValueError with the line numbers of what is wrong. The same content is read once.
 
-
-def read_cells(file: str | Path) -> FileCells:
-    """Read a table from a CSV file; ValueError with the line numbers of what is wrong. The same content is read once."""
-    path = Path(file)
+    ``reader`` is the version of the reader, the newest unless given; the first takes every name as it stands.
+    """
     try:
-        if not path.exists():
-            raise ValueError(f"file {path}: no such file. Give the path of a CSV file with columns x, y, z.")
-        if not path.is_file():
-            raise ValueError(f"file {path}: not a file. Give the path of a CSV file with columns x, y, z.")
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ValueError(f"file {path}: got {path.stat().st_size:,} bytes; expected at most {_LARGEST_FILE:,}.")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"file {path}: cannot be read: {error.strerror or error}.") from None
-    try:
-        return _cells(content)
+        return cells_of(_content(file), reader)
     except ValueError as error:
-        raise ValueError(f"file {path}: {error}") from None
+        raise ValueError(f"file {file}: {error}") from None
 
 
-@lru_cache(maxsize=4)
-def _cells(content: bytes) -> FileCells:
-    rows = list(_rows(_text(content)))
-    _check_rows(rows)
-    across, down = {row.x for row in rows}, {row.y for row in rows}
-    if not across.isdisjoint(down):
-        across = down = across | down
+def _content(file: str | Path) -> bytes:
+    expected = "Give the path of a CSV file with columns x, y, z."
+    try:
+        return content_of(file)
+    except FileNotFoundError:
+        raise ValueError(f"no such file. {expected}") from None
+    except UnreadableError as error:
+        raise ValueError(f"{error.strerror}. {expected}") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror or error}.") from None
+
+
+_cells: dict[tuple[str, int], FileCells] = {}
+
+
+def cells_of(content: bytes, reader: int | None = None) -> FileCells:
+    """The cells in the content of a file, as ``read_cells``."""
+    key = (hashlib.sha256(content).hexdigest(), READERS if reader is None else reader)
+    found = _cells.pop(key, None)
+    if found is None:
+        found = _plain(content) if reader == 1 else _newest(content)
+    _cells[key] = found  # the newest stands last
+    while len(_cells) > _KEPT:
+        _cells.pop(next(iter(_cells)), None)
+    return found
+
+
+def reader_of(content: bytes) -> int:
+    """The oldest version of the reader that reads a file as the newest does; the newest for what cannot be read."""
+    try:
+        return cells_of(content).reader
+    except ValueError:
+        return READERS
+
+
+def _plain(content: bytes) -> FileCells:
+    cells = plain_rows(plain_text(content))
+    refuse(_repeated(cells, both=True))
+    return _cells_from(cells)
+
+
+def _newest(content: bytes) -> FileCells:
+    text = text_of(content)
+    separator, cells = _in_one_form(text)
+    for step in (_without_headers, _with_blanks, lambda cells: _alike(cells, separator)):
+        cells = step(cells)
+    found = _cells_from(_each_once(cells))
+    _check_corner(cells, found)
+    return found
+
+
+# — one reading —
+
+
+def _in_one_form(text: Text) -> tuple[str, Written]:
+    """The separator and the cells of a file that has one reading; ValueError names two, or says why there is none."""
+    found: dict[str, Written] = {}
+    reasons: list[str] = []
+    for separator in separators_of(text):
+        try:
+            found[separator] = _quoted(text, separator)
+        except NoFormError as error:
+            reasons.append(str(error))
+    if len(found) > 1:
+        told = " or ".join(f"by {NAMED[separator]} ({len(set(cells.x.tolist())):,} names of x)" for separator, cells in found.items())
+        raise ValueError(f"its columns may be separated {told}; expected one reading. Put a line such as sep=; in front of the header.")
+    if found:
+        return next(iter(found.items()))
+    if reasons:
+        raise ValueError(reasons[0])
+    first = next(rows_of(text, ","), None)
+    if first is None:
+        raise ValueError(f"empty; expected a table. {BOTH_FORMS}")
+    raise ValueError(f"line {first[0]}: no column x and no column y and no column z; found {first[1][0][:40]!r}. {BOTH_FORMS}")
+
+
+def _quoted(text: Text, separator: str) -> Written:
+    """The cells, with quotes behind a separator and spaces taken as quotes where that makes a table."""
+    if not has_spaced_quotes(text, separator):
+        return form_with(text, separator)
+    try:
+        spaced = form_with(text, separator, spaced=True).noted()
+    except ValueError:
+        return form_with(text, separator)
+    try:
+        plain = form_with(text, separator)
+    except ValueError:
+        return spaced
+    return plain if list(plain.names) == list(spaced.names) else spaced
+
+
+# — what is certain —
+
+
+def _without_headers(cells: Written) -> Written:
+    """Without rows that repeat the header, as in files put one behind the other."""
+    if cells.corner is not None or any(name not in cells.names for name in cells.header):
+        return cells
+    own = [cells.names.index(name) for name in cells.header]
+    columns = (cells.x, cells.y, cells.z)
+    are_repeated = np.logical_and.reduce([column == name for column, name in zip(columns, own, strict=True)])
+    if not are_repeated.any() or are_repeated.all() or any(np.isin(column[~are_repeated], own).any() for column in columns):
+        return cells
+    told = f"the header is repeated {_times(int(are_repeated.sum()))} below; these lines are passed over."
+    return cells.at(~are_repeated).noted(told)
+
+
+def _with_blanks(cells: Written) -> Written:
+    """With marks of a blank, such as NA, as blanks."""
+    answers = [cells.names[place] for place in np.unique(cells.z)]
+    arguments = {cells.names[place] for place in np.union1d(cells.x, cells.y)}
+    blanks, notes = blanks_in(answers, arguments)
+    cells = cells.noted(*notes, is_new=False)
+    if not blanks:
+        return cells
+    are_blank = np.isin(cells.z, [cells.names.index(name) for name in blanks])
+    told = ", ".join(map(repr, blanks[:_SHOWN])) + (", …" if len(blanks) > _SHOWN else "")
+    count = int(are_blank.sum())
+    note = f"{told} in {count:,} answer{'s' * (count != 1)} {'is' if len(blanks) == 1 else 'are'} read as {'a blank' if count == 1 else 'blanks'}."
+    return replace(cells, z=np.where(are_blank, 0, cells.z)).noted(note)
+
+
+def _alike(cells: Written, separator: str) -> Written:
+    """With one spelling of every whole number, unless that makes cells contradict each other."""
+    used = np.union1d(np.union1d(cells.x, cells.y), cells.z)
+    spelled, note = written_alike([cells.names[place] for place in used], with_comma=separator != ",")
+    if not spelled:
+        return cells.noted(note, is_new=False) if note else cells
+    places = {name: place for place, name in enumerate(cells.names)}
+    names = list(cells.names)
+    into = np.arange(len(names), dtype=np.int32)
+    for name, usual in spelled.items():
+        if usual not in places:
+            places[usual] = len(names)
+            names.append(usual)
+        into[places[name]] = places[usual]
+    merged = replace(cells, names=names, x=into[cells.x], y=into[cells.y], z=into[cells.z])
+    if _repeated(merged) and not _repeated(cells):
+        told = note.replace("are read as one element", "are two elements all the same: as one their cells would contradict each other")
+        return cells.noted(told, is_new=False)
+    return merged.noted(note)
+
+
+def _each_once(cells: Written) -> Written:
+    """With every cell once; ValueError where two rows contradict each other."""
+    refuse(_repeated(cells))
+    order = np.lexsort((cells.z == 0, _keys(cells)))  # of equal cells one with an answer is first
+    keys = _keys(cells)[order]
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = keys[1:] != keys[:-1]
+    if is_first.all():
+        return cells
+    kept = np.zeros(len(order), dtype=bool)
+    kept[order[is_first]] = True
+    count = int((~kept).sum())
+    told = f"{count:,} row{'s' * (count != 1)} {'repeats a cell' if count == 1 else 'repeat cells'} given already, and "
+    return cells.at(kept).noted(told + ("agrees." if count == 1 else "agree."))
+
+
+def _keys(cells: Written) -> npt.NDArray[np.int64]:
+    return cells.x.astype(np.int64) * len(cells.names) + cells.y
+
+
+def _repeated(cells: Written, *, both: bool = False) -> list[str]:
+    """Cells that are given twice with different answers, or ``both`` ways, a few of them with their lines."""
+    keys = _keys(cells)
+    order = np.lexsort((cells.lines, keys))
+    if not both:  # a blank contradicts nothing
+        order = order[cells.z[order] != 0]
+    is_again = keys[order][1:] == keys[order][:-1]
+    if not both:
+        is_again &= cells.z[order][1:] != cells.z[order][:-1]
+    problems: list[tuple[int, str]] = []
+    for place in np.flatnonzero(is_again)[: _SHOWN + 1] + 1:
+        earlier, later = order[place - 1], order[place]
+        old, new = cells.names[cells.z[earlier]], cells.names[cells.z[later]]
+        answers = f"both with z = {old!r}" if old == new else f"with z = {old!r} and z = {new!r}"
+        x, y = cells.names[cells.x[later]], cells.names[cells.y[later]]
+        told = f"lines {cells.lines[earlier]} and {cells.lines[later]}: the cell ({x}, {y}) is given twice, {answers}; expected it once."
+        problems.append((int(cells.lines[later]), told))
+    return [told for _, told in sorted(problems)]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _check_corner(cells: Written, found: FileCells) -> None:
+    """ValueError where the first cell of a matrix says that it may be meant otherwise."""
+    corner = cells.corner
+    if corner is None:
+        return
+    answers = {found.elements[place] for place in np.unique(found.z[found.z >= 0])}
+    arguments = {found.elements[place] for place in np.unique(found.x)}
+    if corner in answers - arguments:
+        raise ValueError(
+            f"a matrix whose first cell, {corner!r}, is an answer too. Either it is a title, or the matrix has no names, and its first row "
+            f"and column are those of a neutral element {corner!r}; expected one reading. Leave the first cell empty, or write the elements "
+            "above and to the left of the matrix."
+        )
+    n = len(arguments)
+    square = found.z.reshape(n, n)
+    if corner not in arguments and re.fullmatch(r"y\s*(?:[\\/|,;:∘*·. ]\s*x)?", corner, re.IGNORECASE) and (square != square.T).any():
+        raise ValueError(
+            f"a matrix whose first cell is {corner!r}: either its rows are y, or they are x as usual; expected one reading. Leave the first "
+            "cell empty where rows are x; otherwise exchange rows and columns."
+        )
+
+
+# — cells —
+
+
+def _cells_from(cells: Written) -> FileCells:
+    """The table of all cells, sorted; ValueError where it is too large or has too few answers."""
+    names = cells.names
+    across, down = np.unique(cells.x), np.unique(cells.y)
+    if np.intersect1d(across, down).size:
+        across = down = np.union1d(across, down)
     if len(across) * len(down) > CELL_LIMIT:
         raise ValueError(
             f"{len(across):,} names of x and {len(down):,} of y make {len(across) * len(down):,} cells; expected at most {CELL_LIMIT:,}."
         )
-    known = sum(bool(row.z) for row in rows)
+    is_known = cells.z != 0
+    known = int(is_known.sum())
     if known < _FEWEST_KNOWN:
-        raise ValueError(f"got {known} cells with a known z; expected at least {_FEWEST_KNOWN}.")
-    elements = sorted_names(across | down | {row.z for row in rows if row.z})
-    place = {name: number for number, name in enumerate(elements)}
-    x_places, y_places = sorted(place[name] for name in across), sorted(place[name] for name in down)
-    row_of = {number: i for i, number in enumerate(x_places)}
-    column_of = {number: i for i, number in enumerate(y_places)}
+        told = "".join(f" Note: {note}" for note in cells.notes)
+        raise ValueError(f"got {known} cells with a known z; expected at least {_FEWEST_KNOWN}.{told}")
+    used = np.union1d(np.union1d(across, down), cells.z[is_known])
+    elements = sorted_names({names[place] for place in used})
+    number = {name: place for place, name in enumerate(elements)}
+    place_of = np.full(len(names), -1, dtype=np.int64)
+    place_of[used] = [number[names[place]] for place in used]
+    x_places, y_places = np.sort(place_of[across]), np.sort(place_of[down])
     z = np.full((len(x_places), len(y_places)), -1, dtype=np.int64)
-    for row in rows:
-        if row.z:
-            z[row_of[place[row.x]], column_of[place[row.y]]] = place[row.z]
+    row, column = np.searchsorted(x_places, place_of[cells.x]), np.searchsorted(y_places, place_of[cells.y])
+    z[row[is_known], column[is_known]] = place_of[cells.z[is_known]]
     x, y = np.repeat(x_places, len(y_places)), np.tile(y_places, len(x_places))
-    return FileCells(elements, x, y, z.ravel())
-
-
-def _text(content: bytes) -> str:
-    if not content.strip():
-        raise ValueError("empty; expected a header with the columns x, y, z and one row for each cell.")
-    if b"\x00" in content:
-        line = content.count(b"\n", 0, content.index(b"\x00")) + 1
-        raise ValueError(f"line {line}: a zero byte; expected text. If it comes from a spreadsheet, save it as CSV in UTF-8.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line}, byte {error.start}: not UTF-8. Save the file as CSV in UTF-8.") from None
-
-
-def _rows(text: str) -> Iterator[_Row]:
-    """The rows of a file with the line on which each ends; rows without any text are passed over."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    places: dict[str, int] | None = None
-    width = count = 0
-    try:
-        for fields in reader:
-            values = [field.strip() for field in fields]
-            if not any(values):
-                continue
-            if places is None:
-                places, width = _header(values, reader.line_num), len(values)
-                continue
-            if len(values) != width:
-                raise ValueError(f"line {reader.line_num}: got {len(values)} fields; expected {width}, as in the header.")
-            count += 1
-            if count > CELL_LIMIT:
-                raise ValueError(f"line {reader.line_num}: more than {CELL_LIMIT:,} rows; a table has at most {CELL_LIMIT:,} cells.")
-            yield _Row(reader.line_num, *(values[places[name]] for name in "xyz"))
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: not a row of a CSV file: {error}.") from None
-
-
-def _header(names: list[str], line: int) -> dict[str, int]:
-    missing = [name for name in "xyz" if name not in names]
-    repeated = [name for name in "xyz" if names.count(name) > 1]
-    shown = ", ".join(repr(name[:40]) for name in names[:10]) + (", …" if len(names) > 10 else "")
-    if missing:
-        advice = " Separate the columns with commas." if len(names) == 1 and re.search(r"[;\t]", names[0]) else ""
-        raise ValueError(
-            f"line {line}: no column {' and no column '.join(missing)}; found {shown}. The first line must name the columns x, y, z.{advice}"
-        )
-    if repeated:
-        raise ValueError(f"line {line}: column {' and column '.join(repeated)} more than once; found {shown}.")
-    return {name: names.index(name) for name in "xyz"}
-
-
-def _check_rows(rows: list[_Row]) -> None:
-    if not rows:
-        raise ValueError("no rows below the header; expected one for each cell.")
-    problems: list[str] = []
-    first: dict[tuple[str, str], _Row] = {}
-    for row in rows:
-        problems += [f"line {row.line}: {name} is empty; expected the name of an element." for name in "xy" if not getattr(row, name)]
-        problems += [
-            f"line {row.line}: a name of {len(value):,} characters; expected at most {_LONGEST_NAME:,}."
-            for value in (row.x, row.y, row.z)
-            if len(value) > _LONGEST_NAME
-        ]
-        earlier = first.setdefault((row.x, row.y), row)
-        if earlier is not row and row.x and row.y:
-            answers = f"both with z = {shown(row.z)}" if earlier.z == row.z else f"with z = {shown(earlier.z)} and z = {shown(row.z)}"
-            problems.append(
-                f"lines {earlier.line} and {row.line}: the cell ({row.x}, {row.y}) is given twice, {answers}; expected it once."
-            )
-        if len(problems) > _SHOWN:
-            break
-    if problems:
-        raise ValueError(" ".join(problems[:_SHOWN]) + (" And more." if len(problems) > _SHOWN else ""))
+    return FileCells(elements, x, y, z.ravel(), cells.notes, READERS if cells.is_new else 1)
 
 
 def sorted_names(names: set[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from groklab.data.arithmetic import power
 from groklab.data.checks import task_problems
 from groklab.data.expressions import evaluate, parse
+from groklab.data.files import reader_of
 from groklab.data.groups import FiniteGroup
 from groklab.registry import operation
 
@@ -175,7 +176,7 @@ def s5_sandwich(x: Integers, y: Integers, group: FiniteGroup) -> Integers:
 # — files —
 
 
-@operation(over="file", symbol="x ∘ y", check=task_problems)
+@operation(over="file", symbol="x ∘ y", check=task_problems, reader_of=reader_of)
 def from_file(x: Integers, y: Integers, n: int) -> Integers:
-    """The table in a CSV file with columns x, y and z; an empty z is an answer to be found."""
+    """The table in a CSV file, with columns x, y and z or as a matrix; an empty answer is to be found."""
     raise AssertionError("a table from a file is read, not computed")

@@ -40,6 +40,8 @@ class Table:
     y: npt.NDArray[np.int32]
     z: npt.NDArray[np.int32]
     """The answer of each cell; −1 where it is unknown."""
+    notes: tuple[str, ...] = ()
+    """What was done to read it from a file, and what may be meant otherwise: sentences."""
 
     def __post_init__(self) -> None:
         for column in (self.x, self.y, self.z):
@@ -102,8 +104,8 @@ def table_of(task: Task) -> Table:
             return _of_group(entry.name, entry.function, str(registry.parse_call(group)), group_named(group))
         case "file":
             if task.file is None:
-                raise ValueError(f"operation {entry.name}: got no file; expected a CSV file with columns x, y, z.")
-            cells = read_cells(task.file)
+                raise ValueError(f"operation {entry.name}: got no file; expected a CSV file with a table.")
+            cells = read_cells(task.file, task.reader)
             return _of_file(entry.name, cells)
         case over:
             raise ValueError(f"operation {entry.name}: got over={shown(over)}; expected modulus, group, fixed group or file.")
@@ -152,7 +154,15 @@ def _of_group(name: str, function: Callable[..., Any], group_name: str, group: F
 
 @lru_cache(maxsize=4)
 def _of_file(name: str, cells: Any) -> Table:
-    return Table(name, symbol_of(registry.look_up("operation", name)), cells.elements, *_columns(cells.x, cells.y, cells.z))
+    return Table(name, symbol_of(registry.look_up("operation", name)), cells.elements, *_columns(cells.x, cells.y, cells.z), cells.notes)
+
+
+def notes_of(task: Task) -> tuple[str, ...]:
+    """What is to be said of how a task's file is read; nothing of a table that comes from none, or cannot be read."""
+    try:
+        return table_of(task).notes if task.file is not None else ()
+    except ValueError:
+        return ()
 
 
 def _all_pairs(n: int) -> tuple[Integers, Integers]:

@@ -33,6 +33,7 @@ import numpy as np
 from groklab import registry
 from groklab.config.checks import RunError, type_problems
 from groklab.config.run import Run, leaves
+from groklab.config.table_file import as_stored, content_of
 from groklab.results.description import FORMAT, part_problem
 from groklab.results.files import (
     DamagedError,
@@ -111,7 +112,7 @@ class RunFolder:
 
     def _settings_in(self, content: Mapping[str, Any]) -> Run:
         try:
-            run = Run.from_dict(content["run"])
+            run = Run.from_dict(as_stored(content["run"]))
         except (ValueError, TypeError) as error:
             first = error.problems[0] if isinstance(error, RunError) else error
             raise damaged(self.path / "run.json", str(first)) from error
@@ -203,11 +204,11 @@ class RunFolder:
         make_folder(self.path)
         tree = run.to_dict()
         if run.task.file is not None:
-            write_whole(self.path / "table.csv", Path(run.task.file).read_bytes())
-            tree["task"]["file"] = "table.csv"
+            write_whole(self.path / "table.csv", content_of(run.task.file))
+            tree["task"] |= {"file": "table.csv", "reader": run.table_file.reader}
         values = {k: v for k, v in run.resolved().items() if leaves()[k] not in ("seeds", "budget")}
         if run.task.file is not None:
-            values["file"] = f"{Path(run.task.file).name}@{run.table_hash[:16]}"
+            values |= {"file": f"{Path(run.task.file).name}@{run.table_hash[:16]}", "reader": run.table_file.reader}
         content = {"format": FORMAT, "id": self.id, "status": "running", "message": "", "run": tree, "resolved": values}
         content |= {"parameters": dict(parameters), "plugins": self._copy_plugins(run), "segments": []}
         write_json(self.path / "run.json", content)
