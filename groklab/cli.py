@@ -101,7 +101,7 @@ def _load_plugins(words: Sequence[str]) -> None:
 def _train(words: list[str]) -> int:
     from groklab.arguments.parsing import fields_in, parse
     from groklab.arguments.training import TrainArguments
-    from groklab.starting import starting_run
+    from groklab.starting import starting_run, tell_notes
 
     _load_plugins(words)
     asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
@@ -110,9 +110,9 @@ def _train(words: list[str]) -> int:
         from groklab.results.files import check_output
 
         check_output("--picture", asked.picture, tuple(FORMATS))
-    trainer = partial(
-        _lab().train, asked.run.implied(fields_in(words)), runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track
-    )
+    run = asked.run.implied(fields_in(words))
+    tell_notes([run])
+    trainer = partial(_lab().train, run, runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track)
     result = _trained(trainer, asked)
     if asked.picture is not None:
         _draw("learning_curves", [result[0]], asked.picture, None)

@@ -152,6 +152,7 @@ class Completion:
             "corrected": self.corrected and self.corrected.to_dict(),
             "suspicious": [dataclasses.asdict(suspicion) for suspicion in self.suspicions],
             "remarks": self.remarks,
+            "notes": list(known.notes),
             "filled": table.filter(table["filled"]).drop("filled").to_dicts(),
         }
 
@@ -297,7 +298,8 @@ def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> 
     from groklab.sweeping import Screen
 
     output = asked.output or asked.table.with_name(f"{asked.table.stem}-completed.csv")
-    _table_to_complete(asked.table)
+    for note in _table_to_complete(asked.table).notes:
+        aside(f"note: {asked.table}: {note}")
     _check_output(output, asked.table, asked.force)
     fields = {name: value for name in leaves() if (value := getattr(asked, name, None)) is not None}
     with Screen(sys.stderr if asked.where.json else sys.stdout, title="complete") as screen:

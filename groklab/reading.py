@@ -26,6 +26,7 @@ from groklab.results.finding import empty_folders, find
 from groklab.results.store import RunFolder
 from groklab.screens import print_runs
 from groklab.showing import check_table_flags, show_table
+from groklab.starting import tell_notes
 from groklab.stored import StoredRun, load, stored_runs
 from groklab.terminal import aside, console, say, write_data, write_json
 
@@ -210,12 +211,14 @@ def table(asked: TableArguments, given: Collection[str]) -> int:
     """The table of an operation: x, y, z of every cell, or a picture in characters with its properties; ``given`` are the fields that flags name."""
     from groklab.data.tables import properties, table_of
 
-    fields = {name: getattr(asked, name) for name in ("operation", "modulus", "group", "expression", "file")}
+    fields = {name: getattr(asked, name) for name in ("operation", "modulus", "group", "expression", "file", "reader")}
     run = Run(task=Task(**fields)).implied(given)
     problems = task_problems(run)
     if problems:
         raise RunError(problems)
     cells = table_of(run.task)
+    if not asked.where.json and asked.format != "json":
+        tell_notes([run])
     form = "json" if asked.where.json else asked.format
     names = (*cells.elements, "")
     if form == "csv":
@@ -227,7 +230,14 @@ def table(asked: TableArguments, given: Collection[str]) -> int:
             {"x": names[x], "y": names[y], "z": names[z] if z >= 0 else None} for x, y, z in zip(cells.x, cells.y, cells.z, strict=True)
         ]
         write_json(
-            {"operation": cells.operation, "elements": list(cells.elements), "cells": listed, "count": len(listed), "properties": facts}
+            {
+                "operation": cells.operation,
+                "elements": list(cells.elements),
+                "cells": listed,
+                "count": len(listed),
+                "properties": facts,
+                "notes": list(cells.notes),
+            }
         )
         return 0
     _print_grid(cells, names)

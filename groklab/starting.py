@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from groklab.arguments.parsing import value_of
@@ -12,6 +12,7 @@ from groklab.config.presets import preset_named
 from groklab.config.run import Run
 from groklab.config.table_file import as_stored
 from groklab.results.store import RunFolder
+from groklab.terminal import aside
 from groklab.values import shown
 
 
@@ -23,6 +24,15 @@ def starting_run(words: Sequence[str]) -> Run:
     if presets:
         return preset_named(presets[0])
     return run_in(Path(configs[0])) if configs else Run()
+
+
+def tell_notes(runs: Iterable[Run]) -> None:
+    """Say on standard error how the files of runs are read where that is not as they stand, each file once."""
+    from groklab.data.tables import notes_of
+
+    for task in {run.task.file: run.task for run in runs if run.task.file is not None}.values():
+        for note in notes_of(task):
+            aside(f"note: {task.file}: {note}")
 
 
 def run_in(path: Path) -> Run:

@@ -14,6 +14,7 @@ from groklab.analysis.selection import differing, distinguishing
 from groklab.analysis.tables import runs_table
 from groklab.config.run import Run
 from groklab.config.stops import end_of
+from groklab.data.tables import notes_of
 from groklab.ends import measures_at_the_end, results_at_the_end
 from groklab.results.finding import find, folders
 from groklab.results.history import in_sequence
@@ -155,7 +156,8 @@ class StoredRun:
         """What ``groklab train --json`` prints."""
         result = {"id": self.id, "status": self.status, **self.summary.to_dict()}
         message = self.folder.description().get("message", "")
-        return result | ({"message": message} if message else {}) | {"folder": str(self.folder.path)}
+        notes = {"notes": list(notes_of(self.run.task))} if self.run.task.file is not None else {}
+        return result | ({"message": message} if message else {}) | notes | {"folder": str(self.folder.path)}
 
 
 @checked

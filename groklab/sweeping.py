@@ -23,6 +23,7 @@ from groklab.display import duration, percent
 from groklab.forecast import dry_run
 from groklab.laboratory import stored_as_asked
 from groklab.screens import print_screen, settings_notes, settings_screen
+from groklab.starting import tell_notes
 from groklab.tally import Job, Tally
 from groklab.terminal import Safe, aside, console, drawn, is_live, say, write_json
 from groklab.trackers import named
@@ -40,6 +41,7 @@ def sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) ->
     named(asked.track)
     made = _sweep_of(asked, start)
     runs = made.runs()
+    tell_notes(runs)
     if asked.dry_run:
         return dry_run(asked, runs)
     stream = sys.stderr if asked.where.json else sys.stdout

@@ -69,9 +69,11 @@ class TableArguments:
     expression: str | None = None
     """A formula in x, y and n."""
     file: str | None = None
-    """A CSV file with columns x, y, z."""
+    """A CSV file, with columns x, y, z or a matrix."""
+    reader: int | None = None
+    """Version of the reader of files: 1 takes every name as it stands; the newest unless given."""
     format: Literal["text", "csv", "json"] = "text"
-    """text for reading, csv: x,y,z of every cell, json (as --json): operation, elements, cells, count, properties."""
+    """text for reading, csv: x,y,z of every cell, json (as --json): operation, elements, cells, count, properties, notes."""
     plugin: tuple[Path, ...] = ()
     """Python files to import first."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from groklab.config.table_file import READERS, content_of
 from groklab.data.forms import BOTH_FORMS, NoFormError, Written, form_with, plain_rows, refuse, separators_of
 from groklab.data.groups import CELL_LIMIT
+from groklab.data.lookalikes import similar_looks
 from groklab.data.rows import NAMED, Text, has_spaced_quotes, plain_text, rows_of, text_of
 from groklab.data.spellings import blanks_in, written_alike
 from groklab.outside import UnreadableError
@@ -289,7 +290,9 @@ def _cells_from(cells: Written) -> FileCells:
     row, column = np.searchsorted(x_places, place_of[cells.x]), np.searchsorted(y_places, place_of[cells.y])
     z[row[is_known], column[is_known]] = place_of[cells.z[is_known]]
     x, y = np.repeat(x_places, len(y_places)), np.tile(y_places, len(x_places))
-    return FileCells(elements, x, y, z.ravel(), cells.notes, READERS if cells.is_new else 1)
+    similar = similar_looks(elements)
+    notes = (*cells.notes, *([similar] if similar else []))
+    return FileCells(elements, x, y, z.ravel(), notes, READERS if cells.is_new else 1)
 
 
 def sorted_names(names: set[str]) -> tuple[str, ...]:
