@@ -71,7 +71,7 @@ ANOTHER = {
     "order_seed": 1,
     "noise_seed": 1,
 }
-ELSEWHERE = {"group", "expression", "file", "architecture", "schedule", "loss", "interventions"}
+ELSEWHERE = {"group", "expression", "file", "reader", "architecture", "schedule", "loss", "interventions"}
 """Fields whose other values are tested by name below, or that have none yet."""
 
 UNIMPORTANT = {

@@ -183,9 +183,9 @@ READ: list[tuple[str, str | bytes, Cells, int, tuple[str, ...]]] = [
     ("upper case", LONG.replace("x,y,z", "X,Y,Z"), Z3, 2, ()),
     ("mixed case between semicolons", LONG.replace("x,y,z", "X,y,Z").replace(",", ";"), Z3, 2, ()),
     ("numpy: savetxt with a header", "# " + LONG, Z3, 2, ()),
-    ("a column more", "x,y,z,filled\n" + LONG[6:].replace("\n", ",false\n"), Z3, 1, ("columns that are not read: filled",)),
+    ("a column more", "x,y,z,filled\n" + LONG[6:].replace("\n", ",false\n"), Z3, 1, ("columns that are not read: 'filled'",)),
     ("pandas: an index", with_numbers(LONG, 0, ""), Z3, 1, ("the first column has no name",)),
-    ("pandas: an index read and written", with_numbers(LONG, 0, "Unnamed: 0"), Z3, 1, ("not read: Unnamed: 0",)),
+    ("pandas: an index read and written", with_numbers(LONG, 0, "Unnamed: 0"), Z3, 1, ("not read: 'Unnamed: 0'",)),
     ("R: write.csv", '"","x","y","z"\n' + "".join(f'"{k}","{x}","{y}","{z}"\n' for k, ((x, y), z) in enumerate(Z3.items(), 1)), Z3, 1, ("no name",)),
     ("R: write.table", '"x" "y" "z"\n' + "".join(f'"{k}" "{x}" "{y}" {z or "NA"}\n' for k, ((x, y), z) in enumerate(Z3_HOLE.items(), 1)), Z3_HOLE, 2, ("no name", "'NA'")),
     ("R: write.csv2", '"";"x";"y";"z"\n' + "".join(f'"{k}";{x};{y};{z or "NA"}\n' for k, ((x, y), z) in enumerate(Z3_HOLE.items(), 1)), Z3_HOLE, 2, ("no name", "'NA'")),
@@ -420,7 +420,7 @@ def test_a_stored_run_goes_on_as_it_was(stored: Path, tmp_path: Path, monkeypatc
     assert main(["show", stored.name]) == 0
     assert main(["measure", "weight_norm", stored.name]) == 0
     assert main(["train", "--config", str(stored), "--no-figures"]) == 0
-    assert main(["export", stored.name, "--output", "net.safetensors"]) == 0
+    assert main(["export", stored.name, "--to", "safetensors", "--output", "net.safetensors"]) == 0
     assert json.loads(Path("net.safetensors.json").read_text())["run"]["task"]["reader"] == 1
     assert main(["import", "net.safetensors", "--runs", "imported"]) == 0
     assert [path.name for path in stored.parent.iterdir()] == [stored.name]

@@ -14,9 +14,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import hashlib
-import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -24,6 +21,7 @@ from typing import Any, Literal
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError, at_least, between, field_problems, fraction, positive
+from groklab.config.identity import as_annotated, identity, paper_name
 from groklab.config.table_file import READERS, TableFile, table_file
 from groklab.values import shown
 
@@ -288,16 +286,16 @@ class Run:
         entry = registry.look_up("operation", values["operation"])
         if entry.source_hash is not None:
             kept["operation"] = f"{entry.name}@{entry.source_hash}"
-        alias = _paper_name(kept)
+        alias = paper_name(kept)
         if alias is not None:
             kept.pop("group", None)
             kept["operation"] = alias
-        return {name: _as_annotated(name, value) for name, value in sorted(kept.items())}
+        return {name: as_annotated(name, value) for name, value in sorted(kept.items())}
 
     @property
     def id(self) -> str:
         """Readable prefix and hash, such as ``division-97-f0.50-s0-3f2a91c4``; equal runs have equal ids on every machine."""
-        return _identity(self)
+        return identity(self.canonical(), self.resolved())
 
     # — as text —
 
@@ -376,32 +374,3 @@ def _frozen(value: Any, depth: int = 5) -> Any:
     """A list as a tuple, and those in it; what lies deeper than any field's value is left to the check of types."""
     value = plain(value)
     return tuple(_frozen(v, depth - 1) for v in value) if depth and isinstance(value, (list, tuple)) else value
-
-
-def _as_annotated(name: str, value: Any) -> Any:
-    """2 for a field of decimals means 2.0, so that both ways of writing give one id."""
-    if name in ("train_fraction", "initial_scale", "learning_rate", "weight_decay"):
-        return float(value)
-    return [float(beta) for beta in value] if name == "betas" else value
-
-
-def _paper_name(kept: Mapping[str, Any]) -> str | None:
-    """The paper's name of a group operation that has one, so that both ways of asking give one id."""
-    for name, entry in registry.entries("operation").items():
-        if entry.facts.get("same_as") == (kept.get("operation"), kept.get("group")):
-            return name
-    return None
-
-
-def _identity(run: Run) -> str:
-    canonical = run.canonical()
-    digest = hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
-    values = run.resolved()
-    share = values["train_fraction"]
-    written = f"{share:.2f}" if round(share, 2) == share else repr(share)
-    parts = [str(canonical.get("operation", values["operation"])).split("@")[0]]
-    if "group" in canonical:
-        parts.append(re.sub(r"[^A-Za-z0-9]+", "_", canonical["group"]).strip("_")[:40])
-    if values["modulus"] is not None:
-        parts.append(str(values["modulus"]))
-    return "-".join([*parts, f"f{written}", f"s{values['seed']}", digest])

@@ -21,6 +21,7 @@ from groklab.data.lookalikes import similar_looks
 from groklab.data.rows import NAMED, Text, has_spaced_quotes, plain_text, rows_of, text_of
 from groklab.data.spellings import blanks_in, written_alike
 from groklab.outside import UnreadableError
+from groklab.values import shown
 
 _FEWEST_KNOWN = 4
 _SHOWN = 5
@@ -97,8 +98,7 @@ def _plain(content: bytes) -> FileCells:
 def _newest(content: bytes) -> FileCells:
     text = text_of(content)
     separator, cells = _in_one_form(text)
-    for step in (_without_headers, _with_blanks, lambda cells: _alike(cells, separator)):
-        cells = step(cells)
+    cells = _alike(_with_blanks(_without_headers(cells)), separator)
     found = _cells_from(_each_once(cells))
     _check_corner(cells, found)
     return found
@@ -126,7 +126,7 @@ def _in_one_form(text: Text) -> tuple[str, Written]:
     first = next(rows_of(text, ","), None)
     if first is None:
         raise ValueError(f"empty; expected a table. {BOTH_FORMS}")
-    raise ValueError(f"line {first[0]}: no column x and no column y and no column z; found {first[1][0][:40]!r}. {BOTH_FORMS}")
+    raise ValueError(f"line {first[0]}: no column x and no column y and no column z; found {shown(first[1][0][:40])}. {BOTH_FORMS}")
 
 
 def _quoted(text: Text, separator: str) -> Written:
@@ -162,8 +162,8 @@ def _without_headers(cells: Written) -> Written:
 
 def _with_blanks(cells: Written) -> Written:
     """With marks of a blank, such as NA, as blanks."""
-    answers = [cells.names[place] for place in np.unique(cells.z)]
-    arguments = {cells.names[place] for place in np.union1d(cells.x, cells.y)}
+    answers = [cells.name(place) for place in np.unique(cells.z)]
+    arguments = {cells.name(place) for place in np.union1d(cells.x, cells.y)}
     blanks, notes = blanks_in(answers, arguments)
     cells = cells.noted(*notes, is_new=False)
     if not blanks:
@@ -178,7 +178,7 @@ def _with_blanks(cells: Written) -> Written:
 def _alike(cells: Written, separator: str) -> Written:
     """With one spelling of every whole number, unless that makes cells contradict each other."""
     used = np.union1d(np.union1d(cells.x, cells.y), cells.z)
-    spelled, note = written_alike([cells.names[place] for place in used], with_comma=separator != ",")
+    spelled, note = written_alike([cells.name(place) for place in used], with_comma=separator != ",")
     if not spelled:
         return cells.noted(note, is_new=False) if note else cells
     places = {name: place for place, name in enumerate(cells.names)}
@@ -228,10 +228,10 @@ def _repeated(cells: Written, *, both: bool = False) -> list[str]:
     problems: list[tuple[int, str]] = []
     for place in np.flatnonzero(is_again)[: _SHOWN + 1] + 1:
         earlier, later = order[place - 1], order[place]
-        old, new = cells.names[cells.z[earlier]], cells.names[cells.z[later]]
-        answers = f"both with z = {old!r}" if old == new else f"with z = {old!r} and z = {new!r}"
-        x, y = cells.names[cells.x[later]], cells.names[cells.y[later]]
-        told = f"lines {cells.lines[earlier]} and {cells.lines[later]}: the cell ({x}, {y}) is given twice, {answers}; expected it once."
+        old, new = cells.name(cells.z[earlier]), cells.name(cells.z[later])
+        answers = f"both with z = {shown(old)}" if old == new else f"with z = {shown(old)} and z = {shown(new)}"
+        x, y = cells.name(cells.x[later]), cells.name(cells.y[later])
+        told = f"lines {cells.lines[earlier]} and {cells.lines[later]}: the cell ({x[:40]}, {y[:40]}) is given twice, {answers}; expected it once."
         problems.append((int(cells.lines[later]), told))
     return [told for _, told in sorted(problems)]
 
@@ -249,15 +249,15 @@ def _check_corner(cells: Written, found: FileCells) -> None:
     arguments = {found.elements[place] for place in np.unique(found.x)}
     if corner in answers - arguments:
         raise ValueError(
-            f"a matrix whose first cell, {corner!r}, is an answer too. Either it is a title, or the matrix has no names, and its first row "
-            f"and column are those of a neutral element {corner!r}; expected one reading. Leave the first cell empty, or write the elements "
+            f"a matrix whose first cell, {shown(corner)}, is an answer too. Either it is a title, or the matrix has no names, and its first row "
+            f"and column are those of a neutral element {shown(corner)}; expected one reading. Leave the first cell empty, or write the elements "
             "above and to the left of the matrix."
         )
     n = len(arguments)
     square = found.z.reshape(n, n)
     if corner not in arguments and re.fullmatch(r"y\s*(?:[\\/|,;:∘*·. ]\s*x)?", corner, re.IGNORECASE) and (square != square.T).any():
         raise ValueError(
-            f"a matrix whose first cell is {corner!r}: either its rows are y, or they are x as usual; expected one reading. Leave the first "
+            f"a matrix whose first cell is {shown(corner)}: either its rows are y, or they are x as usual; expected one reading. Leave the first "
             "cell empty where rows are x; otherwise exchange rows and columns."
         )
 
@@ -281,10 +281,10 @@ def _cells_from(cells: Written) -> FileCells:
         told = "".join(f" Note: {note}" for note in cells.notes)
         raise ValueError(f"got {known} cells with a known z; expected at least {_FEWEST_KNOWN}.{told}")
     used = np.union1d(np.union1d(across, down), cells.z[is_known])
-    elements = sorted_names({names[place] for place in used})
+    elements = sorted_names({cells.name(place) for place in used})
     number = {name: place for place, name in enumerate(elements)}
     place_of = np.full(len(names), -1, dtype=np.int64)
-    place_of[used] = [number[names[place]] for place in used]
+    place_of[used] = [number[cells.name(place)] for place in used]
     x_places, y_places = np.sort(place_of[across]), np.sort(place_of[down])
     z = np.full((len(x_places), len(y_places)), -1, dtype=np.int64)
     row, column = np.searchsorted(x_places, place_of[cells.x]), np.searchsorted(y_places, place_of[cells.y])

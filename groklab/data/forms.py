@@ -6,6 +6,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from groklab.data.groups import CELL_LIMIT
 from groklab.data.rows import NAMED, Text, rows_of
 from groklab.data.spellings import whole
+from groklab.values import shown
 
 LONGEST_NAME = 1000
 BOTH_FORMS = (
@@ -40,13 +42,17 @@ class Written:
     z: Codes
     lines: Codes
     """The line that each cell is on."""
-    notes: tuple[str, ...] = ()
-    is_new: bool = False
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    is_new: bool = field(default=False, kw_only=True)
     """Whether the first reader would have read it otherwise, or not at all."""
-    corner: str | None = None
+    corner: str | None = field(default=None, kw_only=True)
     """What a matrix holds in its first cell; None in the other form."""
-    header: tuple[str, str, str] = ("x", "y", "z")
+    header: tuple[str, str, str] = field(default=("x", "y", "z"), kw_only=True)
     """The names of the columns as they are written."""
+
+    def name(self, place: Any) -> str:
+        """The name at a place, a number of any kind."""
+        return self.names[int(place)]
 
     def noted(self, *notes: str, is_new: bool = True) -> Written:
         """With notes of what was done."""
@@ -133,8 +139,8 @@ def _checked(cells: Written) -> Written:
         told = f"{letter} is empty; expected the name of an element."
         problems += [(int(line), told) for line in cells.lines[column == 0][: _SHOWN + 1]]
     for column in (cells.x, cells.y, cells.z):
-        for place in np.flatnonzero(too_long[column])[: _SHOWN + 1]:
-            told = f"a name of {len(cells.names[column[place]]):,} characters; expected at most {LONGEST_NAME:,}."
+        for place in np.flatnonzero(too_long[column])[: _SHOWN + 1].tolist():
+            told = f"a name of {len(cells.name(column[place])):,} characters; expected at most {LONGEST_NAME:,}."
             problems.append((int(cells.lines[place]), told))
     refuse([f"line {line}: {told}" for line, told in sorted(problems, key=lambda problem: problem[0])])
     return cells
@@ -147,7 +153,7 @@ def refuse(problems: Sequence[str]) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(name[:40]) for name in names[:10]) + (", …" if len(names) > 10 else "")
+    return ", ".join(shown(name[:40]) for name in names[:10]) + (", …" if len(names) > 10 else "")
 
 
 # — either form —
@@ -239,7 +245,11 @@ def _shift(text: Text, separator: str, width: int, spaced: bool) -> int | None:
 
 def _unread(others: Sequence[str], *, is_first: bool) -> list[str]:
     named = [name for name in others if name]
-    notes = [f"columns that are not read: {', '.join(name[:40] for name in named[:5])}{', …' if len(named) > 5 else ''}."] if named else []
+    notes = (
+        [f"columns that are not read: {', '.join(shown(name[:40]) for name in named[:5])}{', …' if len(named) > 5 else ''}."]
+        if named
+        else []
+    )
     return [*notes, NAMELESS] if is_first else notes
 
 
@@ -288,7 +298,7 @@ def _matrix(text: Text, separator: str, header: Sequence[str], spaced: bool) -> 
     y = np.tile(np.array([named(name) for name in names], dtype=np.int32), n)
     at = np.repeat(np.array(lines, dtype=np.int32), n)
     told = "it is a matrix: rows are x, columns are y."
-    cells = Written(list(named.places), x, y, np.array(z, dtype=np.int32), at, (told,), True, corner)
+    cells = Written(list(named.places), x, y, np.array(z, dtype=np.int32), at, notes=(told,), is_new=True, corner=corner)
     return cells, ""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from groklab.values import shown
+
 MARKS = frozenset(
     [
         *("na", "n/a", "#n/a", "#n/a n/a", "#na", "#nv", "<na>", "nan", "-nan", "+nan", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"),
@@ -46,10 +48,13 @@ def written_alike(names: Iterable[str], *, with_comma: bool) -> tuple[dict[str, 
     pair = _two_spellings(found)
     if pair is None:
         return {}, ""
-    told = f"{pair[0]!r} and {pair[1]!r}"
+    told = f"{shown(pair[0])} and {shown(pair[1])}"
     if len(found) < len(many):
         other = next(name for name in many if name not in found)
-        return {}, f"{told} are two elements, though likely one number: not all names are whole numbers ({other[:40]!r}). Write them alike."
+        return (
+            {},
+            f"{told} are two elements, though likely one number: not all names are whole numbers ({shown(other[:40])}). Write them alike.",
+        )
     zeros = [(match["whole"], match["zeros"]) for match in matches.values() if match is not None and match["zeros"]]
     if zeros and all(len(after) == _GROUP and before.lstrip("-") != "0" for before, after in zeros):
         return {}, f"{told} are two elements: whether zeros are decimals or thousands is not certain. Write numbers alike."

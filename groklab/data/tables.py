@@ -7,7 +7,7 @@ came from.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -40,7 +40,7 @@ class Table:
     y: npt.NDArray[np.int32]
     z: npt.NDArray[np.int32]
     """The answer of each cell; −1 where it is unknown."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
     """What was done to read it from a file, and what may be meant otherwise: sentences."""
 
     def __post_init__(self) -> None:
@@ -154,7 +154,9 @@ def _of_group(name: str, function: Callable[..., Any], group_name: str, group: F
 
 @lru_cache(maxsize=4)
 def _of_file(name: str, cells: Any) -> Table:
-    return Table(name, symbol_of(registry.look_up("operation", name)), cells.elements, *_columns(cells.x, cells.y, cells.z), cells.notes)
+    return Table(
+        name, symbol_of(registry.look_up("operation", name)), cells.elements, *_columns(cells.x, cells.y, cells.z), notes=cells.notes
+    )
 
 
 def notes_of(task: Task) -> tuple[str, ...]:
