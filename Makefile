@@ -35,8 +35,8 @@ test: lint types
 
 # Speed is measured last, with nothing beside it.
 slow: $(READY)
-	$(BIN)/python -m pytest -m slow -n 2 --ignore tests/test_bench.py
-	$(BIN)/python -m pytest -m slow tests/test_bench.py
+	$(BIN)/python -m pytest -m "slow and not alone" -n 2
+	$(BIN)/python -m pytest -m alone
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.bench

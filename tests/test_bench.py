@@ -13,15 +13,13 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks import bench, contenders, floor, processes, report, shares, tables, timing, watching
+from benchmarks.peer import Peer
+from groklab.config.run import Run
+from groklab.model import compiled, transformer
+from groklab.training.batches import Batch, network
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # the benchmarks are not part of the installed package
-
-from benchmarks import bench, contenders, floor, processes, report, shares, tables, timing, watching  # noqa: E402
-from benchmarks.peer import Peer  # noqa: E402
-from groklab.config.run import Run  # noqa: E402
-from groklab.model import compiled, transformer  # noqa: E402
-from groklab.training.batches import Batch, network  # noqa: E402
-
 TINY = Run.of(modulus=7, width=16, heads=2)
 WORDS = ("--modulus", "7", "--width", "16", "--heads", "2")
 PAPER = Run()
@@ -279,6 +277,7 @@ def _told(found: dict[str, Any]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(not IS_COMPILED, reason="no compiled path on this machine")
 def test_the_fast_path_is_many_times_as_fast_as_the_peer_and_near_the_floor(measured: dict[str, Any]) -> None:
     contenders = measured["main"]["contenders"]
@@ -291,12 +290,14 @@ def test_the_fast_path_is_many_times_as_fast_as_the_peer_and_near_the_floor(meas
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_fast_path_is_nowhere_slower_than_the_reference(measured: dict[str, Any]) -> None:
     assert not tables.slower_rows(measured["variations"]), _told(measured)
     assert sum(map(len, measured["variations"].values())) == sum(map(len, tables.VARIATIONS.values()))
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(processes.cores() < 2, reason="one core")
 def test_all_cores_train_at_once(measured: dict[str, Any]) -> None:
     found = measured["throughput"]
@@ -315,15 +316,17 @@ def _seconds_of(code: str) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_process_is_small_and_starts_soon(measured: dict[str, Any]) -> None:
     assert measured["memory_mb"] < 700, _told(measured)
-    # Three seconds, or twice what torch alone takes to be imported where the processor and the disk are slow.
-    alone = [_seconds_of("import torch") for _ in range(3)]
-    assert measured["start"]["first_update"]["median"] < max(3, 2 * sorted(alone)[1]), _told(measured)
-    assert measured["start"]["help"]["median"] < 0.5, _told(measured)
+    # In times of what torch alone takes to be imported, between 1.2 and 2.5 seconds by processor and disk.
+    torch_alone = sorted(_seconds_of("import torch") for _ in range(3))[1]
+    assert measured["start"]["first_update"]["median"] < 2.5 * torch_alone, _told(measured)
+    assert measured["start"]["help"]["median"] < 0.25 * torch_alone, _told(measured)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_watching_a_run_costs_little(measured: dict[str, Any]) -> None:
     assert measured["watching"]["kinds"]["evaluation"]["share_of_updates"] < 0.05, _told(measured)
     assert measured["watching"]["share"] < 0.06, _told(measured)

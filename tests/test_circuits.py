@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -400,9 +401,9 @@ def test_arrays_are_not_asked_for_during_training():
 
 
 TIMED = """
-import time
 from dataclasses import replace
 
+from benchmarks.yardstick import yardsticks
 from groklab import registry
 from groklab.config.presets import nanda
 from groklab.data.splits import split_of
@@ -421,21 +422,21 @@ names = [
 ]
 calls = [registry.parse_call(name) for name in names]
 parameters = initial_of(run, layout)
-seconds = []
-for step in range(4):
-    task = MeasuredTask(run, replace(table), split, parameters, step)  # a table of its own, so that nothing is kept from the step before
-    start = time.process_time()  # of this process alone, whatever else the machine does
+def measure_all():
+    task = MeasuredTask(run, replace(table), split, parameters, 0)  # a table of its own, so that nothing is kept from the time before
     for call in calls:
         registry.look_up("measure", call.name).function(parameters, task, **dict(call.settings))
-    seconds.append(time.process_time() - start)
-print(min(seconds))
+measure_all()
+print(yardsticks(measure_all))
 """
 
 
-@pytest.mark.medium
+@pytest.mark.slow
+@pytest.mark.alone
 def test_all_fourier_measures_of_one_checkpoint_take_less_than_a_second_of_one_core():
     # In a process of its own: here every call has its types checked.
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", TIMED], capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        [sys.executable, "-c", TIMED], capture_output=True, text=True, check=True, env=alone, cwd=Path(__file__).parents[1]
     )
-    assert float(done.stdout) < 1
+    assert float(done.stdout) < 15  # eight on an idle machine

@@ -6,7 +6,6 @@ import pkgutil
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -418,15 +417,10 @@ def python(code, **options):
     return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, **options)
 
 
-def test_help_is_quick_and_loads_nothing_heavy():
+def test_help_loads_nothing_heavy():
     code = "import sys; from groklab.cli import main; main(['--help']); print([m for m in ('torch', 'tyro', 'numpy', 'polars') if m in sys.modules])"
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        done = python(code)
-        times.append(time.perf_counter() - began)
-        assert done.stdout.endswith("[]\n"), done.stderr
-    assert min(times) < 0.5
+    done = python(code)
+    assert done.stdout.endswith("[]\n"), done.stderr
 
 
 def test_the_reading_half_never_imports_torch():

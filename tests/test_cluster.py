@@ -26,7 +26,7 @@ def sweep(runs, *flags, **options):
 
 
 def finished(process, status=0):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == status, err
     return json.loads(out) if out else err
 
@@ -51,7 +51,7 @@ def tasks():
     return found
 
 
-def until(condition, process, seconds=120):
+def until(condition, process, seconds=300):
     """What a condition gives once it is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -90,9 +90,9 @@ def cluster():
     ray = Path(sys.executable).with_name("ray")
     started = [ray, "start", "--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
     # No pipes: the cluster's processes would keep them open.
-    subprocess.run(started, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+    subprocess.run(started, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
     yield f"127.0.0.1:{port}"
-    subprocess.run([ray, "stop", "--force"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+    subprocess.run([ray, "stop", "--force"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
 
 
 @pytest.mark.slow

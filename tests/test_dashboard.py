@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("dash", reason="the extra dashboard is not installed")
 
+from benchmarks.yardstick import yardsticks
 from groklab import registry
 from groklab.cli import main
 from groklab.config.run import Run
@@ -125,6 +126,10 @@ def shown_at(made, path, search, *, parts=("told",), frames=1, shown=None, clock
     asked = {"output": output, "outputs": outputs, "inputs": inputs, "state": states}
     asked["changedPropIds"] = ["tick.n_intervals"] if clock else ["theme.data"]
     return made.post("/_dash-update-component", json=asked)
+
+
+def get_well(made, path):
+    assert made.get(path).status_code == 200
 
 
 def get(made, path):
@@ -687,15 +692,13 @@ def test_quotes_and_brackets_keep_a_condition_together():
     assert conditions_in("") == ([], [])
 
 
-def test_a_long_filter_takes_no_time(tmp_path):
+def test_a_long_filter_is_refused_or_read(tmp_path):
+    """Hours, if time grew with the square of a filter's length."""
     stored(tmp_path)
-    begun = time.process_time()
     for text in (" " * 100_000, "a=" + " " * 50_000 + "b", "'" * 99_999, "(" * 50_000, "a,b " * 25_000, "seed=0 " * 20_000):
         assert "characters" in filtered(Catalog(tmp_path), text).problem
-        assert time.process_time() - begun < 5
     for text in (" " * 2_000, '"' * 1_999, "(" * 2_000, "= " * 1_000):
         conditions_in(text)
-    assert time.process_time() - begun < 5
 
 
 def test_an_unknown_page_run_or_field_is_said(tmp_path):
@@ -910,9 +913,10 @@ for page in pages():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
 
 
-@pytest.mark.medium
+@pytest.mark.slow
+@pytest.mark.alone
 def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path, monkeypatch):
-    """In seconds of this process, as others may keep the machine busy; the first look at all of them is in pieces."""
+    """The first look at all of them is in pieces."""
     monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.5)
     root = tmp_path / "runs"
     first = stored(root, operation="addition", steps=20_000)
@@ -931,16 +935,12 @@ def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path, mon
     assert get(made, "/api/runs")["count"] == 1001
     made.get("/api/embedding")  # what is imported at the first call of a page
     for path in EVERYWHERE:
-        begun = time.process_time()
-        assert made.get(path).status_code == 200
-        assert time.process_time() - begun < 1, path
+        assert yardsticks(lambda path=path: get_well(made, path)) < 10, path
     address = Address({})
     for page in pages():
         page.view(seen, address, LIGHT)  # what is remembered from then on
         for what, call in (("layout", page.layout), ("stamp", page.stamp), ("view", lambda *given, page=page: page.view(*given, LIGHT))):
-            begun = time.process_time()
-            call(seen, address)
-            assert time.process_time() - begun < 0.8, (page.name, what)  # with a look at the files of all runs
+            assert yardsticks(lambda call=call: call(seen, address)) < 8, (page.name, what)  # with a look at the files of all runs
 
 
 def test_a_large_table_is_sent_as_numbers(tmp_path):

@@ -162,7 +162,7 @@ def test_what_the_kernels_do_not_do_is_said():
 def train_in_another_process(runs, **environment):
     words = [sys.executable, "-m", "groklab", "train", "--steps", "30", "--no-figures", "--runs", str(runs)]
     words += ["--operation", "addition", "--modulus", "7", "--layers", "1", "--width", "16"]
-    return subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, timeout=120)
+    return subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, timeout=300)
 
 
 @pytest.mark.medium
@@ -192,7 +192,7 @@ def test_kernels_for_narrower_registers_are_equal_too(tmp_path):
     assert "skipped" not in done.stdout
     environment["CC"] = "cc -mno-avx512f -mno-avx2 -mno-avx"
     asked = [sys.executable, "-c", "from groklab.model import compiled; print(compiled.why_not('float32'))"]
-    told = subprocess.run(asked, capture_output=True, text=True, env=environment, timeout=120).stdout
+    told = subprocess.run(asked, capture_output=True, text=True, env=environment, timeout=300).stdout
     assert "no vector registers of 256 bits" in told
 
 

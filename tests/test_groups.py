@@ -1,7 +1,6 @@
 """Finite groups: their axioms, their written names, and every way of asking wrongly."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -138,13 +137,12 @@ def test_hamilton() -> None:
         ("product(" * 150 + "cyclic(2)" + ")" * 150, "nested 151 deep"),
     ],
 )
-def test_wrong_groups_are_refused_at_once(text: str, words: str) -> None:
-    started = time.perf_counter()
+def test_wrong_groups_are_refused_before_they_are_built(text: str, words: str) -> None:
+    """Most of them would fill the memory."""
     problems = registry.call_problems("group", text)
     assert any(words in problem for problem in problems), problems
     with pytest.raises(ValueError, match="group"):
         group_named(text)
-    assert time.perf_counter() - started < 0.5
 
 
 def test_several_problems_at_once() -> None:

@@ -255,7 +255,7 @@ def test_processes_that_compile_at_the_same_moment_do_not_disturb_each_other(tmp
     for process in processes:
         process.stdin.write("x")
         process.stdin.flush()
-    assert [process.communicate(timeout=120)[0] for process in processes] == ["''\n"] * 3
+    assert [process.communicate(timeout=300)[0] for process in processes] == ["''\n"] * 3
     assert len(list((tmp_path / "cache").iterdir())) == 2
     before = times_compiled(tmp_path)
     assert asked_afresh() == ""
@@ -428,7 +428,7 @@ def test_processes_share_the_folder_that_their_parent_had_to_make(tmp_path, monk
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
     (tmp_path / "tmpdir" / f"groklab-{os.geteuid()}").write_text("somebody was here first")
     (tmp_path / "tmpdir" / f"groklab-{os.geteuid()}-999999999-left").mkdir(0o700)  # by a process that is no more
-    done = subprocess.run([sys.executable, "-c", HANDED_ON], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", HANDED_ON], capture_output=True, text=True, timeout=300)
     assert done.stderr == ""
     here, folder, there = done.stdout.split()
     assert (here, there) == ("''", "''")

@@ -54,12 +54,13 @@ def test_an_error_inside_gives_the_lock_back(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path):
+def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path, monkeypatch):
     lock_of(tmp_path, process=dead_process())
-    began = time.monotonic()
+    waited = []
+    monkeypatch.setattr(lock_module.time, "sleep", waited.append)
     with Lock(tmp_path) as lock:
         assert lock.is_ours()
-    assert time.monotonic() - began < 1
+    assert sum(waited) < 1
 
 
 def test_a_process_number_that_is_used_again_is_not_the_owner(tmp_path):
@@ -117,10 +118,10 @@ def test_the_heart_beats(tmp_path, monkeypatch):
     with Lock(tmp_path):
         path = tmp_path / "lock"
         os.utime(path, (0, 0))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 120
         while path.stat().st_mtime == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert time.time() - path.stat().st_mtime < 5
+        assert path.stat().st_mtime > 0
 
 
 def test_a_takeover_gate_left_by_a_dead_process_does_not_last(tmp_path):
@@ -172,7 +173,7 @@ def test_a_killed_process_frees_its_lock(tmp_path):
     ready = context.Event()
     child = context.Process(target=_hold, args=(tmp_path, ready))
     child.start()
-    assert ready.wait(30)
+    assert ready.wait(300)
     assert owner_of(tmp_path) == f"process {child.pid} on this machine"
     child.kill()
     child.join()

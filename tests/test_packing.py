@@ -289,7 +289,7 @@ FLAGS = ["--modulus", "7", "--width", "16", "--stop", "never", "--operation", "a
 
 
 def groklab(*words):
-    return subprocess.run([sys.executable, "-m", "groklab", *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", "groklab", *words], capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.medium

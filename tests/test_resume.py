@@ -30,13 +30,13 @@ def finished(process, *, status=0):
 
 
 def wait_for_history(runs, *, lines=1):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         found = list(Path(runs).glob("*/history.jsonl"))
         if found and found[0].read_bytes().count(b"\n") >= lines:
             return
         time.sleep(0.005)
-    raise AssertionError("no history within a minute")
+    raise AssertionError("no history within five minutes")
 
 
 def comparable(runs):

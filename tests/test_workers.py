@@ -35,7 +35,7 @@ def histories(folder):
 def undisturbed(tmp_path, *flags):
     """Histories of the same runs, trained one after another in one process that nothing happens to."""
     words = [sys.executable, "-m", "groklab", "sweep", *FLAGS, "--runs", str(tmp_path / "undisturbed"), "--workers", "1", "--json", *flags]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return histories(tmp_path / "undisturbed")
 
@@ -60,12 +60,12 @@ def start(folder, *flags):
 
 
 def finished(process, status=0):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == status, err
     return json.loads(out)
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -103,9 +103,11 @@ def test_a_mistake_in_one_run_is_found_before_any_is_trained(tmp_path):
         workers.train_all(runs[:1], folder=tmp_path, workers=0)
 
 
-def test_time_left_is_at_most_what_the_budgets_take():
+def test_time_left_is_at_most_what_the_budgets_take(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     jobs = [workers.Job(Run.of(steps=1000), step=400, status="running"), workers.Job(Run.of(steps=1000))]
-    tally = Tally(jobs, began=time.monotonic() - 10, steps_made=200)
+    tally = Tally(jobs, began=now - 10, steps_made=200)
     assert tally.speed == pytest.approx(20, rel=0.01)
     assert tally.seconds_left == pytest.approx(80, rel=0.01)
 
@@ -116,7 +118,7 @@ def test_a_grid_from_the_command_line_and_again(tmp_path):
     flags += ["--seed", "0", "1", "--steps", "30", "--width", "32", "--workers", "2", "--runs", str(tmp_path), "--json"]
     told = []
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-m", "groklab", *flags], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([sys.executable, "-m", "groklab", *flags], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         told.append(json.loads(done.stdout))
     first, second = told
@@ -151,7 +153,7 @@ def test_an_error_of_who_is_told_leaves_no_process_behind(tmp_path):
 @pytest.mark.medium
 def test_a_dry_run_trains_nothing(tmp_path):
     flags = [*FLAGS, "--seed", "0", "1", "2", "--steps", "1000", "--runs", str(tmp_path), "--dry-run", "--workers", "2"]
-    done = subprocess.run([sys.executable, "-m", "groklab", "sweep", *flags, "--json"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "groklab", "sweep", *flags, "--json"], capture_output=True, text=True, timeout=300)
     found = json.loads(done.stdout)
     assert (found["runs"], found["stored"], found["missing"], found["workers"]) == (3, 0, 3, 2)
     assert 0.05 < found["seconds_at_most"] < 60
@@ -160,7 +162,7 @@ def test_a_dry_run_trains_nothing(tmp_path):
     promised = found["disk_bytes"] / 3
     taken = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert taken == pytest.approx(promised, rel=0.25)
-    done = subprocess.run([sys.executable, "-m", "groklab", "sweep", *flags], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "groklab", "sweep", *flags], capture_output=True, text=True, timeout=300)
     assert "3 runs, 1 of them stored, 2 to train" in done.stdout
 
 
@@ -215,7 +217,7 @@ def test_when_the_parent_is_killed_its_processes_end(tmp_path):
     assert len(orphans) == 2
     process.kill()
     process.communicate()
-    until(lambda: not any(Path(f"/proc/{orphan}").exists() for orphan in orphans), seconds=20)
+    until(lambda: not any(Path(f"/proc/{orphan}").exists() for orphan in orphans))
     assert not list(tmp_path.glob("runs/*/lock"))
 
 
