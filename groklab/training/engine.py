@@ -31,6 +31,7 @@ from groklab.training import memory
 from groklab.training.answering import Looked, evaluation
 from groklab.training.batches import Batch, State, batch_size, network, shape_of
 from groklab.training.devices import arrays_of
+from groklab.training.memory import memory_problems
 from groklab.training.optimizers import decay_problems
 from groklab.training.paths import path_of
 from groklab.values import shown
@@ -334,6 +335,10 @@ VANISHED = (
 
 def run_problems(run: Run) -> Iterator[FieldError]:
     """What only the network's layout and the machine can tell of a run that is otherwise right."""
+    too_large = list(memory_problems(run))
+    if too_large:
+        yield from too_large
+        return
     _, split, layout = network(run)
     yield from decay_problems(run.training.decay_parameters, list(layout.entries))
     calls = [("optimizer", "optimizer", run.training.optimizer)]

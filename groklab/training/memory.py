@@ -1,14 +1,16 @@
-"""How many runs a GPU's memory holds at once."""
+"""How many runs a GPU's memory holds at once, and whether a machine holds one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from groklab import registry
+from groklab.config.checks import FieldError
 from groklab.config.run import Run
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
@@ -17,6 +19,7 @@ from groklab.training.answering import EVALUATION_CHUNK
 from groklab.training.batches import DTYPES, batch_size, network
 from groklab.training.devices import all_rows
 from groklab.training.plans import EXAMPLES, UPDATES
+from groklab.values import shown
 
 #: Share of the free memory that runs are planned for: the rest is for what the estimate does not see, and for fragments.
 SAFE_SHARE = 0.8
@@ -61,6 +64,34 @@ def bytes_of_run(run: Run) -> int:
     asked = _bytes_of_pass(run, chunk) + 4 * 8 * chunk * table.n  # logits in float64, their log-softmax, and temporaries of the loss
     update = int(TEMPORARIES * _bytes_of_pass(run, size))
     return blocks * number * layout.size + remembered + planned + data + answers + update + asked
+
+
+def memory_problems(run: Run) -> Iterator[FieldError]:
+    """A network that this machine cannot hold while it is trained, told before anything is made of it: by its blocks of parameters alone."""
+    _, _, layout = network(run)
+    entry = registry.look_up("optimizer", registry.parse_call(run.training.optimizer).name)
+    needed = (BLOCKS + len(entry.facts["memory"])) * DTYPES[run.training.precision].itemsize * layout.size
+    there = memory_of_machine()
+    if there is None or needed <= there:
+        return
+    sizes = {"mlp_width": run.resolved()["mlp_width"] * run.model.width, "width": 4 * run.model.width**2}
+    field = max(sizes, key=lambda name: sizes[name])
+    told = f"{layout.size:,} parameters, whose training takes {_gigabytes(needed)}; this machine has {_gigabytes(there)}"
+    yield FieldError(
+        field, problem=f"got {shown(run.resolved()[field])}, with which the network has {told}. Choose a smaller network.", value=None
+    )
+
+
+def memory_of_machine() -> int | None:
+    """Bytes of memory that this machine has; None where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _gigabytes(amount: int) -> str:
+    return f"{amount / 1e9:,.0f} GB" if amount < 10**15 else "more than a million GB"
 
 
 def _one(values: Sequence[Any]) -> Any:
