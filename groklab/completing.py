@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 SHOWN = 0.9
 """Share of the known cells that each network is trained on."""
+MOST_SEEDS = 1000
+"""Networks on one table."""
 FEWEST_KNOWN = 20
 """Known cells below which a tenth of them says nothing."""
 BUDGET = Budget(steps=5_000, stop="generalized(confirmations=10)", threshold=0.95, checkpoints_per_decade=0, measures=())
@@ -193,6 +195,10 @@ def complete(
     """
     registry.load_plugins(plugins)
     names = (presets,) if isinstance(presets, str) else tuple(dict.fromkeys(presets))
+    if (isinstance(seeds, int) and seeds > MOST_SEEDS) or (
+        isinstance(seeds, range) and abs(seeds.stop - seeds.start) > MOST_SEEDS * abs(seeds.step)
+    ):
+        raise ValueError(f"seeds: got {shown(seeds)}; expected at most {MOST_SEEDS:,} networks.")
     numbers = range(seeds) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
     if not names or len(numbers) < 1:
         raise ValueError(f"presets and seeds: got {names} and {seeds}; expected at least one of each.")

@@ -27,6 +27,7 @@ from typing import Any
 
 from groklab.calls import Call, parse_call
 from groklab.entries import Entry, Function
+from groklab.outside import read_regular
 from groklab.signatures import by_name_only, wrong_settings
 from groklab.sources import hash_of, is_built_in, is_same_plugin, source_hash_of
 from groklab.values import nearest, shown
@@ -53,6 +54,7 @@ HOMES: dict[str, tuple[str, ...]] = {
 KINDS = {"losses" if kind == "loss" else f"{kind}s": kind for kind in HOMES}
 PLURALS = {kind: several for several, kind in KINDS.items()}
 
+LONGEST_SOURCE = 1 << 20  # bytes of a user's file that are imported
 _entries: dict[str, dict[str, Entry]] = {kind: {} for kind in HOMES}
 _loaded: set[str] = set()
 _plugin_being_loaded: list[tuple[Path, str]] = []
@@ -348,10 +350,12 @@ def load_plugin(file: str | Path) -> Path:
 
     Another version of a file takes the place of the one before. ValueError where the file is missing or fails, with its own message.
     """
+    try:
+        source = read_regular(file, LONGEST_SOURCE)
+    except OSError as error:
+        reason = "No such file" if isinstance(error, FileNotFoundError) else error.strerror or "It cannot be read"
+        raise ValueError(f"plugin: got {shown(str(file))}; expected a Python file. {reason}.") from None
     path = Path(file).resolve()
-    if not path.is_file():
-        raise ValueError(f"plugin: got {shown(str(file))}; expected a Python file. No such file.")
-    source = path.read_bytes()
     content = hash_of(source)
     before = {kind: dict(names) for kind, names in _entries.items()}
     try:

@@ -292,6 +292,9 @@ def filmed(name: str, run: StoredRun) -> Iterator[Figure]:
 
     from groklab.analysis.elements import elements_table
 
+    problems = [str(problem) for problem in registry.call_problems("figure", name)]
+    if problems:
+        raise ValueError(f"figure: {' '.join(problems)}")
     entry = registry.look_up("figure", registry.parse_call(name).name)
     steps = run.stored_steps("answers")
     if not steps:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from typing import Any
 from groklab import registry
 from groklab.config.checks import FieldError, RunError
 from groklab.config.run import GROUPS, Run, leaves, plain
+from groklab.values import shown
+
+MOST = 1_000_000
+"""Runs of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,13 @@ class Sweep:
                 )
         return [{name: value for part in parts for name, value in part.items()} for parts in itertools.product(*groups)]
 
+    def _count(self) -> int:
+        """How many settings there are, counted before any is listed; fields that are taken side by side count once."""
+        lengths = {name: _length(values) for name, values in self.axes.items()}
+        return math.prod(length for name, length in lengths.items() if name not in self.zipped) * max(
+            (lengths[name] for name in self.zipped if name in lengths), default=1
+        )
+
     def _problems(self) -> Iterable[FieldError]:
         for name, values in self.axes.items():
             if name not in leaves():
@@ -76,6 +88,10 @@ class Sweep:
             elif leaves()[name] == "budget" and len(values) > 1:
                 advice = "It does not belong to what a run is, so that runs which differ in it alone are one. Give one value."
                 yield FieldError(name, list(values), "one value for all runs", advice)
+        if (count := self._count()) > MOST:
+            yield FieldError(
+                "sweep", problem=f"got {shown(count)} runs; expected at most {MOST:,}. Give its fields fewer values.", value=None
+            )
         for name in self.zipped:
             if name not in self.axes:
                 yield FieldError("zip", name, "fields that the sweep gives values", f"It gives {', '.join(self.axes) or 'none'}.")
@@ -91,6 +107,13 @@ def sweep_of(start: Run | None = None, /, *, zip: str | Sequence[str] = (), **fi
     """A sweep from the names of a run's leaves; a list, tuple or range gives alternatives, anything else a value for all runs."""
     axes = {name: _alternatives(name, value) for name, value in fields.items()}
     return Sweep(start or Run(), axes, (zip,) if isinstance(zip, str) else tuple(zip))
+
+
+def _length(values: Sequence[Any]) -> int:
+    """How many values there are, of a range too that is longer than Python's ``len`` can tell."""
+    if isinstance(values, range):
+        return max(0, (values.stop - values.start + values.step - (1 if values.step > 0 else -1)) // values.step)
+    return len(values)
 
 
 def is_several(name: str) -> bool:
@@ -112,6 +135,8 @@ def written(value: Any) -> str:
 
 def _alternatives(name: str, value: Any) -> tuple[Any, ...]:
     value = plain(value)
+    if isinstance(value, range) and _length(value) > MOST:
+        return value  # pyright: ignore[reportReturnType] - which `_problems` refuses before anybody lists it
     given = tuple(map(plain, value)) if isinstance(value, (list, tuple, range)) else (value,)
     return tuple(_one_of_several(name, item) for item in given) if is_several(name) else given
 
