@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from groklab.report import SPREAD, WHEN, facts_of, notes_of, place_of, scorecards, spread_of, told_value
+from groklab.analysis.claims import told_settled
+from groklab.report import SPREAD, WHEN, WITHDRAWN, facts_of, notes_of, place_of, scorecards, spread_of, told_value, told_withdrawal
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --quiet: #63636b; --ground: #ffffff; --card: #f6f6f8; --line: #dedee3;
@@ -52,6 +53,9 @@ def page_of(found: Mapping[str, Any], output: Path) -> str:
         if title == "Reported, not re-read":
             body.append("<p class='quiet'>The paper's appendix is told here from memory; these are not in the summary line.</p>")
         body += [_claim(claim) for claim in claims]
+    if found.get("withdrawn"):
+        entries = "".join(f"<li><b>{escape(entry['id'])}</b> {escape(told_withdrawal(entry))}</li>" for entry in found["withdrawn"])
+        body.append(f"<h2>Withdrawn</h2><p class='quiet'>{WITHDRAWN}</p><ul id='withdrawn'>{entries}</ul>")
     body.append("<h2>Figures</h2>")
     body += [_figure(part, output) for part in found["experiments"]]
     body.append("<h2>Versions</h2><ul class='quiet'>" + "".join(f"<li>{escape(line)}</li>" for line in found["versions"]) + "</ul>")
@@ -81,12 +85,15 @@ def _class(verdict: str) -> str:
 def _claim(claim: Mapping[str, Any]) -> str:
     facts = [("paper", claim["paper"]), ("measured", _measured(claim))]
     facts.append(("because", claim["reason"]))
+    if told_settled(claim.get("settled")):
+        facts.append(("budget", told_settled(claim.get("settled"))))
     if claim["price"]:
         facts.append(("to decide", claim["price"]))
     facts += [("note", note) for note in claim.get("notes", ())]
     rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     details = "".join(f"<li>{escape(line)}</li>" for line in claim["details"])
-    rule = f"<p>{escape(claim['rule'])}</p>" + (f"<ul>{details}</ul>" if details else "")
+    amended = f"<p>Amended {escape(claim['amended'])}.</p>" if claim.get("amended") else ""
+    rule = f"<p>{escape(claim['rule'])}</p>{amended}" + (f"<ul>{details}</ul>" if details else "")
     rests = f"{claim['runs']:,} runs" if claim["experiment"] else "arithmetic"
     return (
         f"<article class='claim' id='{escape(claim['id'])}'><span class='id'>{escape(claim['id'])}</span>"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import archives, registry
-from groklab.analysis.claims import ordered
+from groklab.analysis.claims import ordered, told_settled
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
 from groklab.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
@@ -319,7 +319,10 @@ def _tell(found: Mapping[str, Any], output: Path, tally: Tally | None, was_stopp
         if "message" in part:
             say(f"  no figure: {part['message']}")
     for claim in found["claims"]:
-        say(f"{claim['id']:>4}  {claim['verdict']:<15} {claim['reason']}")
+        settled = told_settled(claim.get("settled"))
+        say(f"{claim['id']:>4}  {claim['verdict']:<15} {claim['reason']}" + (f" ({settled})" if settled else ""))
+    for entry in found.get("withdrawn", ()):
+        say(f"{entry['id']:>4}  withdrawn: was {entry['verdict']} on {entry['reported']}; {entry['reason']}")
     say(found["summary"])
     say(f"report: {output / 'report.html'}")
     if was_stopped:

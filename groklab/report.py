@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import registry
-from groklab.analysis.claims import VERDICTS, Judgment, judge, ordered
+from groklab.analysis.amendments import told_amendment
+from groklab.analysis.claims import VERDICTS, Judgment, judge, ordered, told_settled
 from groklab.analysis.expectations import can_decide
 from groklab.config.experiments import SCALES, Settings, once_each, price, settings_of
 from groklab.evidence import is_finished, stored_of
 from groklab.results.files import make_folder, write_whole
+from groklab.withdrawals import withdrawn_of
 
 if TYPE_CHECKING:
     import polars
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 SECONDS_A_STEP = 0.013
 """Of one core for the paper's network at its usual batch, as docs/performance.md measured it: what prices are told in where no run is stored."""
 
-WHEN = "before any run was judged; seed 0 of some was known by then"
+WHEN = "before any run was judged, seed 0 of some being known by then, and those marked as amended were made stricter afterwards"
 """When the rules were written."""
 
 SPREAD = "steps by setting: median, quickest and slowest run, and how many did not get there"
@@ -68,6 +70,7 @@ def report_of(
         "runs": origin,
         "summary": summary_of(counted, scale),
         "claims": claims,
+        "withdrawn": withdrawn_of(claims, earlier or {}),
         "experiments": told,
         "versions": sorted({version for part in told for version in part["versions"]}),
     }
@@ -109,6 +112,7 @@ def _claim(
         "claim": entry.name,
         "sentence": " ".join(documentation[0].split()).replace(f" ({facts['paper']}).", "."),
         "rule": " ".join(" ".join(documentation[1:]).split()).replace("``", ""),
+        "amended": told_amendment(str(facts["id"])),
         "place": facts["place"],
         "source": facts["paper"],
         "apart": bool(facts.get("apart")),
@@ -257,13 +261,17 @@ def markdown_of(found: Mapping[str, Any]) -> str:
                 f"{claim['sentence']} *{place_of(claim)}*",
                 claim["paper"],
                 told_value(claim),
-                f"**{claim['verdict']}**: {claim['reason']}",
+                f"**{claim['verdict']}**: {claim['reason']}" + (f" ({settled})" if (settled := told_settled(claim.get("settled"))) else ""),
             )
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
         lines.append("")
         for claim in claims:
             lines += [f"- {claim['id']}: to decide, {claim['price']}"] if claim["price"] else []
             lines += [f"- {claim['id']}: {note}" for note in claim.get("notes", ())]
+        lines.append("")
+    if found.get("withdrawn"):
+        lines += ["## Withdrawn", "", WITHDRAWN, ""]
+        lines += [f"- **{entry['id']}** {told_withdrawal(entry)}" for entry in found["withdrawn"]]
         lines.append("")
     lines += ["## Figures", ""]
     for part in found["experiments"]:
@@ -279,7 +287,10 @@ def markdown_of(found: Mapping[str, Any]) -> str:
             "",
         ]
     lines += ["## Rules", "", f"Written {WHEN}.", ""]
-    lines += [f"- **{claim['id']}** {claim['rule']}" for claim in found["claims"]]
+    lines += [
+        f"- **{claim['id']}** {claim['rule']}" + (f" *Amended {claim['amended']}.*" if claim.get("amended") else "")
+        for claim in found["claims"]
+    ]
     lines += ["", "## Versions", "", *(f"- {version}" for version in found["versions"]), ""]
     return "\n".join(lines)
 
@@ -290,6 +301,14 @@ def _spread(part: Mapping[str, Any]) -> list[str]:
         return []
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
     return ["<details>", f"<summary>{SPREAD}</summary>", "", *table, "", "</details>", ""]
+
+
+WITHDRAWN = "Verdicts that an earlier report gave and that no longer stand."
+
+
+def told_withdrawal(entry: Mapping[str, str]) -> str:
+    """What was said of a claim, when, and why it fell."""
+    return f"was {entry['verdict']} on {entry['reported']} (“{entry['said']}”); withdrawn on {entry['withdrawn']}: {entry['reason']}."
 
 
 def place_of(claim: Mapping[str, Any]) -> str:

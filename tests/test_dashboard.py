@@ -850,8 +850,9 @@ def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
             "paper": "1.4",
             "reason": EVIL,
             "sentence": "It groks.",
+            "settled": False,
         },
-        {"id": 2, "value": 10**400},
+        {"id": 2, "value": 10**400, "settled": [True]},
         "odd",
     ]
     (tmp_path / "replication" / "laptop" / "report.json").write_text(json.dumps({"claims": claims, "summary": ["odd"]}))
@@ -862,7 +863,8 @@ def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
     for name, content in (("deep", '{"claims": [{"id": ' + "[" * 900 + "]" * 900 + "}]}"), ("half", '{"claims": [{"id": "\\ud800"}]}')):
         (tmp_path / "replication" / name).mkdir()
         (tmp_path / "replication" / name / "report.json").write_text(content)
-    assert sweeps.view(results(tmp_path / "runs"), Address({}), LIGHT).parts["claims"]
+    shown = str(sweeps.view(results(tmp_path / "runs"), Address({}), LIGHT).parts["claims"])
+    assert shown.count("not settled: more steps could turn it") == 1
     found = get(client(tmp_path / "runs"), "/api/sweeps")["replications"]
     assert [report["file"] for report in found] == ["replication/laptop/report.json"]
     assert [claim["id"] for claim in found[0]["claims"]] == ["C1", 2]

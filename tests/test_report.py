@@ -174,6 +174,51 @@ def test_markdown_and_page_tell_every_claim_and_figure(made):
     assert [part["experiment"] for part in found["experiments"]] == ["figure3_right", "width_sweep"]
 
 
+def test_a_report_tells_what_more_steps_could_turn_and_which_rules_were_amended(made, copy, capsys):
+    found = json.loads((copy / "report.json").read_text())
+    assert {claim["settled"] for claim in found["claims"]} <= {True, False, None}
+    by_id = {claim["id"]: claim for claim in found["claims"]}
+    assert by_id["C12"]["settled"] is None
+    by_id["C18"]["settled"], by_id["C20"]["settled"] = False, True
+    report.write_report(found, copy)
+    for name in ("report.md", "report.html"):
+        text = (copy / name).read_text()
+        assert text.count("not settled: more steps could turn it") == 1
+        assert text.count("settled: more steps cannot turn it") == 1
+        assert "Amended 2026-12-01, after its runs: the sentence is about a network" in text
+    assert cli.main(["report", str(copy)]) == 0
+    assert " C18  undecided" in capsys.readouterr().out
+
+
+def test_a_verdict_that_falls_is_listed_as_withdrawn_until_it_stands_again(made, copy, capsys):
+    path = copy / "report.json"
+    old = json.loads(path.read_text())
+    now = {claim["id"]: claim for claim in old["claims"]}
+    assert (now["C18"]["verdict"], now["C12"]["verdict"], old["withdrawn"]) == ("undecided", "reproduced", [])
+    now["C18"] |= {"verdict": "reproduced", "reason": "most <networks> had both", "rule": "Rule: most."}
+    now["C20"] |= {"verdict": "not reproduced", "reason": "less clear", "details": []}
+    now["C12"] |= {"verdict": "undecided"}
+    path.write_text(json.dumps(old | {"date": "2026-11-29"}))
+    assert cli.main(["report", str(copy), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["withdrawn"]
+    assert [(entry["id"], entry["verdict"], entry["said"], entry["reported"]) for entry in told] == [
+        ("C18", "reproduced", "most <networks> had both", "2026-11-29"),
+        ("C20", "not reproduced", "less clear", "2026-11-29"),
+    ]
+    assert told[0]["reason"].startswith("by the rule as it was, the sentence is about a network")
+    assert told[1]["reason"].startswith("other results. Now undecided: ")
+    assert "## Withdrawn" in (copy / "report.md").read_text()
+    page = (copy / "report.html").read_text()
+    assert "<ul id='withdrawn'><li><b>C18</b> was reproduced on 2026-11-29 (“most &lt;networks&gt; had both”)" in page
+    assert cli.main(["report", str(copy)]) == 0
+    assert " C18  withdrawn: was reproduced on 2026-11-29; by the rule as it was" in capsys.readouterr().out
+    again = json.loads(path.read_text())
+    assert again["withdrawn"] == told, "making the report again changes nothing"
+    again["withdrawn"][0]["verdict"] = "undecided"
+    path.write_text(json.dumps(again | {"withdrawn": [*again["withdrawn"], {"id": "C1"}, 5]}))
+    assert [entry["id"] for entry in replicating.report_again(copy)["withdrawn"]] == ["C20"]
+
+
 def test_an_undecided_claim_tells_what_deciding_costs(made):
     found = json.loads((made / "out" / "report.json").read_text())
     price = {claim["id"]: claim["price"] for claim in found["claims"]}["C18"]
@@ -315,6 +360,7 @@ def test_the_kept_scorecard_is_what_the_kept_results_give(tmp_path):
     found = replicating.report_again(folder)
     assert found["claims"] == kept["claims"]
     assert found["summary"] == kept["summary"]
+    assert found["withdrawn"] == kept["withdrawn"], "what has fallen stays told"
     assert [part["stored"] for part in found["experiments"]] == [part["stored"] for part in kept["experiments"]]
 
 

@@ -6,9 +6,13 @@ some was known by then. What all rules have in common:
 
 - no verdict without runs: what is missing makes a claim undecided, and the reason says what is missing;
 - runs that did not get there are censored, never left out;
+- every part of a sentence (a pair, a task, a fraction, a way of optimizing) bears its own share: each is tested at its level, none is hidden
+  in a sum, and one in which nobody got there carries nothing;
+- one part that is significantly the other way round counts against the whole, at a level divided by how many are looked at;
 - that one setting is sooner than another is decided by the exact log-rank test at p < 0.05 (``sooner``), from five runs a side at a
   fraction chosen beforehand or three at each of three fractions, in strata;
-- a range of steps that the paper gives holds if the median lies within a factor of two of it (``in_range``);
+- a range of steps that the paper gives holds if the runs lie within a factor of two of it (``in_range``);
+- runs with less than the paper's budget decide only what more steps could not turn (``budgets.joined``);
 - *not reproduced* is as strong a statement as *reproduced*, and needs the same evidence.
 
 A results table is one of ``groklab replicate``: a row per run with its ``setting``, fields and results, and what an experiment's
@@ -20,17 +24,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from groklab import registry
+from groklab.analysis.budgets import Verdict, completed, is_open, sample_completed
 from groklab.analysis.comparisons import stratified_log_rank
 from groklab.analysis.statistics import WATCHED, Quantity, sample_of, with_results
 from groklab.analysis.survival import LEVEL, Sample, median, quantile_interval
 
-Verdict = Literal["reproduced", "not reproduced", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "not reproduced", "undecided")
 
 SIGNIFICANT = 0.05
@@ -55,6 +59,8 @@ class Judgment:
     """What the value is, with its unit."""
     runs: int = 0
     """Runs that the judgment rests on."""
+    settled: bool | None = None
+    """Whether no further steps of the same runs could turn it; None where it does not rest on a budget."""
     details: tuple[str, ...] = field(default=())
     """More numbers, a line each."""
 
@@ -79,7 +85,12 @@ def judge(entry: registry.Entry, table: pl.DataFrame | None) -> Judgment:
         return entry.function()
     if table is None or table.is_empty():
         return undecided("no run of its experiment is stored")
-    return entry.function(table)
+    return entry.function(table.unique(maintain_order=True))  # a run that is told twice is one run
+
+
+def told_settled(settled: bool | None) -> str:
+    """Whether more steps could turn a verdict, for people; nothing where it does not rest on a budget."""
+    return "" if settled is None else "settled: more steps cannot turn it" if settled else "not settled: more steps could turn it"
 
 
 def ordered(entries: Sequence[registry.Entry]) -> list[registry.Entry]:
@@ -100,7 +111,7 @@ def number_of(entry: registry.Entry) -> int:
 def part(table: pl.DataFrame, *, budget: int | None = None, **fields: Any) -> pl.DataFrame:
     """The runs with these values (a tuple: any of them), their results as they were after ``budget`` steps.
 
-    Runs that were stopped before the budget, without having got anywhere or diverged, say nothing about it and are left out.
+    Runs that were stopped before the budget are censored where they stand: leaving them out would keep only the quick ones.
     """
     chosen = table
     for name, value in fields.items():
@@ -115,8 +126,6 @@ def part(table: pl.DataFrame, *, budget: int | None = None, **fields: Any) -> pl
 
 def _after(table: pl.DataFrame, budget: int) -> pl.DataFrame:
     known = with_results(table)
-    never = pl.col("status") == "diverged" if "status" in known.columns else pl.lit(value=False)
-    known = known.filter((pl.col(WATCHED) >= budget) | pl.col("generalized_at").is_not_null() | never)
     cut = [pl.when(pl.col(name) <= budget).then(name).alias(name) for name in ("memorized_at", "generalized_at")]
     last = pl.min_horizontal(pl.col(WATCHED), pl.lit(budget))
     return known.with_columns(*cut, last.alias("evaluated_at"), last.alias("steps")).drop(WATCHED)
@@ -175,26 +184,39 @@ def told_percent(share: float, form: str = ".0f") -> str:
 
 
 class Range(NamedTuple):
-    """Whether the median of a sample lies in a range."""
+    """Whether a sample lies in a range."""
 
     verdict: Verdict
     center: Center
     runs: int
+    settled: bool
 
 
-def in_range(sample: Sample, low: float, high: float, *, factor: float = 2.0, fewest: int = 3) -> Range:
-    """Whether a median lies within a factor of a range; it needs three runs, and its interval tells whether the answer is sure to be no.
+def in_range(sample: Sample, low: float, high: float, *, factor: float = 2.0, fewest: int = 3, looks: int = 1) -> Range:
+    """Whether the steps of a sample lie within a factor of a range: the whole 90 % interval of their median, or of three and four runs all of them.
 
-    Outside with an interval that reaches inside, or without an interval, is undecided.
+    *Not reproduced* where the interval lies outside; three and four runs have none. ``looks``: in how many parts an answer of no is looked for,
+    by which its level is divided.
     """
-    found, inside_low, inside_high = center(sample), low / factor, high * factor
+    found, verdict = center(sample), _in_range(sample, low / factor, high * factor, fewest, looks)
+    extremes = [sample_completed(sample, at_once=at_once) for at_once in (True, False)]
+    settled = all(_in_range(extreme, low / factor, high * factor, fewest, looks) == verdict for extreme in extremes)
+    return Range(verdict, found, len(sample), settled)
+
+
+def _in_range(sample: Sample, low: float, high: float, fewest: int, looks: int) -> Verdict:
     if len(sample) < fewest:
-        return Range("undecided", found, len(sample))
-    if found.median is not None and inside_low <= found.median <= inside_high:
-        return Range("reproduced", found, len(sample))
-    beyond = found.lower is not None and found.lower > inside_high
-    before = found.upper is not None and found.upper < inside_low
-    return Range("not reproduced" if beyond or before else "undecided", found, len(sample))
+        return "undecided"
+    found = center(sample)
+    lower, upper = found.lower, found.upper
+    if len(sample) < FEWEST and bool(sample.reached.all()):
+        lower, upper = float(sample.steps.min()), float(sample.steps.max())
+    if found.median is not None and lower is not None and upper is not None and low <= lower and upper <= high:
+        return "reproduced"
+    sure = quantile_interval(sample, level=1 - 2 * SIGNIFICANT / looks, method="exact")
+    beyond = sure.lower is not None and sure.lower > high
+    before = sure.upper is not None and sure.upper < low
+    return "not reproduced" if beyond or before else "undecided"
 
 
 class Sooner(NamedTuple):
@@ -204,30 +226,45 @@ class Sooner(NamedTuple):
     p_value: float | None
     """One-sided, exact."""
     fewest: int
-    """Runs of the smaller side of the smallest stratum."""
+    """Seeds of the smaller side of the smallest stratum."""
     strata: int
+    settled: bool | None
+    """Whether more steps could not turn it; of *undecided*: None where they could not decide it either."""
 
 
-def sooner(
-    strata: Sequence[tuple[pl.DataFrame, pl.DataFrame]], quantity: Quantity = "generalized_at", *, significant: float = SIGNIFICANT
-) -> Sooner:
+Pair = tuple[pl.DataFrame, pl.DataFrame]
+
+
+def sooner(strata: Sequence[Pair], quantity: Quantity = "generalized_at", *, significant: float = SIGNIFICANT, looks: int = 1) -> Sooner:
     """Whether the first of each pair gets there sooner than the second: *not reproduced* if the second is significantly sooner.
 
-    Both tables of a pair must be of one budget (``part(…, budget=)``). Pairs of which a side has no runs are left out.
+    Both tables of a pair must be of one budget (``part(…, budget=)``). Pairs of which a side has no runs are left out. ``looks``: in how
+    many parts of a sentence an answer of no is looked for, by which its level is divided.
     """
     full = [(first, second) for first, second in strata if first.height and second.height]
     if not full:
-        return Sooner("undecided", None, 0, 0)
-    samples = [(sample_of(first, quantity, beside=second), sample_of(second, quantity, beside=first)) for first, second in full]
-    fewest = min(min(len(first), len(second)) for first, second in samples)
+        return Sooner("undecided", None, 0, 0, None)
+    fewest = min(min(seeds_in(first), seeds_in(second)) for first, second in full)
     enough = fewest >= FEWEST or (len(full) >= 3 and fewest >= 3)
-    p_sooner, p_later = (stratified_log_rank(samples, alternative=side).p_value for side in ("sooner", "later"))
-    verdict: Verdict = "undecided"
-    if enough and p_sooner < significant:
-        verdict = "reproduced"
-    elif enough and p_later < significant:
-        verdict = "not reproduced"
-    return Sooner(verdict, p_sooner, fewest, len(full))
+
+    def tested(pairs: Sequence[Pair]) -> tuple[Verdict, float]:
+        samples = [(sample_of(first, quantity, beside=second), sample_of(second, quantity, beside=first)) for first, second in pairs]
+        p_sooner, p_later = (stratified_log_rank(samples, alternative=side).p_value for side in ("sooner", "later"))
+        if enough and p_sooner < significant:
+            return "reproduced", p_sooner
+        return "not reproduced" if enough and p_later < significant / looks else "undecided", p_sooner
+
+    verdict, p_value = tested(full)
+    settled: bool | None = True
+    if any(is_open(side, quantity) for pair in full for side in pair):
+        extremes = {
+            tested([(completed(a, quantity, at_once=first), completed(b, quantity, at_once=not first)) for a, b in full])[0]
+            for first in (True, False)
+        }
+        settled = extremes == {verdict}
+    if verdict == "undecided":
+        settled = False if enough and not settled else None
+    return Sooner(verdict, p_value, fewest, len(full), settled)
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:

@@ -23,18 +23,16 @@ def rank_correlation(x: Values, y: Values, *, level: float = 0.9, seed: int = 0)
     if len(x) < 5 or len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return None
 
-    def rho(a: Values, b: Values) -> float:
-        ranks = np.stack([rankdata(a), rankdata(b)])
-        return float(np.corrcoef(ranks)[0, 1])
+    def rho(a: Values, b: Values) -> Values:
+        ranks = [rankdata(values, axis=1) for values in (a, b)]
+        first, second = (values - values.mean(axis=1, keepdims=True) for values in ranks)
+        return (first * second).sum(axis=1) / np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
 
-    stream = np.random.default_rng(seed)
-    drawn: list[float] = []
-    for _ in range(RESAMPLES):
-        rows = stream.integers(0, len(x), len(x))
-        if len(np.unique(x[rows])) > 1 and len(np.unique(y[rows])) > 1:
-            drawn.append(rho(x[rows], y[rows]))
+    rows = np.random.default_rng(seed).integers(0, len(x), (RESAMPLES, len(x)))
+    varies = np.all([values[rows].min(axis=1) < values[rows].max(axis=1) for values in (x, y)], axis=0)
+    drawn = rho(x[rows[varies]], y[rows[varies]])
     outside = (1 - level) / 2
     low, high = (float(end) for end in np.quantile(drawn, [outside, 1 - outside]))
     if RESAMPLES - len(drawn) > outside * RESAMPLES:
         low, high = min(low, 0.0), max(high, 0.0)
-    return rho(x, y), low, high
+    return float(rho(x[None], y[None])[0]), low, high

@@ -85,7 +85,7 @@ def _table(report: dict[str, Any]) -> Piece:
                         html.Span(_text(claim.get("reason")), className="quiet small"),
                     ]
                 ),
-                html.Td(_verdict(claim.get("verdict"))),
+                html.Td([_verdict(claim.get("verdict")), html.Br(), html.Span(_settled(claim.get("settled")), className="quiet small")]),
                 html.Td([_text(claim.get("value")), html.Br(), html.Span(_interval(claim.get("interval")), className="quiet small")]),
                 html.Td(_text(claim.get("paper"))),
             ]
@@ -106,6 +106,11 @@ _SIGNS = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
 def _verdict(verdict: Any) -> Piece:
     text = _text(verdict)
     return html.Span(f"{_SIGNS.get(text, '·')} {text}", className=f"verdict {text.split(' ', maxsplit=1)[0] if text in _SIGNS else ''}")
+
+
+def _settled(settled: Any) -> str:
+    """Whether more steps could turn it; older reports do not say."""
+    return "settled" if settled is True else "not settled: more steps could turn it" if settled is False else ""
 
 
 def _text(value: Any) -> str:
