@@ -36,6 +36,7 @@ from groklab.config.run import Budget, Run, Seeds, Task, leaves
 from groklab.data.identification import Structure, structure_of
 from groklab.data.splits import split_of
 from groklab.data.tables import Table, table_of
+from groklab.printable import command
 from groklab.results.files import StoreError, check_output
 from groklab.results.store import RunFolder, unpacked_answers
 from groklab.signatures import checked
@@ -240,7 +241,7 @@ def _table_to_complete(file: Path) -> Table:
     if known == table.cells:
         raise ValueError(
             f"file {file}: nothing to complete: all {known:,} cells have an answer. Leave z empty, or the row out, where the answer is to be "
-            f"found; `groklab table --operation from_file --file {file}` tells what the table is."
+            f"found; `{command('groklab', 'table', '--operation', 'from_file', '--file', file)}` tells what the table is."
         )
     if known < FEWEST_KNOWN:
         raise ValueError(

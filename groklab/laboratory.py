@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.config.checks import RunError
 from groklab.config.run import Run, Task, leaves
+from groklab.printable import command
 from groklab.recording import Interrupted, Outcome, Progress, Rounds, Telling, train_batch
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError
@@ -249,7 +250,7 @@ def continued(
     if "imported" in stored.folder.description():
         raise StoreError(
             f"{stored.id} was imported: it has parameters, but no state of training to go on from. Nothing was changed. Train the same "
-            f"settings from the beginning with `groklab train --config {stored.folder.path}`."
+            f"settings from the beginning with `{command('groklab', 'train', '--config', stored.folder.path)}`."
         )
     if stored.run.id != stored.id:
         raise StoreError(

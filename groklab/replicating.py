@@ -27,6 +27,7 @@ from groklab.analysis.claims import ordered, told_settled
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
 from groklab.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
+from groklab.printable import command, printable
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
 from groklab.terminal import aside, say, write_json
@@ -86,7 +87,7 @@ def report_again(folder: Path, runs: Path | None = None) -> dict[str, Any]:
         scale, origins = str(kept["scale"]), {str(part["experiment"]): _from(kept, part) for part in kept["experiments"]}
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{folder / 'report.json'} is damaged ({error}). Make it anew with `groklab replicate … --output {folder}`."
+            f"{folder / 'report.json'} is damaged ({error}). Make it anew with `groklab replicate … {command('--output', folder)}`."
         ) from error
     found: dict[str, Any] = kept
     for origin in dict.fromkeys(origins.values()):
@@ -313,7 +314,7 @@ def _tell(found: Mapping[str, Any], output: Path, tally: Tally | None, was_stopp
     for part in found["experiments"]:
         say(f"{part['experiment']}: {part['stored']:,} of {part['runs']:,} runs are there")
         for file in part["files"]:
-            say(f"  {output / file}")
+            say(f"  {printable(output / file)}")
         for note in part.get("notes", ()):
             say(f"  {note}")
         if "message" in part:
@@ -324,6 +325,6 @@ def _tell(found: Mapping[str, Any], output: Path, tally: Tally | None, was_stopp
     for entry in found.get("withdrawn", ()):
         say(f"{entry['id']:>4}  withdrawn: was {entry['verdict']} on {entry['reported']}; {entry['reason']}")
     say(found["summary"])
-    say(f"report: {output / 'report.html'}")
+    say(f"report: {printable(output / 'report.html')}")
     if was_stopped:
         say("stopped; every run's state is saved. The same command goes on from there.")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from groklab import __version__
+from groklab.printable import command, printable
 from groklab.registry import nearest
 from groklab.values import shown
 
@@ -103,7 +104,7 @@ def tensorboard(opening: Opening) -> Channel:
         _of(writer.file_writer).add_summary(end)
         writer.close()
 
-    return Channel(record, close, f"tensorboard --logdir {folder}")
+    return Channel(record, close, command("tensorboard", "--logdir", folder))
 
 
 def tensorboard_goes_to(root: Path) -> str:
@@ -134,7 +135,7 @@ def wandb(opening: Opening) -> Channel:
         settings=library.Settings(silent=True, console="off"),  # standard output may be asked to be JSON
     )
     is_offline = bool(run.settings._offline)
-    place = f"wandb sync {folder / 'wandb' / 'offline-run-*'}" if is_offline else str(run.project_url)
+    place = f"{command('wandb', 'sync', folder / 'wandb')}/offline-run-*" if is_offline else str(run.project_url)
 
     def record(step: int, numbers: Mapping[str, float]) -> None:
         run.log(dict(numbers), step=step)
@@ -182,7 +183,7 @@ def mlflow(opening: Opening) -> Channel:
         logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every table that they create
     root = opening.root.resolve()
     address, experiment = _mlflow_address(root), _project("MLFLOW_EXPERIMENT_NAME")
-    with _alone(root / "mlflow.lock"):  # tables and the experiment are made once, by one of the processes
+    with _alone(root / "mlflow.lock"), _without_strays(address):  # tables and the experiment are made once, by one of the processes
         client = MlflowClient(tracking_uri=address)
         known = client.get_experiment_by_name(experiment)
         is_local = not os.environ.get("MLFLOW_TRACKING_URI")
@@ -209,7 +210,7 @@ def mlflow(opening: Opening) -> Channel:
         client.log_batch(run, metrics=metrics(int(results["steps"]), results), tags=[RunTag("groklab.status", status)])
         client.set_terminated(run, {"complete": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED"))
 
-    shown = f"mlflow ui --backend-store-uri {address}" if address.startswith("sqlite") else address
+    shown = command("mlflow", "ui", "--backend-store-uri", address) if address.startswith("sqlite") else address
     return Channel(record, close, shown)
 
 
@@ -219,7 +220,32 @@ def mlflow_goes_to(root: Path) -> str:
 
 
 def _mlflow_address(root: Path) -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_address(root / "mlflow.db")
+
+
+def _sqlite_address(path: Path) -> str:
+    """The address of a SQLite file, with what has a meaning there (%, ?) escaped as this version of SQLAlchemy reads it."""
+    from sqlalchemy import URL, make_url
+
+    if make_url(f"sqlite:///{path}").database == str(path):
+        return f"sqlite:///{path}"
+    escaped = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    if make_url(escaped).database != str(path):
+        raise RuntimeError(f"it cannot keep its store in {printable(path)}; choose another folder of results, or set MLFLOW_TRACKING_URI")
+    return escaped
+
+
+@contextlib.contextmanager
+def _without_strays(address: str) -> Generator[None]:
+    """Within it, MLflow makes the folders of a SQLite address as if it were not escaped; those that were not there are taken away."""
+    folder = Path(address.removeprefix("sqlite:///")).parent
+    made = [one for one in (folder, *folder.parents) if not one.exists()] if address.startswith("sqlite:///") else []
+    try:
+        yield
+    finally:
+        for one in made:
+            with contextlib.suppress(OSError):  # it holds something, as the folder of the store itself does
+                one.rmdir()
 
 
 def trackio(opening: Opening) -> Channel:
@@ -264,7 +290,7 @@ def trackio(opening: Opening) -> Channel:
         quietly(run.log, {f"result/{name}": value for name, value in results.items()} | {"status": status}, int(results["steps"]))
         quietly(run.finish)
 
-    return Channel(record, close, f"TRACKIO_DIR={place} trackio show --project {project}")
+    return Channel(record, close, f"TRACKIO_DIR={command(place)} {command('trackio', 'show', '--project', project)}")
 
 
 def trackio_goes_to(root: Path) -> str:

@@ -1,5 +1,6 @@
 """Trackers get what the history holds, go on where they were, and never disturb a training."""
 
+import shlex
 import struct
 import threading
 import time
@@ -371,3 +372,30 @@ def test_wandb_is_online_only_where_there_is_a_login(variables, netrc, mode, tmp
     assert asked["id"] == "an-id"
     assert asked["resume"] == "allow"
     assert trackers.wandb_goes_to(tmp_path).split()[0] == ("disabled" if variables.get("WANDB_MODE") else mode or "online")
+
+
+@pytest.mark.parametrize("name", ["runs", "a b é", "a%20b?x=1", "a#b&c;d", "100%", "%2e%2e", "a:b", "'q'"])
+def test_the_address_of_a_store_is_read_as_the_path_that_it_was_made_of(tmp_path, name, monkeypatch):
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="mlflow is not installed")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    address = trackers._mlflow_address(tmp_path / name)
+    assert sqlalchemy.make_url(address).database == str(tmp_path / name / "mlflow.db")
+    if name == "runs":
+        assert address == f"sqlite:///{tmp_path / name / 'mlflow.db'}", "so it was always written: what is sent is known by it"
+
+
+@pytest.mark.medium
+def test_a_store_lies_in_the_results_folder_whatever_that_is_called(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("mlflow", reason="mlflow is not installed")
+    from sqlalchemy import make_url
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    runs = "a%20b?x=1 'é#"
+    assert cli.main(["train", *FLAGS, "--steps", "10", "--track", "mlflow", "--runs", runs]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [runs]
+    assert (tmp_path / runs / "trackers" / "mlflow.db").stat().st_size > 0
+    said = next(line for line in capsys.readouterr().err.splitlines() if "mlflow ui" in line)
+    words = shlex.split(said.partition("too: ")[2])
+    assert words[:3] == ["mlflow", "ui", "--backend-store-uri"]
+    assert make_url(words[3]).database == str(tmp_path / runs / "trackers" / "mlflow.db")

@@ -41,6 +41,7 @@ from groklab.dashboard.controls import (
 )  # fmt: skip
 from groklab.dashboard.network import check_plugins, check_registered, shown_run, steps_of, stored_stamp
 from groklab.dashboard.theme import Theme
+from groklab.printable import command as shell_command
 
 
 def layout(results: Results, address: Address) -> Piece:
@@ -187,7 +188,7 @@ def _ask(results: Results, entry: Entry, wanted: str, names: tuple[str, ...], of
     keep = html.Span(
         [
             " in a process of its own; nothing is written to the results. To keep it with the run: ",
-            html.Code(f"groklab measure {' '.join(names)} {entry.id}"),
+            html.Code(shell_command("groklab", "measure", *names, entry.id)),
         ],
         className="quiet small",
     )

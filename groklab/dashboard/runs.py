@@ -35,6 +35,7 @@ from groklab.dashboard.controls import (
     whole,
 )
 from groklab.dashboard.theme import Theme
+from groklab.printable import command as shell_command
 
 PAGE_SIZE = 50
 """Rows of one page of the table."""
@@ -357,7 +358,7 @@ def _nothing(results: Results) -> Piece:
         "No runs yet" if results.catalog.root.is_dir() else "There is no such folder yet",
         html.P(["The results folder is ", html.Code(where), ". Train something, and it appears here within seconds:"]),
         command(
-            f"groklab train --operation addition --modulus 23 --width 64 --train-fraction 0.8{'' if where == 'runs' else f' --runs {where}'}"
+            f"groklab train --operation addition --modulus 23 --width 64 --train-fraction 0.8{'' if where == 'runs' else ' ' + shell_command('--runs', where)}"
         ),
         "Another folder is shown by: groklab dashboard FOLDER",
     )

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from groklab.outside import check_safetensors, parsed_json, read_regular
+from groklab.printable import command
 from groklab.values import shown
 
 JSON_LIMIT = 8_000_000
@@ -43,9 +44,10 @@ class InaccessibleError(StoreError):
 
 def damaged(path: Path, what: str) -> DamagedError:
     """The error for a damaged file, with what to do about it."""
+    folder = path.parent if path.parent.name not in ("checkpoints", "answers") else path.parent.parent
     return DamagedError(
         f"{path} is damaged: {what.rstrip('.')}. Nothing was changed. Restore it from a copy, or remove the run with "
-        f"`groklab remove {path.parent if path.parent.name not in ('checkpoints', 'answers') else path.parent.parent}` and train it again."
+        f"`{command('groklab', 'remove', folder)}` and train it again."
     )
 
 
