@@ -34,6 +34,8 @@ class Safe:
         self.stream: Any = stream.stream if isinstance(stream, Safe) else stream
         self.failure: Exception | None = None
         """Why nothing is written any more."""
+        self.told: set[str] = set()
+        """Warnings that have been written."""
 
     @property
     def encoding(self) -> str:
@@ -109,7 +111,7 @@ class Safe:
                 os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("stream", "failure"):
+        if name in ("stream", "failure", "told"):
             raise AttributeError(name)
         return getattr(self.stream, name)
 
@@ -125,22 +127,10 @@ def open_what_is_closed() -> None:
 
 @contextlib.contextmanager
 def safe_streams() -> Generator[tuple[Safe, Safe]]:
-    """Within it, standard output and standard error are safe ones, and notes lines; whoever calls gets theirs back as they were."""
-    output, errors, shows = Safe(sys.stdout), Safe(sys.stderr), warnings.showwarning
-
-    def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-        """A note of groklab is a line for people: where in its source it comes from tells them nothing."""
-        if issubclass(category, Note):
-            aside(f"groklab: {message}")
-        else:
-            shows(message, category, *where, **more)
-
+    """Within it, standard output and standard error are safe ones, and warnings are lines; whoever calls gets theirs back as they were."""
+    output, errors = Safe(sys.stdout), Safe(sys.stderr)
     with contextlib.redirect_stdout(cast(Any, output)), contextlib.redirect_stderr(cast(Any, errors)):
-        warnings.showwarning = show
-        try:
-            yield output, errors
-        finally:
-            warnings.showwarning = shows
+        yield output, errors
 
 
 def ended(status: int, output: Safe, errors: Safe, *, is_own_process: bool) -> int:
@@ -188,9 +178,15 @@ class Note(UserWarning):
 
 
 def warn(text: str, *, stacklevel: int = 1) -> None:
-    """A Python warning that an absent or full standard error does not turn into an error; a filter of the user's does."""
+    """A Python warning, or on the command line a line that comes once; a standard error that takes no text does not make it an error."""
+    shown = printable(text, lines=True)
+    if isinstance(sys.stderr, Safe):
+        if shown not in sys.stderr.told:
+            sys.stderr.told.add(shown)
+            aside(f"groklab: {shown}")
+        return
     with contextlib.suppress(OSError, ValueError):  # of the stream that the warning was to be written to
-        warnings.warn(printable(text, lines=True), Note, stacklevel=stacklevel + 1)
+        warnings.warn(shown, Note, stacklevel=stacklevel + 1)
 
 
 # — what programs read —

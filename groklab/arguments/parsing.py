@@ -18,6 +18,7 @@ import tyro
 from groklab.arguments.words import checked_words
 from groklab.config.run import Run
 from groklab.printable import printable
+from groklab.terminal import errors
 
 Runs = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Filter = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE")]
@@ -52,7 +53,7 @@ def parse(kind: type[Parsed], verb: str, given: Sequence[str], default: Any = No
     found, told = _parsed(kind, verb, words, default)
     if found is None:
         short = [printable(word, limit=_LONGEST_WORD) for word in words]
-        print((_parsed(kind, verb, short, default)[1] if short != words else told) or told, end="", file=sys.stderr)  # noqa: T201
+        errors().write((_parsed(kind, verb, short, default)[1] if short != words else told) or told)
         raise SystemExit(2)
     return found[0]
 
