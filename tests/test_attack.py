@@ -130,7 +130,7 @@ def world(tmp_path_factory):
         assert quietly(lambda seed=seed: cli.main(["train", *NET, "--seed", seed, "--no-figures"])) == 0
     shutil.copytree("runs", "kept")
     known = "".join(f"{x},{y},{(x + y) % 6 if (x, y) != (1, 2) else ''}\n" for x in range(6) for y in range(6))
-    Path("table.csv").write_text(f"x,y,z\n{known}")
+    Path("table.csv").write_text(f"x,y,z\n{known}", encoding="utf-8")
     assert quietly(lambda: cli.main(["export", "latest", "--to", "safetensors", "--output", "net.safetensors"])) == 0
     yield World(path, files, marker, {folder.name: fingerprint(folder) for folder in Path("kept").iterdir()})
     os.chdir(before)
@@ -158,14 +158,14 @@ def _hangs(*_):
 
 
 def _status(name):
-    return int(re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    return int(re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))[1]) * 1024
 
 
 def outcome_of(function):
     """What becomes of one attack in this process; ``function`` gives an exit status, or raises."""
     out, err, trace = io.StringIO(), io.StringIO(), ""
     gc.collect(0)
-    with open("/proc/self/clear_refs", "w") as peak:
+    with open("/proc/self/clear_refs", "w", encoding="utf-8") as peak:
         peak.write("5")  # the peak of memory begins anew
     before, began = _status("VmHWM"), time.process_time()
     signal.alarm(HANGS)
@@ -496,7 +496,7 @@ def test_damaged_files_of_one_run(world, is_all):
         victim = _victim()
         (victim / name).parent.mkdir(exist_ok=True)
         if not (victim / name).exists():
-            (victim / name).write_text("{}")
+            (victim / name).write_text("{}", encoding="utf-8")
         damage(victim / name)
         found = attacked(words, victim)
         problems += [f"{told}: {one}" for one in complaints(found, world, statuses=(0, 1, 2)) + others_complaints(world, victim)]
@@ -505,7 +505,7 @@ def test_damaged_files_of_one_run(world, is_all):
 
 def description_cases():
     sample = sorted(Path("kept").iterdir(), reverse=True)[0]
-    content = json.loads((sample / "run.json").read_text())
+    content = json.loads((sample / "run.json").read_text(encoding="utf-8"))
     content["plugins"] = ["../../../evil.py"]
     for what, text in hostile.wrong_descriptions(content):
         for reader, words in READERS.items():
@@ -519,12 +519,12 @@ def description_cases():
 
 @pytest.mark.parametrize("is_all", EXTENT)
 def test_descriptions_of_one_run_with_wrong_fields(world, is_all):
-    Path("evil.py").write_text(f"open({str(world.marker)!r}, 'w').close()\n")
+    Path("evil.py").write_text(f"open({str(world.marker)!r}, 'w').close()\n", encoding="utf-8")
     cases, problems = chosen(description_cases(), is_all, 5, 250), []
     for told, text, words in cases:
         fresh(world)
         victim = _victim()
-        (victim / "run.json").write_text(text)
+        (victim / "run.json").write_text(text, encoding="utf-8")
         found = attacked(words, victim)
         problems += [f"{told}: {one}" for one in complaints(found, world, statuses=(0, 1, 2)) + others_complaints(world, victim)]
     judged(problems, len(cases), 200)
@@ -544,9 +544,9 @@ def test_histories_of_one_run_with_wrong_fields(world):
             victim = _victim()
             for name in ("state.safetensors",):
                 (victim / name).unlink()  # which holds the checksum of the history
-            rows = [json.loads(line) for line in (victim / "history.jsonl").read_text().splitlines()]
+            rows = [json.loads(line) for line in (victim / "history.jsonl").read_text(encoding="utf-8").splitlines()]
             rows[-1] |= change
-            (victim / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            (victim / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
             found, count = attacked(words, victim), count + 1
             told = f"history {change!r}, {reader}"
             problems += [f"{told}: {one}" for one in complaints(found, world, statuses=(0, 1, 2)) + others_complaints(world, victim)]

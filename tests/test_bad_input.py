@@ -122,7 +122,7 @@ def test_a_wrong_table_is_explained(refused, tmp_path, content, expected):
 
 
 def test_a_table_of_too_many_cells_or_of_no_file_is_refused(refused, tmp_path):
-    (tmp_path / "table.csv").write_text("x,y,z\n" + "".join(f"a{i},b{i},c\n" for i in range(2001)))
+    (tmp_path / "table.csv").write_text("x,y,z\n" + "".join(f"a{i},b{i},c\n" for i in range(2001)), encoding="utf-8")
     assert "expected at most 4,000,000" in refused("train", "--file", "table.csv")
     assert "no such file" in refused("train", "--file", "nowhere.csv")
     assert "not a file" in refused("train", "--file", ".")
@@ -140,12 +140,12 @@ def test_several_mistakes_are_reported_together(refused):
     [("{", "not JSON"), ("[]", "holds no run"), ('{"task": {"modulos": 3}}', "modulus"), ('{"tsk": {}}', "task"), ("\x00", "not JSON")],
 )
 def test_a_wrong_config_is_explained(refused, tmp_path, content, expected):
-    (tmp_path / "run.json").write_text(content)
+    (tmp_path / "run.json").write_text(content, encoding="utf-8")
     assert expected in refused("train", "--config", "run.json")
 
 
 def test_a_config_is_checked_like_flags(refused, tmp_path):
-    (tmp_path / "mine.json").write_text('{"task": {"train_fraction": "half"}, "budget": {"steps": 1.5}}')
+    (tmp_path / "mine.json").write_text('{"task": {"train_fraction": "half"}, "budget": {"steps": 1.5}}', encoding="utf-8")
     told = refused("train", "--config", "mine.json")
     assert "train_fraction: got 'half'" in told
     assert "steps: got 1.5" in told
@@ -190,10 +190,10 @@ def test_the_table_verb_refuses(refused, capsys):
 
 
 def test_a_file_in_the_way_is_said(tmp_path, capsys):
-    (tmp_path / "results").write_text("mine")
+    (tmp_path / "results").write_text("mine", encoding="utf-8")
     assert main(["train", *TINY, "--runs", str(tmp_path / "results")]) == 1
     assert "Choose another folder with --runs" in capsys.readouterr().err
-    assert (tmp_path / "results").read_text() == "mine"
+    assert (tmp_path / "results").read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a file system that nobody can write")
@@ -255,7 +255,7 @@ def test_a_full_file_system_leaves_what_was_stored(tmp_path):
         pytest.skip("needs the right to mount a small file system")
     try:
         words = [sys.executable, "-m", "groklab", "train", *TINY[:-2], "--steps", "3000", "--stop", "never", "--runs", str(mounted)]
-        done = subprocess.run(words, capture_output=True, text=True)
+        done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8")
         assert done.returncode == 1
         assert "no space is left on the device" in done.stderr
         assert "Traceback" not in done.stderr

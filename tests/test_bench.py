@@ -235,7 +235,7 @@ def test_json_has_what_is_promised(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert (stored["steps"], 0 < stored["share"] < 1) == (40, True)
     assert stored["in_updates"] < stored["seconds"]
 
-    (tmp_path / "found.json").write_text(written)
+    (tmp_path / "found.json").write_text(written, encoding="utf-8")
     bench.main(["--from", str(tmp_path / "found.json")])
     told = capsys.readouterr().out
     for line in ("times faster than peer", "batched, R = 4", "floor", "peak memory", "until its first update", "stored run of 40 steps"):
@@ -243,7 +243,7 @@ def test_json_has_what_is_promised(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 def test_the_page_has_the_tables_that_are_printed() -> None:
-    page = (ROOT / "docs" / "performance.md").read_text()
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     one = {"median": 1.0, "min": 1.0, "max": 1.0}
     kind = {"milliseconds": one, "in_steps": one, "count": 1, "share_of_updates": 0.0}
     row = {"layers": 1, "batch": 5, "path": "compiled", "reference": one, "fast": one, "times_faster": one, "times_the_floor": one}
@@ -267,7 +267,7 @@ def test_the_page_has_the_tables_that_are_printed() -> None:
 def measured() -> dict[str, Any]:
     """The whole benchmark, once."""
     command = [sys.executable, "-W", "error", "-m", "benchmarks.bench", "--json", "--device", "cpu"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

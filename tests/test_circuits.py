@@ -437,6 +437,12 @@ def test_all_fourier_measures_of_one_checkpoint_take_less_than_a_second_of_one_c
     # In a process of its own: here every call has its types checked.
     alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", TIMED], capture_output=True, text=True, check=True, env=alone, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", TIMED],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=alone,
+        cwd=Path(__file__).parents[1],
+        encoding="utf-8",
     )
     assert float(done.stdout) < 15  # eight on an idle machine

@@ -144,7 +144,7 @@ def test_a_config_gives_the_same_run_and_flags_depart_from_it(trained):
         assert (again["id"], again["steps"]) == (first["id"], 12)
     other = result(trained("train", "--config", path / "run.json", "--seed", 5, "--steps", 6, "--json", "--no-figures"))
     assert other["id"] == Run.of(operation="addition", modulus=5, width=8, layers=1, mlp_width=8, seed=5).id
-    Path("tree.json").write_text(json.dumps(json.loads((path / "run.json").read_text())["run"]))
+    Path("tree.json").write_text(json.dumps(json.loads((path / "run.json").read_text(encoding="utf-8"))["run"]), encoding="utf-8")
     assert result(trained("train", "--config", "tree.json", "--json", "--no-figures"))["id"] == first["id"]
     Path("copied.json").write_bytes((path / "run.json").read_bytes())
     assert result(trained("train", "--config=copied.json", "--json", "--no-figures"))["id"] == first["id"]
@@ -163,11 +163,11 @@ def test_a_plugin_is_named_trained_and_continued_without_its_file(groklab_in, mo
     monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     monkeypatch.setattr(registry, "_plugins", {})
     flags = ["--plugin", "my_lab.py", "--operation", "my_sum", *TINY[2:], "--steps", 5, "--json", "--no-figures"]
-    Path("my_lab.py").write_text(PLUGIN)
+    Path("my_lab.py").write_text(PLUGIN, encoding="utf-8")
     first = result(groklab_in("train", *flags))
     assert first["id"].startswith("my_sum-5-f0.50-s0-")
     assert "my_sum" in groklab_in("list", "operations", "--plugin", "my_lab.py")[1]
-    Path("my_lab.py").write_text(PLUGIN.replace("2 * x", "3 * x"))
+    Path("my_lab.py").write_text(PLUGIN.replace("2 * x", "3 * x"), encoding="utf-8")
     assert result(groklab_in("train", *flags))["id"] != first["id"]
     Path("my_lab.py").unlink()
     longer = result(groklab_in("continue", first["id"], "--steps", 9, "--json", "--no-figures"))
@@ -177,14 +177,14 @@ def test_a_plugin_is_named_trained_and_continued_without_its_file(groklab_in, mo
 
 def test_a_table_from_a_file_is_trained_by_its_content(groklab_in):
     cells = "x,y,z\n" + "".join(f"{x},{y},{(x + 2 * y) % 5}\n" for x in range(5) for y in range(5))
-    Path("one.csv").write_text(cells)
-    Path("other.csv").write_text(cells)
+    Path("one.csv").write_text(cells, encoding="utf-8")
+    Path("other.csv").write_text(cells, encoding="utf-8")
     flags = [*TINY[4:], "--steps", 5, "--json", "--no-figures"]
     first = result(groklab_in("train", "--file", "one.csv", *flags))
     assert result(groklab_in("train", "--file", "other.csv", "--operation", "from_file", *flags))["id"] == first["id"]
     Path("one.csv").unlink()
     assert result(groklab_in("continue", "latest", "--steps", 8, "--json", "--no-figures"))["steps"] == 8
-    Path("other.csv").write_text(cells.replace("4,4,2", "4,4,1"))
+    Path("other.csv").write_text(cells.replace("4,4,2", "4,4,1"), encoding="utf-8")
     assert result(groklab_in("train", "--file", "other.csv", *flags))["id"] != first["id"]
 
 
@@ -278,7 +278,7 @@ def test_a_table_is_printed_in_three_forms(groklab_in):
 
 
 def test_a_printed_table_is_read_as_a_file(groklab_in):
-    Path("table.csv").write_text(groklab_in("table", "--group", "dihedral(3)", "--format", "csv")[1])
+    Path("table.csv").write_text(groklab_in("table", "--group", "dihedral(3)", "--format", "csv")[1], encoding="utf-8")
     there = result(groklab_in("table", "--file", "table.csv", "--format", "json"))
     assert there["properties"]["group"] is True
     assert there["count"] == 36
@@ -366,9 +366,11 @@ def test_prune_removes_what_is_damaged_diverged_or_empty_and_nothing_else(traine
     for seed in (1, 2, 3):
         trained("train", *TINY, "--steps", 5, "--seed", seed, "--no-figures")
     first, second, newer = (next(Path("runs").glob(f"*-s{seed}-*")) for seed in (1, 2, 3))
-    (first / "run.json").write_text("{")
+    (first / "run.json").write_text("{", encoding="utf-8")
     (second / "history.jsonl").write_bytes(b"garbage\n")
-    (newer / "run.json").write_text((newer / "run.json").read_text().replace('"format": 1', '"format": 2'))
+    (newer / "run.json").write_text(
+        (newer / "run.json").read_text(encoding="utf-8").replace('"format": 1', '"format": 2'), encoding="utf-8"
+    )
     left = Path("runs", "addition-97-f0.50-s0-0123abcd")
     left.mkdir()
     mine = Path("runs", "my-figures-for-s1-paper")
@@ -414,7 +416,7 @@ def test_every_verb_has_help(groklab_in, verb):
 
 
 def python(code, **options):
-    return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, **options)
+    return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, **options, encoding="utf-8")
 
 
 def test_help_loads_nothing_heavy():
@@ -492,7 +494,7 @@ def test_stored_results_are_read_on_a_machine_without_torch(trained, tmp_path):
 
 def test_a_pipe_whose_reader_leaves_is_no_error():
     command = f"{sys.executable} -W error -m groklab table --modulus 97 --format csv | head -1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, encoding="utf-8")
     assert done.stdout == "x,y,z\n"
     assert done.stderr == ""
 

@@ -22,7 +22,7 @@ needs_ray = pytest.mark.skipif(not has_ray, reason="ray is not installed")
 
 def sweep(runs, *flags, **options):
     words = [sys.executable, "-m", "groklab", "sweep", *FLAGS, "--runs", str(runs), *flags]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options, encoding="utf-8")
 
 
 def finished(process, status=0):
@@ -121,7 +121,7 @@ def a_worker_is_killed(folder, cluster):
     os.kill(until(in_the_middle, process), signal.SIGKILL)
     found = finished(process)
     assert [run["status"] for run in found["runs"]] == ["complete"] * 4
-    segments = [len(json.loads(path.read_text())["segments"]) for path in folder.glob("runs/*/run.json")]
+    segments = [len(json.loads(path.read_text(encoding="utf-8"))["segments"]) for path in folder.glob("runs/*/run.json")]
     assert sorted(segments) == [1, 1, 1, 2]  # one was killed in the middle, and begun again
     finished(sweep(folder / "undisturbed", *flags, "--workers", "1"))
     assert histories(folder / "runs") == histories(folder / "undisturbed")
@@ -140,7 +140,7 @@ def a_batch_is_killed(folder, cluster):
 
     os.kill(until(in_the_middle, process), signal.SIGKILL)
     assert [run["status"] for run in finished(process)["runs"]] == ["complete"] * 3
-    segments = [len(json.loads(path.read_text())["segments"]) for path in folder.glob("runs/*/run.json")]
+    segments = [len(json.loads(path.read_text(encoding="utf-8"))["segments"]) for path in folder.glob("runs/*/run.json")]
     assert segments == [2, 2, 2]
     finished(sweep(folder / "undisturbed", *flags, "--workers", "1"))
     assert histories(folder / "runs") == histories(folder / "undisturbed")

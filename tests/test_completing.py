@@ -38,7 +38,7 @@ def write_table(answers, names, blanks, *, seed=0, path="table.csv"):
     left_out = set(pairs[: round(blanks * len(pairs)) // 4])
     chance.shuffle(pairs)
     rows = [[x, y, "" if (x, y) in hidden else truth[x, y]] for x, y in pairs if (x, y) not in left_out]
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["x", "y", "z"], *rows])
     return truth, hidden
 
@@ -102,12 +102,12 @@ def test_random_values_are_refused_with_the_statement_that_nothing_was_found(cap
 @pytest.mark.medium
 def test_mistakes_in_the_table_are_pointed_out():
     truth, _ = write_table(addition(), names_of(23), 0.3)
-    rows = list(csv.reader(Path("table.csv").read_text().splitlines()))
+    rows = list(csv.reader(Path("table.csv").read_text(encoding="utf-8").splitlines()))
     names = sorted({x for x, _ in truth})
     wrong = {}
     for row in random.Random(5).sample([row for row in rows[1:] if row[2]], 8):
         row[2] = wrong[row[0], row[1]] = next(name for name in random.Random(row[0]).sample(names, 2) if name != row[2])
-    with open("table.csv", "w", newline="") as file:
+    with open("table.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     found = gl.complete("table.csv", seeds=4, workers=1, presets="gromov")
     assert found.is_found
@@ -180,20 +180,20 @@ FULL = HEAD + "".join(f"{x},{y},{(x + y) % 5}\n" for x in range(5) for y in rang
     ],
 )  # fmt: skip
 def test_what_cannot_be_completed_is_said_before_anything_is_trained(capsys, content, words, message):
-    Path("table.csv").write_text(content)
-    Path("old.csv").write_text("kept")
+    Path("table.csv").write_text(content, encoding="utf-8")
+    Path("old.csv").write_text("kept", encoding="utf-8")
     Path("folder.csv").mkdir()
     assert main(["complete", "table.csv", *words.split()]) == 2
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
     assert not Path("runs").exists()
-    assert Path("table.csv").read_text() == content
-    assert Path("old.csv").read_text() == "kept"
+    assert Path("table.csv").read_text(encoding="utf-8") == content
+    assert Path("old.csv").read_text(encoding="utf-8") == "kept"
 
 
 def test_the_table_and_the_seeds_are_no_fields():
-    Path("table.csv").write_text(FULL[:-2] + "\n")
+    Path("table.csv").write_text(FULL[:-2] + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match="train_fraction: got 0.5; expected no such field"):
         gl.complete("table.csv", train_fraction=0.5)
 
@@ -204,7 +204,7 @@ def test_the_table_and_the_seeds_are_no_fields():
 def small_table(z):
     """Cells (i, j) of three elements a, b, c; z by number, −1 for a blank."""
     rows = [f"{x},{y},{'' if z[3 * i + j] < 0 else 'abc'[z[3 * i + j]]}" for i, x in enumerate("abc") for j, y in enumerate("abc")]
-    Path("table.csv").write_text(HEAD + "\n".join(rows) + "\n")
+    Path("table.csv").write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
     return table_of(Task(operation="from_file", file="table.csv"))
 
 
@@ -232,7 +232,9 @@ def test_the_bound_is_that_of_clopper_and_pearson():
 
 
 def square_table(n):
-    Path("table.csv").write_text(HEAD + "".join(f"{x},{y},{(x * 3 + y) % n if x + y else ''}\n" for x in range(n) for y in range(n)))
+    Path("table.csv").write_text(
+        HEAD + "".join(f"{x},{y},{(x * 3 + y) % n if x + y else ''}\n" for x in range(n) for y in range(n)), encoding="utf-8"
+    )
     return table_of(Task(operation="from_file", file="table.csv"))
 
 
@@ -278,7 +280,8 @@ def test_most_of_the_networks_asked_for_must_have_found_it():
 
 def test_what_a_constant_answer_does_as_well_is_not_found():
     Path("table.csv").write_text(
-        HEAD + "".join(f"{x},{y},{'' if not x + y else 'no' if x * y < 160 else 'yes'}\n" for x in range(14) for y in range(14))
+        HEAD + "".join(f"{x},{y},{'' if not x + y else 'no' if x * y < 160 else 'yes'}\n" for x in range(14) for y in range(14)),
+        encoding="utf-8",
     )
     table = table_of(Task(operation="from_file", file="table.csv"))
     always = np.full(table.cells, table.elements.index("no"))
@@ -325,7 +328,7 @@ def test_the_temperature_makes_confidence_the_share_that_is_right():
 
 
 def structure(answers):
-    Path("table.csv").write_text(HEAD + "".join(f"{a},{b},{z}\n" for (a, b), z in answers.items()))
+    Path("table.csv").write_text(HEAD + "".join(f"{a},{b},{z}\n" for (a, b), z in answers.items()), encoding="utf-8")
     return structure_of(table_of(Task(operation="from_file", file="table.csv")))
 
 

@@ -61,10 +61,10 @@ def bound(path):
 
 
 def changed(path, **parts):
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     for name, value in parts.items():
         content = {key: part for key, part in content.items() if key != name} if value is ... else content | {name: value}
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def added(path, line):
@@ -72,9 +72,9 @@ def added(path, line):
 
 
 def in_run(path, group, **fields):
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     content["run"][group] |= fields
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 KINDS = {
@@ -225,7 +225,9 @@ def test_names_that_are_no_text_or_have_two_lines_hide_nothing(runs, capsys):
 @pytest.mark.parametrize("verb", [["list", "runs"], ["show", "--table"], ["show"], ["remove", "--prune", "--yes"]], ids=" ".join)
 def test_a_folder_of_runs_that_is_none_is_said(tmp_path, name, verb, capsys):
     place = tmp_path / name
-    {"file": lambda: place.write_text("x"), "loop": lambda: place.symlink_to(place), "pipe": lambda: os.mkfifo(place)}[name]()
+    {"file": lambda: place.write_text("x", encoding="utf-8"), "loop": lambda: place.symlink_to(place), "pipe": lambda: os.mkfifo(place)}[
+        name
+    ]()
     assert main([*verb, "--runs", str(place)]) == 2
     assert "expected a folder of results that can be read" in capsys.readouterr().err
 

@@ -69,7 +69,7 @@ def stored(root, *, steps=100, status="complete", **fields):
     folder = RunFolder(root / run.id)
     folder.create(run, {"total": 10, "non_embedding": 5})
     lines = [json.dumps(row(step, validation=1.0 if step > 50 else 0.1)) + "\n" for step in sorted({*steps_up_to(steps, 25), steps})]
-    (folder.path / "history.jsonl").write_text("".join(lines))
+    (folder.path / "history.jsonl").write_text("".join(lines), encoding="utf-8")
     folder.update(
         status=status, segments=[{"from_step": 0, "began": "2026-01-01", "groklab": "0", "torch": "0", "device": "cpu", "path": "batched"}]
     )
@@ -210,7 +210,7 @@ def test_a_browser_is_started_without_the_token_in_its_words():
         assert "abc" not in place
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.parent.stat().st_mode & 0o777 == 0o700
-        assert 'content="0;url=http://host:8050/?token=abc&amp;x"' in path.read_text()
+        assert 'content="0;url=http://host:8050/?token=abc&amp;x"' in path.read_text(encoding="utf-8")
     assert not path.parent.exists()
     with opened_as("http://127.0.0.1:8050/") as place:
         assert place == "http://127.0.0.1:8050/"
@@ -264,7 +264,7 @@ EVERYWHERE = [f"/api/{page.name}" for page in pages()] + [f"/api/{page.name}.csv
 )  # fmt: skip
 def test_no_address_leads_out_of_the_results(tmp_path, path):
     outside = tmp_path / "secret.txt"
-    outside.write_text(SECRET)
+    outside.write_text(SECRET, encoding="utf-8")
     stored(tmp_path / "runs")
     answer = client(tmp_path / "runs").get(path.format(name=outside.name, full=str(outside).lstrip("/")))
     assert SECRET not in answer.text
@@ -288,7 +288,8 @@ def test_links_out_of_the_results_are_not_followed(tmp_path):
     secret = with_answers(stored(outside, seed=1234))
     (secret.path / "measures").mkdir()
     (secret.path / "measures" / "restricted_loss.jsonl").write_text(
-        json.dumps({"step": 100, "values": {"restricted_loss": 98765.5}}) + "\n"
+        json.dumps({"step": 100, "values": {"restricted_loss": 98765.5}}) + "\n",
+        encoding="utf-8",
     )
     (root / "linked").symlink_to(secret.path)
     for number, part in enumerate(("run.json", "history.jsonl", "answers", "checkpoints", "measures", "state.safetensors", "table.csv")):
@@ -347,7 +348,7 @@ def test_looking_changes_nothing(tmp_path):
 def test_a_runs_own_copy_of_a_plugin_is_never_executed(tmp_path):
     folder = with_answers(stored(tmp_path / "runs"))
     (folder.path / "plugins").mkdir()
-    (folder.path / "plugins" / "mine-0123456789abcdef.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    (folder.path / "plugins" / "mine-0123456789abcdef.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')", encoding="utf-8")
     content = folder.description()
     content["run"]["task"]["operation"] = "mine"
     folder.update(run=content["run"], plugins=["mine-0123456789abcdef.py"])
@@ -364,13 +365,13 @@ def test_a_runs_own_copy_of_a_plugin_is_never_executed(tmp_path):
 def test_a_button_executes_no_plugin_that_lies_in_the_results(tmp_path, monkeypatch, hash_in_name):
     """Neither one that was not given, nor one that bears the name and hash of one that was."""
     mine = tmp_path / "mine.py"
-    mine.write_text("MINE = 1\n")
+    mine.write_text("MINE = 1\n", encoding="utf-8")
     registry.load_plugin(mine)
     given = hashlib.sha256(mine.read_bytes()).hexdigest()[:16]
     folder = trained(tmp_path / "runs")
     name = f"mine-{given if hash_in_name == 'given' else hash_in_name}.py"
     (folder.path / "plugins").mkdir()
-    (folder.path / "plugins" / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    (folder.path / "plugins" / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'w')", encoding="utf-8")
     folder.update(plugins=[name])
     made = results(tmp_path / "runs", plugins=[mine])
     address = Address.of(f"run={folder.id}")
@@ -416,7 +417,7 @@ def test_a_csv_with_tags_in_its_names_stays_text_in_every_figure(tmp_path):
     names = [EVIL, "<b>bold</b>", "<a href='javascript:alert(1)'>x</a>", "%{x}"]
     table = tmp_path / "table.csv"
     lines = [f'"{a}","{b}","{names[(i + j) % 4]}"' for i, a in enumerate(names) for j, b in enumerate(names)]
-    table.write_text("x,y,z\n" + "\n".join(lines) + "\n")
+    table.write_text("x,y,z\n" + "\n".join(lines) + "\n", encoding="utf-8")
     folder = stored(tmp_path / "runs", operation="from_file", modulus=None, file=str(table))
     folder.write_step("answers", 100, packed_answers(np.arange(16) % 4, np.full(16, 0.25)))
     generator = np.random.default_rng(0)
@@ -435,7 +436,7 @@ def test_a_csv_with_tags_in_its_names_stays_text_in_every_figure(tmp_path):
 
 def test_a_spreadsheet_takes_no_name_for_a_formula(tmp_path):
     table = tmp_path / "table.csv"
-    table.write_text("x,y,z\n=cmd(),a,a\na,=cmd(),a\na,a,a\n=cmd(),=cmd(),a\n")
+    table.write_text("x,y,z\n=cmd(),a,a\na,=cmd(),a\na,a,a\n=cmd(),=cmd(),a\n", encoding="utf-8")
     folder = stored(tmp_path / "runs", operation="from_file", modulus=None, file=str(table))
     text = client(tmp_path / "runs").get(f"/api/table.csv?run={folder.id}").text
     assert "\n=cmd()" not in text
@@ -448,12 +449,12 @@ def test_a_spreadsheet_takes_no_name_for_a_formula(tmp_path):
 def test_a_damaged_run_is_listed_as_damaged_and_everything_else_works(tmp_path):
     good = with_answers(stored(tmp_path))
     broken = [stored(tmp_path, seed=seed) for seed in (1, 2, 3, 4)]
-    (broken[0].path / "run.json").write_text("{")
-    (broken[1].path / "history.jsonl").write_text(json.dumps(row(0)) + "\nnonsense\n")
-    (broken[2].path / "run.json").write_text('{"format": 99}')
+    (broken[0].path / "run.json").write_text("{", encoding="utf-8")
+    (broken[1].path / "history.jsonl").write_text(json.dumps(row(0)) + "\nnonsense\n", encoding="utf-8")
+    (broken[2].path / "run.json").write_text('{"format": 99}', encoding="utf-8")
     (broken[3].path / "history.jsonl").write_bytes(b"\xff\xfe\n")
     (tmp_path / "not a run").mkdir()
-    (tmp_path / "a file").write_text("")
+    (tmp_path / "a file").write_text("", encoding="utf-8")
     made = client(tmp_path)
     states = {entry["id"]: entry for entry in get(made, "/api/runs")["runs"]}
     assert [states[folder.id]["status"] for folder in broken] == ["damaged", "damaged", "unreadable", "damaged"]
@@ -478,9 +479,9 @@ def test_a_damaged_run_is_listed_as_damaged_and_everything_else_works(tmp_path):
 )
 def test_numbers_and_letters_that_nothing_can_hold_damage_their_own_run_alone(tmp_path, part, old, new):
     broken = stored(tmp_path, seed=1)
-    text = (broken.path / part).read_text()
+    text = (broken.path / part).read_text(encoding="utf-8")
     assert old in text
-    (broken.path / part).write_text(text.replace(old, new))
+    (broken.path / part).write_text(text.replace(old, new), encoding="utf-8")
     stored(tmp_path)
     made = client(tmp_path)
     for page in pages():
@@ -541,7 +542,7 @@ def test_a_history_that_grows_is_read_from_where_it_ended(tmp_path, monkeypatch)
     assert entry.status == "running"
     assert entry.history.step[-1] == 50
     monkeypatch.setattr(RunFolder, "reading", lambda self: pytest.fail("the whole run was read again"))
-    with open(folder.path / "history.jsonl", "a") as file:
+    with open(folder.path / "history.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(row(60)) + "\n" + json.dumps(row(70))[:20])
     (grown,) = catalog.entries()
     assert grown.history.step[-1] == 60
@@ -549,7 +550,7 @@ def test_a_history_that_grows_is_read_from_where_it_ended(tmp_path, monkeypatch)
     assert grown.row["steps"] == 60
     (same,) = catalog.entries()
     assert same.version == grown.version
-    with open(folder.path / "history.jsonl", "a") as file:
+    with open(folder.path / "history.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(row(70, validation=1.0))[20:] + "\n")
     (whole,) = catalog.entries()
     assert whole.history.step.tolist()[-2:] == [60, 70]
@@ -563,7 +564,7 @@ def test_a_run_that_grew_while_it_was_read_is_not_damaged(tmp_path, monkeypatch)
         monkeypatch.setattr(place, lambda path: "somebody")
 
     def add(step):
-        with open(folder.path / "history.jsonl", "a") as file:
+        with open(folder.path / "history.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row(step)) + "\n")
 
     reading = RunFolder.reading
@@ -595,13 +596,13 @@ def test_the_rows_are_those_of_the_table_of_runs(tmp_path):
 
     for seed in range(3):
         stored(tmp_path, seed=seed, steps=20 + 40 * seed, status="interrupted")
-    (stored(tmp_path, seed=9).path / "run.json").write_text("")
+    (stored(tmp_path, seed=9).path / "run.json").write_text("", encoding="utf-8")
     assert Catalog(tmp_path).table().equals(runs_table(folders(tmp_path)))
 
 
 def test_the_end_of_a_budget_beside_the_sequence_is_left_out_once_training_went_on(tmp_path):
     folder = stored(tmp_path, steps=20)
-    with open(folder.path / "history.jsonl", "a") as file:
+    with open(folder.path / "history.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(row(22) | {"extra": True}) + "\n" + json.dumps(row(30)) + "\n")
     steps = Catalog(tmp_path).entries()[0].history.step.tolist()
     assert 22 not in steps
@@ -672,7 +673,7 @@ def test_a_filter_names_fields_words_or_both(tmp_path):
 )  # fmt: skip
 def test_the_link_of_a_group_finds_its_runs(tmp_path, fields, name):
     if fields.get("file"):
-        (tmp_path / fields["file"]).write_text("x,y,z\n" + "".join(f"{a},{b},{a}\n" for a in "abcd" for b in "abcd"))
+        (tmp_path / fields["file"]).write_text("x,y,z\n" + "".join(f"{a},{b},{a}\n" for a in "abcd" for b in "abcd"), encoding="utf-8")
         fields = {**fields, "file": str(tmp_path / fields["file"])}
     folder = stored(tmp_path / "runs", **fields)
     stored(tmp_path / "runs", seed=1, modulus=11, interventions=("grokfast_ema",), betas=(0.9, 0.95))
@@ -762,7 +763,7 @@ def test_the_median_step_is_the_same_on_every_page(tmp_path):
     for seed, at in ends.items():
         folder = stored(tmp_path, seed=seed)
         lines = [json.dumps(row(step, validation=1.0 if step >= at else 0.1)) + "\n" for step in range(0, 101, 10)]
-        (folder.path / "history.jsonl").write_text("".join(lines))
+        (folder.path / "history.jsonl").write_text("".join(lines), encoding="utf-8")
     for seed in (4, 5, 6):
         stored(tmp_path, seed=seed, steps=5, status="diverged")
     made = client(tmp_path)
@@ -798,7 +799,7 @@ def test_curves_are_computed_anew_for_what_has_changed_alone(tmp_path, monkeypat
     curves_page.view(made, address, LIGHT)
     assert len(made_lines) == 3
     changed = RunFolder(made.catalog.entries()[0].folder.path)
-    with open(changed.path / "history.jsonl", "a") as file:
+    with open(changed.path / "history.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(row(130)) + "\n")
     curves_page.view(made, address, LIGHT)
     assert made_lines[3:] == ["train fraction 0.3"]
@@ -855,14 +856,14 @@ def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
         {"id": 2, "value": 10**400, "settled": [True]},
         "odd",
     ]
-    (tmp_path / "replication" / "laptop" / "report.json").write_text(json.dumps({"claims": claims, "summary": ["odd"]}))
-    (tmp_path / "runs" / "report.json").write_text("{")
+    (tmp_path / "replication" / "laptop" / "report.json").write_text(json.dumps({"claims": claims, "summary": ["odd"]}), encoding="utf-8")
+    (tmp_path / "runs" / "report.json").write_text("{", encoding="utf-8")
     (tmp_path / "replication" / "away").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "report.json").write_text(json.dumps({"claims": [{"id": SECRET}]}))
+    (tmp_path / "elsewhere" / "report.json").write_text(json.dumps({"claims": [{"id": SECRET}]}), encoding="utf-8")
     for name, content in (("deep", '{"claims": [{"id": ' + "[" * 900 + "]" * 900 + "}]}"), ("half", '{"claims": [{"id": "\\ud800"}]}')):
         (tmp_path / "replication" / name).mkdir()
-        (tmp_path / "replication" / name / "report.json").write_text(content)
+        (tmp_path / "replication" / name / "report.json").write_text(content, encoding="utf-8")
     shown = str(sweeps.view(results(tmp_path / "runs"), Address({}), LIGHT).parts["claims"])
     assert shown.count("not settled: more steps could turn it") == 1
     found = get(client(tmp_path / "runs"), "/api/sweeps")["replications"]
@@ -876,7 +877,7 @@ def test_a_scorecard_is_read_as_it_comes(tmp_path, monkeypatch):
 @pytest.mark.parametrize("missing", ["dash", "flask", "plotly"])
 def test_the_extra_that_is_missing_is_named_in_one_line(missing):
     code = f"import sys; sys.modules[{missing!r}] = None; from groklab.cli import main; sys.exit(main(['dashboard', '--no-browser']))"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent, encoding="utf-8")
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "pip install 'groklab[dashboard]'" in ended.stderr
@@ -888,7 +889,7 @@ def test_a_port_that_is_taken_and_a_file_are_refused(tmp_path, capsys):
         taken.listen()
         assert main(["dashboard", str(tmp_path), "--no-browser", "--port", str(taken.getsockname()[1])]) == 2
         assert "another program uses it" in capsys.readouterr().err
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert main(["dashboard", str(tmp_path / "file"), "--no-browser"]) == 2
     assert main(["dashboard", "a", "--runs", "b", "--no-browser"]) == 2
     assert main(["dashboard", str(tmp_path), "--no-browser", "--port", "70000"]) == 2
@@ -922,12 +923,14 @@ def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path, mon
     monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.5)
     root = tmp_path / "runs"
     first = stored(root, operation="addition", steps=20_000)
-    text = (first.path / "run.json").read_text()
+    text = (first.path / "run.json").read_text(encoding="utf-8")
     for number in range(1000):
         folder = root / f"addition-7-f{0.3 + 0.1 * (number % 5):.2f}-s{number}-{number:08x}"
         folder.mkdir()
         fraction = f'"train_fraction": {0.3 + 0.1 * (number % 5):.1f}'
-        (folder / "run.json").write_text(text.replace('"train_fraction": 0.5', fraction).replace('"seed": 0', f'"seed": {number}'))
+        (folder / "run.json").write_text(
+            text.replace('"train_fraction": 0.5', fraction).replace('"seed": 0', f'"seed": {number}'), encoding="utf-8"
+        )
         (folder / "history.jsonl").write_bytes((first.path / "history.jsonl").read_bytes())
     with_answers(RunFolder(folder))
     seen = results(root)
@@ -970,9 +973,9 @@ def test_measures_are_kept_elsewhere_where_that_is_asked_for(tmp_path, capsys):
     into = tmp_path / "elsewhere"
     assert main(["measure", "matrix_norms", "latest", "--runs", str(tmp_path / "runs"), "--into", str(into)]) == 0
     assert sorted(map(str, (tmp_path / "runs").rglob("*"))) == before
-    kept = (into / "measures" / "matrix_norms.jsonl").read_text()
+    kept = (into / "measures" / "matrix_norms.jsonl").read_text(encoding="utf-8")
     assert main(["measure", "matrix_norms", "latest", "--runs", str(tmp_path / "runs")]) == 0
-    assert next((tmp_path / "runs").rglob("matrix_norms.jsonl")).read_text() == kept
+    assert next((tmp_path / "runs").rglob("matrix_norms.jsonl")).read_text(encoding="utf-8") == kept
     assert main(["train", *words.split(), "--seed", "1", "--runs", str(tmp_path / "runs")]) == 0
     both = ["addition-7-f0.50-s0", "addition-7-f0.50-s1"]
     assert main(["measure", "matrix_norms", *both, "--runs", str(tmp_path / "runs"), "--into", str(into)]) == 2

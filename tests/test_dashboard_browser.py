@@ -68,10 +68,10 @@ def runs(tmp_path_factory):
     train(group="symmetric(3)", operation="group_product", train_fraction=0.7, steps=120, stop="never", runs=root, **SMALL)
     names = [EVIL, "<b>b</b>", "%{x}", "plain"]
     lines = [f'"{a}","{b}","{names[(i + j) % 4]}"' for i, a in enumerate(names) for j, b in enumerate(names)]
-    (folder / "evil.csv").write_text("x,y,z\n" + "\n".join(lines) + "\n")
+    (folder / "evil.csv").write_text("x,y,z\n" + "\n".join(lines) + "\n", encoding="utf-8")
     train(file=str(folder / "evil.csv"), train_fraction=0.6, steps=60, stop="never", runs=root, **SMALL)
     (root / "damaged-7-f0.50-s0-00000000").mkdir()
-    (root / "damaged-7-f0.50-s0-00000000" / "run.json").write_text("{ <b>")
+    (root / "damaged-7-f0.50-s0-00000000" / "run.json").write_text("{ <b>", encoding="utf-8")
     return root
 
 
@@ -273,9 +273,9 @@ def test_pictures_and_data_are_downloaded(tab, tmp_path):
         saved[kind] = tmp_path / waiting.value.suggested_filename
         waiting.value.save_as(saved[kind])
     assert saved["PNG"].read_bytes().startswith(b"\x89PNG")
-    assert saved["SVG"].read_text().startswith("<svg")
-    rows = list(csv.DictReader(saved["CSV"].read_text().splitlines()))
-    stored = [json.loads(line) for line in (tab.site.root / run / "history.jsonl").read_text().splitlines()]
+    assert saved["SVG"].read_text(encoding="utf-8").startswith("<svg")
+    rows = list(csv.DictReader(saved["CSV"].read_text(encoding="utf-8").splitlines()))
+    stored = [json.loads(line) for line in (tab.site.root / run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [int(row["step"]) for row in rows] == [row["step"] for row in stored]
     assert [float(row["validation_accuracy"]) for row in rows] == [row["validation_accuracy"] for row in stored]
     answer = page.request.get(tab.site.address + page.locator("a[data-kind=json]").get_attribute("href"))
@@ -380,7 +380,7 @@ def test_a_measure_that_does_not_apply_says_why(tab):
 
 def test_sweeps_show_fields_and_the_scorecard(tab, runs):
     claims = [{"id": "C1", "sentence": EVIL, "verdict": "reproduced", "value": 3.25, "interval": [1, None], "paper": "one", "reason": "x"}]
-    (runs / "report.json").write_text(json.dumps({"claims": claims}))
+    (runs / "report.json").write_text(json.dumps({"claims": claims}), encoding="utf-8")
     page = tab.go("/sweeps?filter=addition&x=train_fraction")
     assert sum(len(trace["x"]) for trace in tab.traces("steps", 2)) >= 4
     page.wait_for_selector("table.claims")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "mkdocs.yml").exists(), reason="the 
 
 
 def page(name):
-    return (DOCS / name).read_text()
+    return (DOCS / name).read_text(encoding="utf-8")
 
 
 def test_the_reference_is_what_the_code_says(capsys):
@@ -60,7 +60,7 @@ def test_a_stale_reference_is_found(tmp_path, monkeypatch, capsys):
     assert "docs/reference/names.md is not what the code says" in capsys.readouterr().err
     assert reference.main([]) == 0
     assert reference.main(["--check"]) == 0
-    (tmp_path / "names.md").write_text("old")
+    (tmp_path / "names.md").write_text("old", encoding="utf-8")
     assert reference.main(["--check"]) == 1
 
 
@@ -70,16 +70,18 @@ def test_the_site_is_built_without_a_warning_and_asks_nothing_of_other_hosts(tmp
     import os
 
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
-    made = subprocess.run(command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True)
+    made = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, encoding="utf-8"
+    )
     assert made.returncode == 0, made.stderr
     for name in ("index", "sweeps/index", "notebooks/first_run/index", "reference/names/index", "log/index"):
-        text = (tmp_path / "site" / f"{name}.html").read_text()
+        text = (tmp_path / "site" / f"{name}.html").read_text(encoding="utf-8")
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://[^"]+"', text), name
     assert len(list((tmp_path / "site" / "notebooks").glob("first_run-*.png"))) >= 3
 
 
 def test_every_page_is_found_from_the_navigation():
-    named = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    named = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     written = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
     assert written <= set(named), written - set(named)
 

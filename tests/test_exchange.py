@@ -127,7 +127,7 @@ def exported_to_lens(tmp_path, fields):
     run = stored(tmp_path, **fields)
     output = tmp_path / "lens.safetensors"
     export_network(run, output, to="transformer_lens")
-    return run, load_file(output), json.loads(Path(f"{output}.json").read_text())
+    return run, load_file(output), json.loads(Path(f"{output}.json").read_text(encoding="utf-8"))
 
 
 def sequences(described):
@@ -283,12 +283,12 @@ def test_a_killed_import_is_made_whole(tmp_path, monkeypatch):
 
 
 def test_a_table_from_a_file_travels_beside_the_network(tmp_path):
-    (tmp_path / "table.csv").write_text("x,y,z\n" + "".join(f"{a},{b},{a * b % 3}\n" for a in range(3) for b in range(3)))
+    (tmp_path / "table.csv").write_text("x,y,z\n" + "".join(f"{a},{b},{a * b % 3}\n" for a in range(3) for b in range(3)), encoding="utf-8")
     run = stored(tmp_path, operation="from_file", modulus=None, file=str(tmp_path / "table.csv"))
     export_network(run, tmp_path / "net.safetensors")
     shutil.rmtree(run.folder.path)
     assert import_network(tmp_path / "net.safetensors", runs=tmp_path / "a").run.id == run.id
-    (tmp_path / "net.safetensors.csv").write_text("x,y,z\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
+    (tmp_path / "net.safetensors.csv").write_text("x,y,z\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n", encoding="utf-8")
     with pytest.raises(ValueError, match="here its settings are those of"):
         import_network(tmp_path / "net.safetensors", runs=tmp_path / "b")
     (tmp_path / "net.safetensors.csv").unlink()
@@ -431,11 +431,11 @@ def test_a_vocabulary_of_ones_own(command):
     own = ("<|bos|>", "6", "5", "4", "3", "2", "1", "0", "/", "=", "spare")
     file = written(official_state(run, vocabulary=own), "torch")
     assert "vocabulary" in command("import", file, "--modulus", 7)[2]
-    Path("tokens.json").write_text(json.dumps({text: number for number, text in enumerate(own)}))
+    Path("tokens.json").write_text(json.dumps({text: number for number, text in enumerate(own)}), encoding="utf-8")
     found = import_network(file, vocabulary=Path("tokens.json"), modulus=7)
     assert np.array_equal(found.model().flat, random_parameters(run).flat)
     file = written(official_state(run, vocabulary=("begin", *"0123456", "∘", "="), operator="∘"), "torch", Path("small"))
-    Path("tokens.json").write_text(json.dumps({text: number for number, text in enumerate(("x", *"0123456", "∘", "="))}))
+    Path("tokens.json").write_text(json.dumps({text: number for number, text in enumerate(("x", *"0123456", "∘", "="))}), encoding="utf-8")
     with pytest.raises(ValueError, match="begin_token"):
         import_network(file, vocabulary=Path("tokens.json"), modulus=7, begin_token=True)
 
@@ -465,7 +465,7 @@ def test_a_vocabulary_of_the_tasks_size_is_read_in_our_order():
 )
 def test_a_vocabulary_file_that_does_not_fit_is_refused(command, tokens, told):
     file = written(official_state(Run.of(**PAPERS)), "torch")
-    Path("tokens.json").write_text(tokens)
+    Path("tokens.json").write_text(tokens, encoding="utf-8")
     status, _, err = command("import", file, "--modulus", 7, "--vocabulary", "tokens.json")
     assert status == 2
     assert told in err
@@ -565,7 +565,7 @@ def test_entries_of_an_exported_file_are_checked_too(command, tmp_path):
 
     export_network(stored(tmp_path), Path("net.safetensors"))
     arrays = load_file("net.safetensors")
-    text = json.dumps(json.loads(Path("net.safetensors.json").read_text()))
+    text = json.dumps(json.loads(Path("net.safetensors.json").read_text(encoding="utf-8")))
     wrong = {name: array for name, array in arrays.items() if name != "output"} | {"more": np.zeros(2, np.float32)}
     save_file(wrong, "net.safetensors", metadata={"groklab": text, "sha256": _digest(text, wrong)})
     status, _, err = command("import", "net.safetensors", "--runs", "new")

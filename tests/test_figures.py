@@ -289,7 +289,7 @@ def test_other_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> No
     drawn = curves.learning_curves(history())
     with pytest.raises(ValueError, match=r"got '.*a\.gif'; expected a name that ends in \.png, \.svg, \.pdf"):
         style.save(drawn, tmp_path / "a.gif")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OSError, match="cannot write there"):
         style.save(drawn, tmp_path / "file" / "a.png")
     assert style.save(drawn, tmp_path / "new" / "a.PNG").is_file()
@@ -313,7 +313,7 @@ def test_a_failed_save_keeps_the_file_that_was_there(tmp_path: Path, monkeypatch
 @pytest.mark.medium
 def test_figures_need_neither_torch_nor_pyplot() -> None:
     code = "import sys, json; from groklab import registry; registry.entries('figure'); print(json.dumps(sorted(sys.modules)))"
-    loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8").stdout)
     assert "torch" not in loaded
     assert "matplotlib.pyplot" not in loaded
 

@@ -162,7 +162,7 @@ def test_what_the_kernels_do_not_do_is_said():
 def train_in_another_process(runs, **environment):
     words = [sys.executable, "-m", "groklab", "train", "--steps", "30", "--no-figures", "--runs", str(runs)]
     words += ["--operation", "addition", "--modulus", "7", "--layers", "1", "--width", "16"]
-    return subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, timeout=300)
+    return subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, timeout=300, encoding="utf-8")
 
 
 @pytest.mark.medium
@@ -187,12 +187,12 @@ def test_kernels_for_narrower_registers_are_equal_too(tmp_path):
         pytest.skip("the other tests have just used them")
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "equal_the_reference or full_size or products"]
     environment = os.environ | {"CC": "cc -mno-avx512f", "GROKLAB_CACHE": str(tmp_path)}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300, encoding="utf-8")
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout
     environment["CC"] = "cc -mno-avx512f -mno-avx2 -mno-avx"
     asked = [sys.executable, "-c", "from groklab.model import compiled; print(compiled.why_not('float32'))"]
-    told = subprocess.run(asked, capture_output=True, text=True, env=environment, timeout=300).stdout
+    told = subprocess.run(asked, capture_output=True, text=True, env=environment, timeout=300, encoding="utf-8").stdout
     assert "no vector registers of 256 bits" in told
 
 

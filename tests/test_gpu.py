@@ -391,7 +391,7 @@ def test_an_evaluation_on_a_device_brings_nothing_to_the_host_before_its_end(cou
 
 def test_cells_of_unknown_answer_have_no_loss_when_asked_together(tmp_path):
     lines = [f"{x},{y},{(x + y) % 5 if (x, y) != (2, 3) else ''}" for x in range(5) for y in range(5) if (x, y) != (4, 4)]
-    (tmp_path / "t.csv").write_text("x,y,z\n" + "\n".join(lines))
+    (tmp_path / "t.csv").write_text("x,y,z\n" + "\n".join(lines), encoding="utf-8")
     runs = [Run.of(file=str(tmp_path / "t.csv"), width=8, heads=2, layers=1, seed=seed) for seed in range(2)]
     batch = Batch(runs, device="cpu")
     for ours, theirs in zip(batch.look_together().answers.values(), batch.answers(), strict=True):

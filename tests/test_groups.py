@@ -175,7 +175,7 @@ def tests_of_failure():
 
 def test_a_plugin_registers_groups(tmp_path) -> None:
     file = tmp_path / "lab.py"
-    file.write_text(PLUGIN)
+    file.write_text(PLUGIN, encoding="utf-8")
     registry.load_plugin(file)
     check_axioms(group_named("tests_of_bits(3)"))
     check_axioms(group_named("product(tests_of_bits(2), cyclic(3))"))
@@ -208,7 +208,7 @@ def test_a_group_that_is_edited_and_loaded_again_has_a_table_of_its_own(tmp_path
     for table in ("(i[:, None] + i) % 4", "i[:, None] ^ i"):
         source = EDITED.format(table=table)
         if is_plugin:
-            (tmp_path / "lab.py").write_text(source)
+            (tmp_path / "lab.py").write_text(source, encoding="utf-8")
             registry.load_plugin(tmp_path / "lab.py")
         else:
             exec(source, {"__name__": "__main__"})

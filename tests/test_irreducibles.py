@@ -203,7 +203,7 @@ assert sum(rho.basis.shape[1] for rho in found.irreducibles) == group.order
 def test_no_group_of_ordinary_size_keeps_anybody_waiting(text: str, seconds: float) -> None:
     alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     words, root = [sys.executable, "-c", SPENT, text], Path(__file__).parents[1]
-    process = subprocess.run(words, env=alone, cwd=root, capture_output=True, text=True, check=True)
+    process = subprocess.run(words, env=alone, cwd=root, capture_output=True, text=True, check=True, encoding="utf-8")
     assert float(process.stdout) < 10 * seconds
 
 

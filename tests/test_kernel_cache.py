@@ -46,7 +46,7 @@ def evil(tmp_path_factory):
     """A library that lacks everything and writes a file, by the name in the variable MARKER, as soon as it is loaded."""
     folder = tmp_path_factory.mktemp("evil")
     text = '#include <stdio.h>\n#include <stdlib.h>\n__attribute__((constructor)) static void run(void) {FILE *f = fopen(getenv("MARKER"), "w"); if (f) fclose(f);}\n'
-    (folder / "evil.c").write_text(text)
+    (folder / "evil.c").write_text(text, encoding="utf-8")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "evil.so", folder / "evil.c"], check=True)
     return folder / "evil.so"
 
@@ -69,14 +69,17 @@ def compiler_that(folder, monkeypatch, compiles, answers="echo a compiler for te
     """CC is a script that does this in place of compiling to ``$target``, and that when it is asked for its version."""
     path = folder / "compiler"
     find = 'for word in "$@"; do [ "$before" = -o ] && target="$word"; before="$word"; done'
-    path.write_text(f'#!/bin/sh\nfor last in "$@"; do :; done\nif [ "$last" = --version ]; then\n{answers}\nexit\nfi\n{find}\n{compiles}\n')
+    path.write_text(
+        f'#!/bin/sh\nfor last in "$@"; do :; done\nif [ "$last" = --version ]; then\n{answers}\nexit\nfi\n{find}\n{compiles}\n',
+        encoding="utf-8",
+    )
     path.chmod(0o755)
     monkeypatch.setenv("CC", f"'{path}'")
 
 
 def times_compiled(folder):
     path = folder / "compiled"
-    return len(path.read_text().splitlines()) if path.exists() else 0
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
 
 
 def asked_afresh():
@@ -124,13 +127,13 @@ def test_kernels_are_kept_with_size_and_hash_for_this_user_alone(tmp_path, monke
     library, record = sorted((tmp_path / "a" / "b").iterdir())
     assert library.read_bytes() == real.read_bytes()
     assert record.name == f"{library.name}.sha256"
-    assert re.fullmatch(rf"[0-9a-f]{{64}} {real.stat().st_size}\n", record.read_text())
+    assert re.fullmatch(rf"[0-9a-f]{{64}} {real.stat().st_size}\n", record.read_text(encoding="utf-8"))
     assert modes(tmp_path / "a" / "b") == {0o600}
     assert modes(tmp_path / "a") == {0o700}
 
 
 def test_the_functions_that_a_library_must_have_are_those_of_the_source():
-    text = "".join(source.read_text() for source in compiled.SOURCES)
+    text = "".join(source.read_text(encoding="utf-8") for source in compiled.SOURCES)
     assert set(re.findall(r"^(?:void|count) (?!cblas_)(\w+)\(", text, re.MULTILINE)) == set(compiled.FUNCTIONS)
 
 
@@ -153,7 +156,9 @@ def test_a_library_cut_off_anywhere_is_made_again(tmp_path, monkeypatch, real):
     size = real.stat().st_size
     lengths = sorted({0, 1, 63, 64, 4095, 4096, 4097, 5000, 20_000, 40_000, size - 1, size - 4096, *range(9, size, size // 12)})
     assert len(lengths) >= 20
-    done = subprocess.run([sys.executable, "-c", CUT, kept, *map(str, lengths)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", CUT, kept, *map(str, lengths)], capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [f"{length} True" for length in lengths]
     assert times_compiled(tmp_path) == 1 + len(lengths)
@@ -181,7 +186,7 @@ def replaced(make):
 
 def a_folder_with_something(path):
     path.mkdir()
-    (path / "thesis.txt").write_text("mine")
+    (path / "thesis.txt").write_text("mine", encoding="utf-8")
 
 
 DAMAGE = {
@@ -214,7 +219,7 @@ def test_what_is_damaged_is_made_again(tmp_path, monkeypatch, real, damage, whic
     assert times_compiled(tmp_path) == (1 if damage == "not to be read" and os.geteuid() == 0 else 2)
     assert cache.kept(kept.parent, kept.name) == real.read_bytes()
     if "full" in damage:
-        assert [path.read_text() for path in kept.parent.rglob("thesis.txt")] == ["mine"]
+        assert [path.read_text(encoding="utf-8") for path in kept.parent.rglob("thesis.txt")] == ["mine"]
 
 
 def test_a_kept_library_of_something_else_is_made_again(tmp_path, monkeypatch, real, evil):
@@ -233,10 +238,10 @@ def test_what_a_killed_process_left_is_taken_away(tmp_path, monkeypatch):
     folder = tmp_path / "cache"
     folder.mkdir(0o700)
     left = [folder / ".1.0.part", folder / ".making-0", folder / ".2.0.part"]
-    left[0].write_text("")
+    left[0].write_text("", encoding="utf-8")
     left[1].mkdir()
-    (left[1] / "kernels.so").write_text("")
-    left[2].write_text("")
+    (left[1] / "kernels.so").write_text("", encoding="utf-8")
+    left[2].write_text("", encoding="utf-8")
     for path in left[:2]:
         os.utime(path, (time.time() - 2 * cache.LEFT_BEHIND,) * 2)
     monkeypatch.setenv("GROKLAB_CACHE", str(folder))
@@ -251,7 +256,7 @@ def test_processes_that_compile_at_the_same_moment_do_not_disturb_each_other(tmp
     monkeypatch.setenv("GROKLAB_CACHE", str(tmp_path / "cache"))
     compiler_that(tmp_path, monkeypatch, f'echo once >> "{tmp_path}/compiled"; sleep 0.5; cp "{real}" "$target"')
     words = [sys.executable, "-c", TOGETHER]
-    processes = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    processes = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") for _ in range(3)]
     for process in processes:
         process.stdin.write("x")
         process.stdin.flush()
@@ -325,7 +330,7 @@ def test_without_a_home_folder_the_list_of_users_is_asked(tmp_path, monkeypatch,
 
 
 def a_file(path):
-    path.write_text("mine")
+    path.write_text("mine", encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -426,9 +431,9 @@ print(repr(compiled.why_not("float32")), compiled.cache.inherited(), subprocess.
 
 def test_processes_share_the_folder_that_their_parent_had_to_make(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
-    (tmp_path / "tmpdir" / f"groklab-{os.geteuid()}").write_text("somebody was here first")
+    (tmp_path / "tmpdir" / f"groklab-{os.geteuid()}").write_text("somebody was here first", encoding="utf-8")
     (tmp_path / "tmpdir" / f"groklab-{os.geteuid()}-999999999-left").mkdir(0o700)  # by a process that is no more
-    done = subprocess.run([sys.executable, "-c", HANDED_ON], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", HANDED_ON], capture_output=True, text=True, timeout=300, encoding="utf-8")
     assert done.stderr == ""
     here, folder, there = done.stdout.split()
     assert (here, there) == ("''", "''")
@@ -591,7 +596,7 @@ def test_words_behind_a_compiler_are_passed_on(tmp_path, monkeypatch, real, name
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("CC", named.format(tmp_path / "compiler"))
     assert asked_afresh() == ""
-    told = (tmp_path / "words").read_text().splitlines()
+    told = (tmp_path / "words").read_text(encoding="utf-8").splitlines()
     assert told[: told.index(compiled.FLAGS[0])] == words
 
 
@@ -665,7 +670,7 @@ def test_a_compiler_that_makes_no_library_is_a_reason(tmp_path, monkeypatch, com
     ],
 )
 def test_a_library_that_lacks_functions_or_ends_its_process_is_a_reason(tmp_path, monkeypatch, source, told):
-    (tmp_path / "made.c").write_text(source)
+    (tmp_path / "made.c").write_text(source, encoding="utf-8")
     monkeypatch.setattr(compiled, "TO_TRY", 1.0)
     compiler_that(tmp_path, monkeypatch, f'cc -shared -fPIC -o "$target" "{tmp_path}/made.c"')
     why = asked_afresh()

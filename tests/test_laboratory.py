@@ -405,8 +405,8 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_history(tmp_path, monkeypatch
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     run = interrupt(tmp_path, at=5, steps=12).run
-    (run.folder.path / ".run.json.1.abcd.tmp").write_text("{")
-    (run.folder.path / "answers" / ".step.1.abcd.tmp").write_text("{")
+    (run.folder.path / ".run.json.1.abcd.tmp").write_text("{", encoding="utf-8")
+    (run.folder.path / "answers" / ".step.1.abcd.tmp").write_text("{", encoding="utf-8")
     ask(tmp_path, steps=12)
     assert not list(run.folder.path.rglob("*.tmp"))
 
@@ -486,7 +486,7 @@ def test_a_process_that_was_robbed_of_its_lock_writes_nothing_more(tmp_path):
             time.sleep(0.2)  # what was asked for is written beside the computation
             seen.append({p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()})
             lock = tmp_path / Run.of(**TINY).id / "lock"
-            lock.write_text(json.dumps({"host": "elsewhere", "process": 1, "started": None, "token": "other"}))
+            lock.write_text(json.dumps({"host": "elsewhere", "process": 1, "started": None, "token": "other"}), encoding="utf-8")
 
     with pytest.raises(InProgressError, match="taken over by another process"):
         train(runs=tmp_path, wait=False, on_progress=rob, **TINY, steps=30)
@@ -609,10 +609,10 @@ def forget(registry):
 
 def test_a_run_goes_on_from_its_copy_of_a_plugin(tmp_path, own_registry):
     file = tmp_path / "my_lab.py"
-    file.write_text(PLUGIN)
+    file.write_text(PLUGIN, encoding="utf-8")
     own_registry.load_plugin(file)
     first = ask(tmp_path / "runs", steps=5, operation="my_sum")
-    assert [path.read_text() for path in (first.folder.path / "plugins").iterdir()] == [PLUGIN]
+    assert [path.read_text(encoding="utf-8") for path in (first.folder.path / "plugins").iterdir()] == [PLUGIN]
     file.unlink()
     forget(own_registry)
     assert continued("latest", runs=tmp_path / "runs", steps=9).id == first.id
@@ -626,7 +626,7 @@ def test_two_versions_of_a_plugin_are_two_runs_in_one_table(tmp_path, own_regist
     runs = tmp_path / "runs"
     ids = []
     for text in (PLUGIN, PLUGIN.replace("2 * x", "3 * x")):
-        (tmp_path / "my_lab.py").write_text(text)
+        (tmp_path / "my_lab.py").write_text(text, encoding="utf-8")
         own_registry.load_plugin(tmp_path / "my_lab.py")
         ids.append(ask(runs, steps=5, operation="my_sum").id)
     assert ids[0] != ids[1]
@@ -639,7 +639,7 @@ def test_two_versions_of_a_plugin_are_two_runs_in_one_table(tmp_path, own_regist
 
 def test_a_plugin_that_a_later_budget_brings_is_kept_too(tmp_path, own_registry):
     ask(tmp_path / "runs", steps=5)
-    (tmp_path / "my_lab.py").write_text(PLUGIN)
+    (tmp_path / "my_lab.py").write_text(PLUGIN, encoding="utf-8")
     own_registry.load_plugin(tmp_path / "my_lab.py")
     ask(tmp_path / "runs", steps=8, measures=("my_measure",))
     forget(own_registry)
@@ -647,12 +647,12 @@ def test_a_plugin_that_a_later_budget_brings_is_kept_too(tmp_path, own_registry)
 
 
 def test_a_changed_copy_of_a_plugin_is_not_taken_for_the_run(tmp_path, own_registry):
-    (tmp_path / "my_lab.py").write_text(PLUGIN)
+    (tmp_path / "my_lab.py").write_text(PLUGIN, encoding="utf-8")
     own_registry.load_plugin(tmp_path / "my_lab.py")
     run = ask(tmp_path / "runs", steps=5, operation="my_sum")
     forget(own_registry)
     (copy,) = (run.folder.path / "plugins").iterdir()
-    copy.write_text(PLUGIN.replace("2 * x", "3 * x"))
+    copy.write_text(PLUGIN.replace("2 * x", "3 * x"), encoding="utf-8")
     with pytest.raises(StoreError, match="one of them was changed. Nothing was changed now"):
         continued("latest", runs=tmp_path / "runs", steps=9)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.id]
@@ -664,19 +664,19 @@ CELLS = "x,y,z\n" + "".join(f"{x},{y},{(x * y + 1) % 5}\n" for x in range(5) for
 def test_a_run_goes_on_from_its_copy_of_a_table(tmp_path):
     file = tmp_path / "deep" / "table.csv"
     file.parent.mkdir()
-    file.write_text(CELLS)
+    file.write_text(CELLS, encoding="utf-8")
     fields = {name: value for name, value in TINY.items() if name not in ("operation", "modulus")}
     first = train(runs=tmp_path / "runs", file=str(file), **fields, steps=5)
-    assert str(tmp_path) not in (first.folder.path / "run.json").read_text()
-    (tmp_path / "elsewhere.csv").write_text(CELLS)
+    assert str(tmp_path) not in (first.folder.path / "run.json").read_text(encoding="utf-8")
+    (tmp_path / "elsewhere.csv").write_text(CELLS, encoding="utf-8")
     assert train(runs=tmp_path / "runs", file=str(tmp_path / "elsewhere.csv"), **fields, steps=5).id == first.id
     file.unlink()
     longer = continued("latest", runs=tmp_path / "runs", steps=9)
     assert (longer.id, longer.steps) == (first.id, 9)
     assert len(load("latest", runs=tmp_path / "runs").answers()) == 25
-    file.write_text(CELLS.replace("4,4,2", "4,4,3"))
+    file.write_text(CELLS.replace("4,4,2", "4,4,3"), encoding="utf-8")
     assert train(runs=tmp_path / "runs", file=str(file), **fields, steps=5).id != first.id
-    (first.folder.path / "table.csv").write_text(CELLS.replace("4,4,2", "4,4,3"))
+    (first.folder.path / "table.csv").write_text(CELLS.replace("4,4,2", "4,4,3"), encoding="utf-8")
     with pytest.raises(StoreError, match="was changed"):
         continued(first.id, runs=tmp_path / "runs", steps=12)
 
@@ -719,7 +719,8 @@ def test_the_same_run_is_numbers_for_numbers_the_same_in_another_folder(tmp_path
 
 def table_in(file, last):
     file.write_text(
-        "x,y,z\n" + "".join(f"{x},{y},{(x + y) % 5}\n" for x in range(5) for y in range(5) if (x, y) != (4, 4)) + f"4,4,{last}\n"
+        "x,y,z\n" + "".join(f"{x},{y},{(x + y) % 5}\n" for x in range(5) for y in range(5) if (x, y) != (4, 4)) + f"4,4,{last}\n",
+        encoding="utf-8",
     )
     return str(file)
 
@@ -731,7 +732,7 @@ def test_a_table_that_is_edited_while_its_run_is_trained_does_not_move_the_run(t
     result = train(run, runs=tmp_path / "runs", on_progress=lambda told: table_in(file, 2))
     assert result.id == identity
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [identity]
-    assert (result.folder.path / "table.csv").read_text().endswith("4,4,3\n")
+    assert (result.folder.path / "table.csv").read_text(encoding="utf-8").endswith("4,4,3\n")
 
 
 def test_a_table_that_was_edited_before_its_run_is_trained_is_not_trained_under_its_id(tmp_path):

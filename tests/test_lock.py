@@ -20,7 +20,7 @@ from groklab.results.lock import STALE, InProgressError, Lock, owner_of
 def lock_of(folder, *, host=None, process=1, started=None, age=0.0):
     path = folder / "lock"
     content = {"host": host or socket.gethostname(), "process": process, "started": started, "token": "other"}
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     os.utime(path, (time.time() - age,) * 2)
     return path
 
@@ -91,7 +91,7 @@ def test_the_clock_of_the_filesystem_decides_on_a_takeover(tmp_path, monkeypatch
     monkeypatch.setattr(lock_module.time, "sleep", lambda seconds: None)
     with pytest.raises(InProgressError), Lock(tmp_path):
         pass
-    assert json.loads((tmp_path / "lock").read_text())["token"] == "other"
+    assert json.loads((tmp_path / "lock").read_text(encoding="utf-8"))["token"] == "other"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"host": 1}', "\xff"])

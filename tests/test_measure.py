@@ -121,7 +121,7 @@ def test_a_checkpoint_of_weights_that_are_not_finite_is_refused_by_every_measure
 def test_damaged_measurements_are_named(run):
     measure(["weight_norm"], run)
     kept = Measured(run.folder, "weight_norm")
-    kept.file.write_text('{"step": 1}\n')
+    kept.file.write_text('{"step": 1}\n', encoding="utf-8")
     with pytest.raises(DamagedError, match="line 1 is not a measurement"):
         measure(["weight_norm"], run)
 
@@ -224,7 +224,8 @@ def test_a_measure_of_a_plugin_is_kept_under_the_hash_of_its_source(run, tmp_pat
     for factor in (1, 2):
         (tmp_path / "lab.py").write_text(
             'from groklab import measure\n\n@measure()\ndef of_a_plugin(parameters, task, *, power=1.0):\n    """Mine."""\n'
-            f"    return {factor}.0 * power\n"
+            f"    return {factor}.0 * power\n",
+            encoding="utf-8",
         )
         registry.load_plugin(tmp_path / "lab.py")
         found += run.measure("of_a_plugin(power=3.0)", steps=[0])

@@ -82,7 +82,7 @@ def test_a_large_table_is_a_picture_of_its_cells():
 
 def test_names_from_a_file_are_escaped(tmp_path):
     attack = "<script>alert(1)</script>"
-    (tmp_path / "table.csv").write_text(f"x,y,z\na,a,{attack}\na,{attack},a\n{attack},a,a\na,b,b\n{attack},{attack},\n")
+    (tmp_path / "table.csv").write_text(f"x,y,z\na,a,{attack}\na,{attack},a\n{attack},a,a\na,b,b\n{attack},{attack},\n", encoding="utf-8")
     html = gl.table(file=str(tmp_path / "table.csv"))._repr_html_()
     assert attack not in html
     assert "&lt;script&gt;" in html
@@ -233,8 +233,8 @@ def test_a_notebook_of_the_documentation_runs(path, tmp_path):
 def test_a_notebook_is_stored_with_what_it_shows(path):
     import json
 
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     assert all(cell["execution_count"] for cell in cells)
     assert sum("image/png" in output.get("data", {}) for cell in cells for output in cell["outputs"]) >= 3
-    assert "widget" not in path.read_text(), "a stored notebook shows its curves without a kernel"
+    assert "widget" not in path.read_text(encoding="utf-8"), "a stored notebook shows its curves without a kernel"
     assert path.stat().st_size < 500_000

@@ -95,7 +95,9 @@ def task_for(name: str, modulus: int, folder: Path) -> Task:
             return Task(operation=name, group="symmetric(3)")
         case "file":
             file = folder / "table.csv"
-            file.write_text("x,y,z\n" + "\n".join(f"{x},{y},{(x + y) % modulus}" for x in range(modulus) for y in range(modulus)))
+            file.write_text(
+                "x,y,z\n" + "\n".join(f"{x},{y},{(x + y) % modulus}" for x in range(modulus) for y in range(modulus)), encoding="utf-8"
+            )
             return Task(operation=name, file=str(file))
         case "fixed group":
             return Task(operation=name)
@@ -287,7 +289,7 @@ def tests_raising_requires(x, y, n):
 
 def test_a_plugin_registers_operations(tmp_path: Path) -> None:
     file = tmp_path / "lab.py"
-    file.write_text(PLUGIN)
+    file.write_text(PLUGIN, encoding="utf-8")
     before = set(registry.entries("operation"))
     registry.load_plugin(file)
     try:

@@ -237,7 +237,7 @@ def test_what_workers_say_while_they_end_is_heard(tmp_path):
 
 def test_results_that_can_no_longer_be_read_fail_one_run_alone(tmp_path):
     (job,) = jobs_of()
-    (train(job.run, runs=tmp_path).folder.path / "history.jsonl").write_text("{}\n")
+    (train(job.run, runs=tmp_path).folder.path / "history.jsonl").write_text("{}\n", encoding="utf-8")
     hear(Tally([job]), job, tmp_path, "ended")
     assert job.status == "failed"
     assert "history.jsonl is damaged" in job.message
@@ -289,7 +289,7 @@ FLAGS = ["--modulus", "7", "--width", "16", "--stop", "never", "--operation", "a
 
 
 def groklab(*words):
-    return subprocess.run([sys.executable, "-m", "groklab", *words], capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-m", "groklab", *words], capture_output=True, text=True, timeout=300, encoding="utf-8")
 
 
 @pytest.mark.medium
@@ -321,7 +321,8 @@ def test_a_measure_that_kills_the_process_of_a_batch(tmp_path):
     plugin.write_text(
         "import os\nfrom groklab import measure\n\n@measure()\ndef deadly(parameters, task):\n"
         '    """End the process at the last step of seed 1 (my own)."""\n'
-        "    if task.run.seeds.seed == 1 and task.step:\n        os._exit(9)\n    return 0.0\n"
+        "    if task.run.seeds.seed == 1 and task.step:\n        os._exit(9)\n    return 0.0\n",
+        encoding="utf-8",
     )
     flags = [*FLAGS, "--layers", "1", "--steps", "50", "--seed", "0", "1", "2", "--plugin", str(plugin), "--measures", "deadly"]
     flags += ["--runs", str(tmp_path / "runs"), "--json", "--workers", "2", "--runs-per-batch", "2"]

@@ -24,7 +24,7 @@ def trained(tmp_path, capsys, *words):
 def test_interventions_are_flags_and_part_of_run_json_and_of_the_id(tmp_path, capsys):
     asked = ["grokfast_ema(alpha=0.98, strength=2.0)", "weight_noise(std=0.02)"]
     result = trained(tmp_path, capsys, "--interventions", *asked)
-    stored = json.loads((tmp_path / result["id"] / "run.json").read_text())
+    stored = json.loads((tmp_path / result["id"] / "run.json").read_text(encoding="utf-8"))
     assert stored["run"]["training"]["interventions"] == asked
     plain = trained(tmp_path, capsys)
     same = trained(tmp_path, capsys, "--interventions", "grokfast_ema", "weight_noise( std = 2e-2 )")
@@ -66,7 +66,7 @@ def leaky_sum(gradient, memory, *, leak=0.5):
 
 def test_an_intervention_of_the_user_s_own_needs_no_change_of_the_package(tmp_path, capsys):
     file = tmp_path / "my_lab.py"
-    file.write_text(PLUGIN)
+    file.write_text(PLUGIN, encoding="utf-8")
     words = ["--plugin", str(file), "--interventions", "leaky_sum(leak=0.25)"]
     result = trained(tmp_path / "runs", capsys, *words)
     assert list((tmp_path / "runs" / result["id"] / "plugins").glob("*.py"))

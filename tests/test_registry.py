@@ -33,7 +33,7 @@ def _own_registry(monkeypatch):
 def plugin(folder: Path, *, name: str = "my_sum", factor: int = 2, file: str = "my_lab.py") -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / file
-    path.write_text(PLUGIN.format(name=name, factor=factor))
+    path.write_text(PLUGIN.format(name=name, factor=factor), encoding="utf-8")
     return path
 
 
@@ -200,7 +200,7 @@ def test_another_plugin_may_not_take_a_name(tmp_path):
 
 def test_a_plugin_that_fails_registers_nothing(tmp_path):
     path = plugin(tmp_path)
-    path.write_text(path.read_text() + "\n1 / 0\n")
+    path.write_text(path.read_text(encoding="utf-8") + "\n1 / 0\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"plugin my_lab.py: ZeroDivisionError: division by zero. Nothing of it was registered."):
         registry.load_plugin(path)
     with pytest.raises(ValueError, match="unknown operation"):
@@ -208,7 +208,7 @@ def test_a_plugin_that_fails_registers_nothing(tmp_path):
 
 
 def test_a_plugin_that_ends_the_process_is_refused(tmp_path):
-    (tmp_path / "my_lab.py").write_text("import sys\n\nsys.exit()\n")
+    (tmp_path / "my_lab.py").write_text("import sys\n\nsys.exit()\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"plugin my_lab.py: SystemExit. Nothing of it was registered."):
         registry.load_plugin(tmp_path / "my_lab.py")
 
@@ -228,7 +228,7 @@ print(Run.of(interventions=("grokfast_ema",)).id, Run.of(loss="squared_error").i
 
 
 def in_a_fresh_process(folder: Path, source: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", FRESH.format(source=source)], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", FRESH.format(source=source)], cwd=folder, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -253,7 +253,7 @@ def test_a_plugin_may_not_take_the_name_of_a_built_in(tmp_path, name):
 
 @pytest.mark.parametrize("content", ["def", "x = (", "import nothing_of_that_name", "\x00"])
 def test_a_plugin_that_is_not_python_is_refused(tmp_path, content):
-    (tmp_path / "my_lab.py").write_text(content)
+    (tmp_path / "my_lab.py").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match="Nothing of it was registered"):
         registry.load_plugin(tmp_path / "my_lab.py")
 

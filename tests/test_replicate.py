@@ -123,7 +123,9 @@ def test_smoke_takes_at_most_fifteen_seconds(tmp_path):
     """As a user starts it, with its processes; the slowest of the experiments. Fifteen seconds are thirty of two cores."""
     command = [sys.executable, "-m", "groklab", "replicate", "figure2_right", "--scale", "smoke"]
     told = []
-    spent = yardsticks(lambda: told.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)), rounds=1)
+    spent = yardsticks(
+        lambda: told.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, encoding="utf-8")), rounds=1
+    )
     assert "24 of 24 runs are there" in told[0].stdout
     assert spent < 300
 
@@ -143,7 +145,7 @@ def my_widths(scale):
 def test_a_plugins_experiment_within_its_budgets(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     plugin = tmp_path / "my_lab.py"
-    plugin.write_text(PLUGIN)
+    plugin.write_text(PLUGIN, encoding="utf-8")
     registry.load_plugin(plugin)
     longer = experiments.settings_of("my_widths", "smoke")["x + y"][0].replace(steps=60)
     train(longer, runs=tmp_path / "runs")

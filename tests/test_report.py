@@ -52,7 +52,7 @@ def test_a_report_is_made_again_from_its_archive_alone(made, copy, capsys):
             path.unlink()
     assert cli.main(["report", str(copy.parent), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    first = json.loads((made / "out" / "report.json").read_text())
+    first = json.loads((made / "out" / "report.json").read_text(encoding="utf-8"))
     assert told["claims"] == first["claims"]
     assert [part["files"] for part in told["experiments"]] == [part["files"] for part in first["experiments"]]
     for part in told["experiments"]:
@@ -61,10 +61,10 @@ def test_a_report_is_made_again_from_its_archive_alone(made, copy, capsys):
 
 
 def test_a_layer_is_found_again_from_what_the_archive_keeps_of_it(made, copy):
-    before = json.loads((copy / "findings.json").read_text())
+    before = json.loads((copy / "findings.json").read_text(encoding="utf-8"))
     (copy / "findings.json").unlink()
     replicating.report_again(copy)
-    assert json.loads((copy / "findings.json").read_text()) == before
+    assert json.loads((copy / "findings.json").read_text(encoding="utf-8")) == before
 
 
 def test_an_archive_is_small_and_always_the_same(made, tmp_path):
@@ -87,17 +87,17 @@ def test_a_damaged_layer_does_not_end_an_archive_and_plugins_are_in_it(made, tmp
     layer = max((first.path / "checkpoints").iterdir())
     layer.write_bytes(layer.read_bytes()[:-9])
     (second.path / "plugins").mkdir()
-    (second.path / "plugins" / "mine.py").write_text("mine = 1\n")
+    (second.path / "plugins" / "mine.py").write_text("mine = 1\n", encoding="utf-8")
     archives.pack([first, second], [first.id, second.id], tmp_path / "a")
     unpacked = archives.unpack(tmp_path / "a", tmp_path / "into")
     assert load(first.id, runs=unpacked).rows == load(first.id, runs=runs).rows
     assert not (unpacked / first.id / "checkpoints").exists()
-    assert (unpacked / second.id / "plugins" / "mine.py").read_text() == "mine = 1\n"
+    assert (unpacked / second.id / "plugins" / "mine.py").read_text(encoding="utf-8") == "mine = 1\n"
 
 
 def test_a_report_grows_by_what_is_replicated_into_it(made, copy, tmp_path, capsys):
     """What it said of others stays, each is made again from its own runs, and an archive has them all."""
-    before = json.loads((copy / "report.json").read_text())
+    before = json.loads((copy / "report.json").read_text(encoding="utf-8"))
     words = ["--scale", "smoke", "--workers", "1", "--runs", str(tmp_path / "other"), "--output", str(copy), "--json"]
     assert cli.main(["replicate", "figure1_right", *words]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -145,7 +145,7 @@ def test_several_reports_are_one_json_object(copy, capsys):
 
 
 def test_a_damaged_report_is_named(copy, capsys):
-    (copy / "report.json").write_text('{"scale": "smoke"}')
+    (copy / "report.json").write_text('{"scale": "smoke"}', encoding="utf-8")
     assert cli.main(["report", str(copy)]) == 1
     assert "report.json is damaged" in capsys.readouterr().err
 
@@ -156,8 +156,8 @@ def test_a_folder_without_a_report_is_refused(tmp_path, capsys):
 
 
 def test_markdown_and_page_tell_every_claim_and_figure(made):
-    found = json.loads((made / "out" / "report.json").read_text())
-    markdown, page = ((made / "out" / f"report.{suffix}").read_text() for suffix in ("md", "html"))
+    found = json.loads((made / "out" / "report.json").read_text(encoding="utf-8"))
+    markdown, page = ((made / "out" / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("md", "html"))
     for claim in found["claims"]:
         assert claim["id"] in markdown
         assert f"id='{claim['id']}'" in page
@@ -175,14 +175,14 @@ def test_markdown_and_page_tell_every_claim_and_figure(made):
 
 
 def test_a_report_tells_what_more_steps_could_turn_and_which_rules_were_amended(made, copy, capsys):
-    found = json.loads((copy / "report.json").read_text())
+    found = json.loads((copy / "report.json").read_text(encoding="utf-8"))
     assert {claim["settled"] for claim in found["claims"]} <= {True, False, None}
     by_id = {claim["id"]: claim for claim in found["claims"]}
     assert by_id["C12"]["settled"] is None
     by_id["C18"]["settled"], by_id["C20"]["settled"] = False, True
     report.write_report(found, copy)
     for name in ("report.md", "report.html"):
-        text = (copy / name).read_text()
+        text = (copy / name).read_text(encoding="utf-8")
         assert text.count("not settled: more steps could turn it") == 1
         assert text.count("settled: more steps cannot turn it") == 1
         assert "Amended 2026-12-01, after its runs: the sentence is about a network" in text
@@ -192,13 +192,13 @@ def test_a_report_tells_what_more_steps_could_turn_and_which_rules_were_amended(
 
 def test_a_verdict_that_falls_is_listed_as_withdrawn_until_it_stands_again(made, copy, capsys):
     path = copy / "report.json"
-    old = json.loads(path.read_text())
+    old = json.loads(path.read_text(encoding="utf-8"))
     now = {claim["id"]: claim for claim in old["claims"]}
     assert (now["C18"]["verdict"], now["C12"]["verdict"], old["withdrawn"]) == ("undecided", "reproduced", [])
     now["C18"] |= {"verdict": "reproduced", "reason": "most <networks> had both", "rule": "Rule: most."}
     now["C20"] |= {"verdict": "not reproduced", "reason": "less clear", "details": []}
     now["C12"] |= {"verdict": "undecided"}
-    path.write_text(json.dumps(old | {"date": "2026-11-29"}))
+    path.write_text(json.dumps(old | {"date": "2026-11-29"}), encoding="utf-8")
     assert cli.main(["report", str(copy), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["withdrawn"]
     assert [(entry["id"], entry["verdict"], entry["said"], entry["reported"]) for entry in told] == [
@@ -207,20 +207,20 @@ def test_a_verdict_that_falls_is_listed_as_withdrawn_until_it_stands_again(made,
     ]
     assert told[0]["reason"].startswith("by the rule as it was, the sentence is about a network")
     assert told[1]["reason"].startswith("other results. Now undecided: ")
-    assert "## Withdrawn" in (copy / "report.md").read_text()
-    page = (copy / "report.html").read_text()
+    assert "## Withdrawn" in (copy / "report.md").read_text(encoding="utf-8")
+    page = (copy / "report.html").read_text(encoding="utf-8")
     assert "<ul id='withdrawn'><li><b>C18</b> was reproduced on 2026-11-29 (“most &lt;networks&gt; had both”)" in page
     assert cli.main(["report", str(copy)]) == 0
     assert " C18  withdrawn: was reproduced on 2026-11-29; by the rule as it was" in capsys.readouterr().out
-    again = json.loads(path.read_text())
+    again = json.loads(path.read_text(encoding="utf-8"))
     assert again["withdrawn"] == told, "making the report again changes nothing"
     again["withdrawn"][0]["verdict"] = "undecided"
-    path.write_text(json.dumps(again | {"withdrawn": [*again["withdrawn"], {"id": "C1"}, 5]}))
+    path.write_text(json.dumps(again | {"withdrawn": [*again["withdrawn"], {"id": "C1"}, 5]}), encoding="utf-8")
     assert [entry["id"] for entry in replicating.report_again(copy)["withdrawn"]] == ["C20"]
 
 
 def test_an_undecided_claim_tells_what_deciding_costs(made):
-    found = json.loads((made / "out" / "report.json").read_text())
+    found = json.loads((made / "out" / "report.json").read_text(encoding="utf-8"))
     price = {claim["id"]: claim["price"] for claim in found["claims"]}["C18"]
     assert re.fullmatch(r"3 runs, at most .* of one core: groklab replicate figure3_right --scale laptop", price)
     assert {claim["id"]: claim["price"] for claim in found["claims"]}["C12"] is None
@@ -239,20 +239,20 @@ def test_a_price_is_of_a_scale_that_decides_at_the_speed_of_stored_runs(made):
 
 
 def test_notes_stand_beside_the_verdict(made, tmp_path):
-    found = json.loads((made / "out" / "report.json").read_text())
+    found = json.loads((made / "out" / "report.json").read_text(encoding="utf-8"))
     claim = next(claim for claim in found["claims"] if claim["id"] == "C18")
     claim["notes"] = ["line_of_output: unknown for 1 of 3 runs"]
     folder = copy_of(made, tmp_path)
     report.write_report(found, folder)
-    assert f"- C18: {claim['notes'][0]}" in (folder / "report.md").read_text()
-    assert f"<dd>{claim['notes'][0]}</dd>" in (folder / "report.html").read_text()
+    assert f"- C18: {claim['notes'][0]}" in (folder / "report.md").read_text(encoding="utf-8")
+    assert f"<dd>{claim['notes'][0]}</dd>" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_what_is_told_from_files_is_text(made, tmp_path):
-    found = json.loads((made / "out" / "report.json").read_text())
+    found = json.loads((made / "out" / "report.json").read_text(encoding="utf-8"))
     found["claims"][0]["reason"] = "<script>alert(1)</script>"
     report.write_report(found, copy_of(made, tmp_path))
-    assert "<script>alert" not in (tmp_path / "copy" / "report.html").read_text()
+    assert "<script>alert" not in (tmp_path / "copy" / "report.html").read_text(encoding="utf-8")
 
 
 def copy_of(made, tmp_path):
@@ -265,7 +265,7 @@ def test_deleting_results_and_running_again_restores_the_verdicts(made, tmp_path
     words = ["replicate", "figure3_right", "width_sweep", "--scale", "smoke", "--workers", "1", "--json"]
     assert cli.main([*words, "--runs", str(runs), "--output", str(tmp_path / "out")]) == 0
     told = json.loads(capsys.readouterr().out)
-    first = json.loads((made / "out" / "report.json").read_text())
+    first = json.loads((made / "out" / "report.json").read_text(encoding="utf-8"))
     judged = [{key: claim[key] for key in ("id", "verdict", "value", "reason")} for claim in told["claims"]]
     assert judged == [{key: claim[key] for key in ("id", "verdict", "value", "reason")} for claim in first["claims"]]
 
@@ -293,7 +293,7 @@ def test_a_figure_shows_no_run_that_stops_too_soon_for_it_and_says_what_it_leave
 
 
 def test_findings_that_cannot_be_read_are_found_again(tmp_path):
-    (tmp_path / "findings.json").write_text("{ broken")
+    (tmp_path / "findings.json").write_text("{ broken", encoding="utf-8")
     assert Findings.kept_in(tmp_path / "findings.json").known == {}
 
 
@@ -356,7 +356,7 @@ def test_the_kept_scorecard_is_what_the_kept_results_give(tmp_path):
     folder.mkdir()
     for name in ("report.json", archives.NAME, "findings.json"):
         shutil.copy(KEPT / name, folder / name)
-    kept = json.loads((KEPT / "report.json").read_text())
+    kept = json.loads((KEPT / "report.json").read_text(encoding="utf-8"))
     found = replicating.report_again(folder)
     assert found["claims"] == kept["claims"]
     assert found["summary"] == kept["summary"]
@@ -367,6 +367,6 @@ def test_the_kept_scorecard_is_what_the_kept_results_give(tmp_path):
 @pytest.mark.skipif(not KEPT.exists(), reason="nothing is kept")
 def test_what_is_kept_is_small_and_is_of_every_experiment():
     assert sum(path.stat().st_size for path in KEPT.parent.rglob("*") if path.is_file()) < 20_000_000
-    kept = json.loads((KEPT / "report.json").read_text())
+    kept = json.loads((KEPT / "report.json").read_text(encoding="utf-8"))
     assert {part["experiment"] for part in kept["experiments"]} == set(registry.entries("experiment"))
     assert kept["runs"] == archives.NAME

@@ -20,7 +20,7 @@ COMMAND = "import sys, groklab.laboratory as l; l.STATE_INTERVAL = {interval}; l
 
 def start(runs, *flags, verb="train", interval=0.05):
     words = [sys.executable, "-W", "error", "-c", COMMAND.format(interval=interval), verb, *flags, "--runs", str(runs)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
 
 
 def finished(process, *, status=0):

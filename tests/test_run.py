@@ -166,7 +166,7 @@ def test_different_runs_have_different_ids(one, other):
 def test_a_table_from_a_file_enters_by_its_content(tmp_path):
     cells = "x,y,z\n" + "".join(f"{x},{y},{(x + y) % 4}\n" for x in range(4) for y in range(4))
     for name, content in (("a.csv", cells), ("b.csv", cells), ("c.csv", cells.replace("3,3,2", "3,3,1"))):
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_text(content, encoding="utf-8")
     first, second, third = (Run.of(file=str(tmp_path / name)).id for name in ("a.csv", "b.csv", "c.csv"))
     assert first == second != third
 
@@ -232,11 +232,11 @@ def test_numbers_of_numpy_are_pythons():
 
 def test_a_run_keeps_its_id_while_the_file_of_its_table_is_edited(tmp_path):
     file = tmp_path / "a.csv"
-    file.write_text("x,y,z\n" + "".join(f"{x},{y},{(x + y) % 4}\n" for x in range(4) for y in range(4)))
+    file.write_text("x,y,z\n" + "".join(f"{x},{y},{(x + y) % 4}\n" for x in range(4) for y in range(4)), encoding="utf-8")
     run = Run.of(file=str(file))
     identity = run.id
     sent = pickle.loads(pickle.dumps(run))
-    file.write_text(file.read_text().replace("3,3,2", "3,3,1"))
+    file.write_text(file.read_text(encoding="utf-8").replace("3,3,2", "3,3,1"), encoding="utf-8")
     assert run.id == sent.id == run.at(str(file)).id == identity
     assert Run.of(file=str(file)).id != identity
     assert run == Run.of(file=str(file))

@@ -32,7 +32,7 @@ def store(root, run, memorized=100, generalized=None, steps=BUDGET, status="comp
         row = {"step": step, "train_loss": 2.5 / (step + 1), "validation_loss": 3.123456789 + 1 / (step + 1)}
         row |= {"train_accuracy": 1.0 if sees else 0.1, "validation_accuracy": 1.0 if knows else 0.05, "weight_norm": 45.6 + step / 7}
         lines.append(json.dumps({**row, "wall_time": round(step / 97, 3)}) + "\n")
-    (folder.path / "history.jsonl").write_text("".join(lines))
+    (folder.path / "history.jsonl").write_text("".join(lines), encoding="utf-8")
     segment = {"from_step": 0, "groklab": "0.1.0", "torch": "2.13.0", "device": "cpu", "path": "compiled", "began": "2026-01-01T00:00:00"}
     folder.update(status=status, segments=[segment])
     return folder
@@ -105,7 +105,7 @@ def test_fields_that_were_left_open_have_the_values_that_they_stood_for(table):
 def test_the_columns_are_the_same_whatever_is_stored(table, tmp_path):
     assert runs_table([]).schema == table.schema
     damaged = store(tmp_path, Run.of(seed=7))
-    (damaged.path / "run.json").write_text("{")
+    (damaged.path / "run.json").write_text("{", encoding="utf-8")
     unlike = store(tmp_path, Run.of(outliers=0.1, batch_size=32, group="symmetric(3)", operation="group_product"))
     found = runs_table([damaged, unlike])
     assert found.schema == table.schema
@@ -473,7 +473,7 @@ def test_flags_of_the_table_need_it(show, words):
 def test_what_cannot_be_read_is_in_no_setting(tmp_path, capsys):
     for seed in range(3):
         store(tmp_path, Run.of(seed=seed), generalized=1000)
-    (tmp_path / Run.of(seed=0).id / "run.json").write_text("{")
+    (tmp_path / Run.of(seed=0).id / "run.json").write_text("{", encoding="utf-8")
     assert main(["show", "--table", "--by", "operation", "--runs", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert len(out.splitlines()) == 4
@@ -505,5 +505,5 @@ def test_a_thousand_runs_are_listed_filtered_and_summarized_in_less_than_two_sec
         capsys.readouterr()
     command = [sys.executable, "-m", "groklab", "show", "--table", "--by", "operation", "train_fraction", "--runs", str(tmp_path)]
     told = []
-    assert yardsticks(lambda: told.append(subprocess.run(command, capture_output=True, text=True, check=True))) < 20
+    assert yardsticks(lambda: told.append(subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8"))) < 20
     assert len(told[0].stdout.splitlines()) >= 1 + 20

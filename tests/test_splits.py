@@ -64,7 +64,7 @@ def test_released_streams_never_change() -> None:
 
 def test_only_known_cells_are_split(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
-    file.write_text("x,y,z\n" + "\n".join(f"{x},{y},{(x + y) % 4 if x != 1 else ''}" for x in range(4) for y in range(4)))
+    file.write_text("x,y,z\n" + "\n".join(f"{x},{y},{(x + y) % 4 if x != 1 else ''}" for x in range(4) for y in range(4)), encoding="utf-8")
     for pairing in ("apart", "together"):
         run = Run.of(file=str(file), train_fraction=0.5, mirror_pairs=pairing, outliers=2).check()
         made, table = split_of(run), table_of(run.task)

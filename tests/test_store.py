@@ -58,7 +58,7 @@ def again(run: RunFolder, **fields):
 def test_a_folder_holds_what_the_design_says(run):
     names = {path.name for path in run.path.iterdir()}
     assert names == {"run.json", "history.jsonl", "checkpoints", "answers", "state.safetensors"}
-    description = json.loads((run.path / "run.json").read_text())
+    description = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
     assert description["format"] == 1
     assert description["id"] == run.id == Run.of(**TINY).id
     assert description["status"] == "complete"
@@ -154,10 +154,10 @@ ROW = '{"step": %d, "train_loss": 1.0, "validation_loss": 1.0, "train_accuracy":
     ],
 )
 def test_a_line_that_is_no_evaluation_is_named_however_the_lines_are_read(tmp_path, lines):
-    (tmp_path / "history.jsonl").write_text("".join(lines))
+    (tmp_path / "history.jsonl").write_text("".join(lines), encoding="utf-8")
     with pytest.raises(DamagedError, match="line 2 is not an evaluation"):
         RunFolder(tmp_path).rows()
-    (tmp_path / "history.jsonl").write_text(ROW % 0 + ROW % 5 + ROW % 5)
+    (tmp_path / "history.jsonl").write_text(ROW % 0 + ROW % 5 + ROW % 5, encoding="utf-8")
     with pytest.raises(DamagedError, match="line 3 does not follow the line before it"):
         RunFolder(tmp_path).rows()
 
@@ -268,9 +268,9 @@ def test_a_damaged_history_is_named_and_kept(run, how):
 
 def test_a_history_whose_lines_are_missing_repeated_or_swapped_is_damaged(run):
     path = run.path / "history.jsonl"
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     for changed in (lines[:3] + lines[4:], [*lines, lines[-1]], [lines[1], lines[0], *lines[2:]], lines[:-1]):
-        path.write_text("".join(changed))
+        path.write_text("".join(changed), encoding="utf-8")
         with pytest.raises(DamagedError, match="history.jsonl is damaged"):
             run.rows()
 
@@ -288,7 +288,7 @@ def test_a_digit_changed_anywhere_in_the_history_is_noticed(run):
 
 def test_a_half_written_last_line_is_left_out(run):
     path, rows = run.path / "history.jsonl", run.rows()
-    with open(path, "a") as file:
+    with open(path, "a", encoding="utf-8") as file:
         file.write('{"step": 13, "train_lo')
     assert run.rows() == rows
     longer = again(run, steps=20).rows
@@ -401,7 +401,7 @@ def test_a_run_begun_anew_while_it_is_removed_is_left_alone(run, monkeypatch):
 
     def late(self):
         if self == run.path:
-            (self / "lock").write_text("of another process")
+            (self / "lock").write_text("of another process", encoding="utf-8")
         rmdir(self)
 
     monkeypatch.setattr(Path, "rmdir", late)

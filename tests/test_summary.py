@@ -10,7 +10,7 @@ import groklab
 from groklab.analysis.grokking import first_reaching, summary, told
 
 PACKAGE = Path(groklab.__file__).parent
-WITH_EXAMPLES = sorted(path for path in PACKAGE.rglob("*.py") if ">>> " in path.read_text())
+WITH_EXAMPLES = sorted(path for path in PACKAGE.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8"))
 
 
 def history(*rows):

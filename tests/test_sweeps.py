@@ -74,7 +74,7 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path):
 def test_runs_that_fail_or_diverge_do_not_end_the_others(tmp_path, monkeypatch):
     asked = gl.Run.of(operation="addition", **TINY, steps=5, seed=1, checkpoints_per_decade=0)
     (tmp_path / asked.id).mkdir()
-    (tmp_path / asked.id / "run.json").write_text("{")
+    (tmp_path / asked.id / "run.json").write_text("{", encoding="utf-8")
     with pytest.warns(UserWarning, match=f"1 of 3 runs failed; {asked.id}: .* is damaged"):
         made = gl.sweep(operation="addition", **TINY, steps=5, seed=range(3), runs=tmp_path, workers=1)
     assert list(made.failed) == [asked.id]
@@ -113,10 +113,16 @@ GUARDED = OWN.replace("made =", 'if __name__ == "__main__":\n    made =').replac
 
 
 def run_script(folder, text):
-    (folder / "script.py").write_text(text)
+    (folder / "script.py").write_text(text, encoding="utf-8")
     path = os.pathsep.join(filter(None, [str(Path(gl.__file__).parent.parent), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
-        [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "script.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": path},
+        encoding="utf-8",
     )
 
 
@@ -164,7 +170,8 @@ def test_an_operation_from_a_plugin(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_plugins", {})
     plugin = tmp_path / "my_lab.py"
     plugin.write_text(
-        'from groklab import operation\n\n@operation(symbol="3x + y")\ndef my_other_sum(x, y, n):\n    """Mine."""\n    return (3 * x + y) % n\n'
+        'from groklab import operation\n\n@operation(symbol="3x + y")\ndef my_other_sum(x, y, n):\n    """Mine."""\n    return (3 * x + y) % n\n',
+        encoding="utf-8",
     )
     made = gl.sweep(operation="my_other_sum", **TINY, steps=5, seed=range(2), plugins=[plugin], runs=tmp_path / "runs", workers=1)
     assert made.counts["trained"] == 2

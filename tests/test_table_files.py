@@ -397,7 +397,7 @@ def test_a_stored_run_is_read_as_it_was(stored: Path) -> None:
     from groklab.results.store import RunFolder
 
     run = RunFolder(stored).run()
-    assert "reader" not in (stored / "run.json").read_text()
+    assert "reader" not in (stored / "run.json").read_text(encoding="utf-8")
     assert run.task.reader == 1
     assert run.id == stored.name
     assert table_of(run.task).elements == ("0", "0.0", "1", "2", "NA")
@@ -421,7 +421,7 @@ def test_a_stored_run_goes_on_as_it_was(stored: Path, tmp_path: Path, monkeypatc
     assert main(["measure", "weight_norm", stored.name]) == 0
     assert main(["train", "--config", str(stored), "--no-figures"]) == 0
     assert main(["export", stored.name, "--to", "safetensors", "--output", "net.safetensors"]) == 0
-    assert json.loads(Path("net.safetensors.json").read_text())["run"]["task"]["reader"] == 1
+    assert json.loads(Path("net.safetensors.json").read_text(encoding="utf-8"))["run"]["task"]["reader"] == 1
     assert main(["import", "net.safetensors", "--runs", "imported"]) == 0
     assert [path.name for path in stored.parent.iterdir()] == [stored.name]
     (imported,) = Path("imported").iterdir()
@@ -450,7 +450,7 @@ def test_a_new_run_keeps_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert told.err.count("it is a matrix") == (name == "matrix")
     for name, reader in (("plain", 1), ("matrix", 2)):
         folder = RunFolder(Path("runs") / names[name])
-        assert json.loads((folder.path / "run.json").read_text())["run"]["task"]["reader"] == reader
+        assert json.loads((folder.path / "run.json").read_text(encoding="utf-8"))["run"]["task"]["reader"] == reader
         assert folder.run().id == names[name]
         assert table_of(folder.run().task).elements == ("0", "1", "2")
         assert main(["continue", names[name], "--steps", "6", "--no-figures"]) == 0

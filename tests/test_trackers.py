@@ -364,7 +364,7 @@ def test_wandb_is_online_only_where_there_is_a_login(variables, netrc, mode, tmp
     monkeypatch.setitem(__import__("sys").modules, "wandb", types.SimpleNamespace(init=init, Settings=dict))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    (tmp_path / "netrc").write_text(netrc)
+    (tmp_path / "netrc").write_text(netrc, encoding="utf-8")
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     trackers.wandb(trackers.Opening("an-id", {"seed": 1}, (), tmp_path, -1))

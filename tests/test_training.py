@@ -194,7 +194,7 @@ def test_losses_are_told_below_the_rounding_of_single_precision(together):
 
 def test_cells_of_unknown_answer_count_neither_as_train_nor_as_validation(tmp_path):
     lines = [f"{x},{y},{(x + y) % 5 if (x, y) != (2, 3) else ''}" for x in range(5) for y in range(5) if (x, y) != (4, 4)]
-    (tmp_path / "t.csv").write_text("x,y,z\n" + "\n".join(lines))
+    (tmp_path / "t.csv").write_text("x,y,z\n" + "\n".join(lines), encoding="utf-8")
     run = Run.of(file=str(tmp_path / "t.csv"), width=8, heads=2, layers=1, steps=3)
     events = events_of(run)
     checkpoint = next(event for event in events if isinstance(event, Checkpoint))

@@ -23,7 +23,7 @@ WRITTEN_IN_FULL = {
 def test_no_message_of_the_package_writes_a_value_without_bound():
     found = set()
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FormattedValue) and node.conversion == ord("r"):
                 found.add((path.relative_to(PACKAGE).as_posix(), ast.unparse(node.value)))
     assert found <= WRITTEN_IN_FULL, "write {shown(value)} instead of {value!r}, so that a value of 5,000 characters is no message of 5,000"

@@ -13,7 +13,7 @@ import groklab
 from groklab import cli
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language):
@@ -25,7 +25,7 @@ def test_the_readme_is_short():
 
 
 def test_the_readme_opens_with_the_scorecard_that_is_kept():
-    kept = json.loads((ROOT / "replication" / "laptop" / "report.json").read_text())
+    kept = json.loads((ROOT / "replication" / "laptop" / "report.json").read_text(encoding="utf-8"))
     opening = " ".join(README.split("## Try it")[0].split())
     assert kept["summary"] in opening
     assert "replication/laptop/figure1_left.png" in opening
@@ -36,7 +36,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for block in blocks("python"):
         if block.startswith("# my_lab.py"):
-            Path("my_lab.py").write_text(block)
+            Path("my_lab.py").write_text(block, encoding="utf-8")
         else:
             exec(compile(block, "README.md", "exec"), {})
     assert "addition-7-f0.70-s0-" in capsys.readouterr().out
@@ -46,7 +46,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
 @pytest.mark.medium
 def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("my_lab.py").write_text(next(block for block in blocks("python") if block.startswith("# my_lab.py")))
+    Path("my_lab.py").write_text(next(block for block in blocks("python") if block.startswith("# my_lab.py")), encoding="utf-8")
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("groklab ")]
     assert len(commands) >= 4
     for command in commands:
@@ -62,7 +62,7 @@ def test_what_the_page_on_sweeps_shows_works(tmp_path, monkeypatch, capsys):
     """Its commands on smaller networks, one after the other in one folder; its code as it is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
-    text = (ROOT / "docs" / "sweeps.md").read_text()
+    text = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
     small = "--modulus 7 --width 16 --heads 2 --layers 1 --steps 20 --workers 1"
     commands = [line for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
     assert len(commands) >= 10
@@ -73,7 +73,7 @@ def test_what_the_page_on_sweeps_shows_works(tmp_path, monkeypatch, capsys):
         out, err = capsys.readouterr()
         assert out, command
         assert "Traceback" not in err
-    assert (tmp_path / "runs.csv").read_text().startswith("id,status,steps")
+    assert (tmp_path / "runs.csv").read_text(encoding="utf-8").startswith("id,status,steps")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     exec(compile(code, "sweeps.md", "exec"), {})
     assert "<sweep of 18 runs in runs: 18 trained" in capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_what_the_page_on_sweeps_shows_works(tmp_path, monkeypatch, capsys):
 def test_the_page_on_understanding_runs(tmp_path, monkeypatch, capsys):
     """Its commands on a smaller network, one after the other in one folder; its code as it is."""
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "understanding.md").read_text()
+    text = (ROOT / "docs" / "understanding.md").read_text(encoding="utf-8")
     small = "--modulus 13 --width 16 --heads 2 --layers 1 --steps 40 --checkpoints-per-decade 2 --no-figures"
     for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL):
         for command in block.splitlines():
@@ -112,7 +112,7 @@ def commands_of(text, small, capsys):
 @pytest.mark.medium
 def test_the_page_on_flatness_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "flatness.md").read_text()
+    text = (ROOT / "docs" / "flatness.md").read_text(encoding="utf-8")
     assert commands_of(text, "--modulus 7 --width 16 --heads 2 --steps 40 --checkpoints-per-decade 2 --no-figures", capsys) >= 8
     for name in re.findall(r"\]\((pictures/[^)]+)\)", text):
         assert (ROOT / "docs" / name).stat().st_size < 150_000, name
@@ -121,7 +121,7 @@ def test_the_page_on_flatness_runs(tmp_path, monkeypatch, capsys):
 @pytest.mark.medium
 def test_the_page_on_outliers_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "outliers.md").read_text()
+    text = (ROOT / "docs" / "outliers.md").read_text(encoding="utf-8")
     assert commands_of(text, "--modulus 17 --width 16 --heads 2 --layers 1 --steps 40", capsys) >= 5
     assert Path("outliers.png").exists()
 
@@ -131,7 +131,7 @@ def test_what_the_page_on_completing_shows_works(tmp_path, monkeypatch, capsys):
     """Its commands and its code, as they are, one after the other in one folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
-    text = (ROOT / "docs" / "completing.md").read_text()
+    text = (ROOT / "docs" / "completing.md").read_text(encoding="utf-8")
     for language, block in re.findall(r"```(bash|python)\n(.*?)```", text, flags=re.DOTALL):
         if language == "python":
             exec(compile(block, "completing.md", "exec"), {})
@@ -153,16 +153,16 @@ def test_the_files_that_the_readme_names_exist():
 def test_the_version_is_the_same_everywhere():
     from groklab import __version__
 
-    assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text()
+    assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"{{{__version__}}}" in README
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.medium
 def test_every_extension_of_the_documentation_works(tmp_path):
     """In a process of its own, so that the names do not stay registered here."""
-    text = (ROOT / "docs" / "extending.md").read_text()
-    (tmp_path / "my_lab.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)))
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    (tmp_path / "my_lab.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), encoding="utf-8")
     words = "--plugin my_lab.py --runs runs --width 16 --heads 2 --layers 1 --steps 40 --modulus 7"
     commands = [
         f"train {words} --operation squares_and_triples --measures largest_weight --stop loss_below(limit=0.001)",
@@ -174,14 +174,14 @@ def test_every_extension_of_the_documentation_works(tmp_path):
     for command in commands:
         subprocess.run([sys.executable, "-m", "groklab", *command.split()], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "loss.png").stat().st_size > 5_000
-    assert "W1" in (tmp_path / "out" / "report.md").read_text()
+    assert "W1" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.medium
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_commands_of_the_page_on_exchange_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "exchange.md").read_text()
+    text = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
     for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL):
         for command in block.splitlines():
             assert cli.main(shlex.split(command)[1:]) == 0, command

@@ -35,7 +35,7 @@ def histories(folder):
 def undisturbed(tmp_path, *flags):
     """Histories of the same runs, trained one after another in one process that nothing happens to."""
     words = [sys.executable, "-m", "groklab", "sweep", *FLAGS, "--runs", str(tmp_path / "undisturbed"), "--workers", "1", "--json", *flags]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return histories(tmp_path / "undisturbed")
 
@@ -45,7 +45,7 @@ def children(process):
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            parent = int((folder / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1])
             words = (folder / "cmdline").read_bytes()
         except OSError:
             continue
@@ -56,7 +56,7 @@ def children(process):
 
 def start(folder, *flags):
     words = [sys.executable, "-m", "groklab", "sweep", *FLAGS, "--runs", str(folder), "--workers", "2", "--json", *flags]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, encoding="utf-8")
 
 
 def finished(process, status=0):
@@ -118,7 +118,7 @@ def test_a_grid_from_the_command_line_and_again(tmp_path):
     flags += ["--seed", "0", "1", "--steps", "30", "--width", "32", "--workers", "2", "--runs", str(tmp_path), "--json"]
     told = []
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-m", "groklab", *flags], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([sys.executable, "-m", "groklab", *flags], capture_output=True, text=True, timeout=300, encoding="utf-8")
         assert done.returncode == 0, done.stderr
         told.append(json.loads(done.stdout))
     first, second = told
@@ -153,7 +153,9 @@ def test_an_error_of_who_is_told_leaves_no_process_behind(tmp_path):
 @pytest.mark.medium
 def test_a_dry_run_trains_nothing(tmp_path):
     flags = [*FLAGS, "--seed", "0", "1", "2", "--steps", "1000", "--runs", str(tmp_path), "--dry-run", "--workers", "2"]
-    done = subprocess.run([sys.executable, "-m", "groklab", "sweep", *flags, "--json"], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "groklab", "sweep", *flags, "--json"], capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
     found = json.loads(done.stdout)
     assert (found["runs"], found["stored"], found["missing"], found["workers"]) == (3, 0, 3, 2)
     assert 0.05 < found["seconds_at_most"] < 60
@@ -162,7 +164,7 @@ def test_a_dry_run_trains_nothing(tmp_path):
     promised = found["disk_bytes"] / 3
     taken = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert taken == pytest.approx(promised, rel=0.25)
-    done = subprocess.run([sys.executable, "-m", "groklab", "sweep", *flags], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-m", "groklab", "sweep", *flags], capture_output=True, text=True, timeout=300, encoding="utf-8")
     assert "3 runs, 1 of them stored, 2 to train" in done.stdout
 
 
@@ -185,7 +187,8 @@ def test_a_run_that_kills_its_processes_fails_and_the_others_go_on(tmp_path):
     plugin.write_text(
         "import os\nfrom groklab import measure\n\n@measure()\ndef deadly(parameters, task):\n"
         '    """End the process at the last step of seed 1 (my own)."""\n'
-        "    if task.run.seeds.seed == 1 and task.step:\n        os._exit(9)\n    return 0.0\n"
+        "    if task.run.seeds.seed == 1 and task.step:\n        os._exit(9)\n    return 0.0\n",
+        encoding="utf-8",
     )
     flags = ["--steps", "50", "--seed", "0", "1", "2", "--plugin", str(plugin), "--measures", "deadly"]
     found = finished(start(tmp_path / "runs", *flags), status=1)
@@ -203,7 +206,9 @@ def test_ctrl_c_leaves_everything_resumable(tmp_path):
     found = finished(process, status=130)
     assert found["trained"] + found["waiting"] == 3
     assert not list(tmp_path.glob("runs/*/lock"))
-    assert all(json.loads(path.read_text())["status"] in ("interrupted", "complete") for path in tmp_path.glob("runs/*/run.json"))
+    assert all(
+        json.loads(path.read_text(encoding="utf-8"))["status"] in ("interrupted", "complete") for path in tmp_path.glob("runs/*/run.json")
+    )
     assert finished(start(tmp_path / "runs", *flags))["waiting"] == 0
     assert histories(tmp_path / "runs") == undisturbed(tmp_path, *flags)
 
@@ -227,7 +232,7 @@ def test_two_sweeps_share_the_work(tmp_path):
     both = [start(tmp_path / "runs", *flags) for _ in range(2)]
     found = [finished(process) for process in both]
     assert all(run["status"] == "complete" for one in found for run in one["runs"])
-    segments = [len(json.loads(path.read_text())["segments"]) for path in tmp_path.glob("runs/*/run.json")]
+    segments = [len(json.loads(path.read_text(encoding="utf-8"))["segments"]) for path in tmp_path.glob("runs/*/run.json")]
     assert segments == [1, 1, 1, 1]  # each trained once, by one of them
 
 
@@ -260,5 +265,5 @@ def test_every_run_is_checked_whatever_it_has_in_common_with_the_first(tmp_path)
 
 
 def test_one_plugin_may_be_named_without_a_list(tmp_path):
-    (tmp_path / "empty_lab.py").write_text("")
+    (tmp_path / "empty_lab.py").write_text("", encoding="utf-8")
     assert workers.train_all([], folder=tmp_path, plugins=str(tmp_path / "empty_lab.py")).jobs == []
