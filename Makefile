@@ -6,7 +6,7 @@ READY := .venv/.ready
 # What trains is tested with the compiled kernels and, where there is no compiler, without them.
 EVERY_PATH := $(addprefix tests/test_,training.py optimizers.py interventions.py conformance.py laboratory.py fused.py)
 
-.PHONY: setup demo quick lint types test slow bench docs reference notebooks release-check coverage mutations clean
+.PHONY: setup demo quick lint types test encodings slow bench docs reference notebooks release-check coverage mutations clean
 
 setup: $(READY)
 
@@ -32,6 +32,11 @@ quick: lint types
 test: lint types
 	$(BIN)/python -m pytest -m "not slow" -n 2
 	CC=no-such-compiler $(BIN)/python -m pytest -m "not slow and not medium" -n 2 $(EVERY_PATH)
+
+# The fast tests in terminals that lack most characters, and on a machine whose files are not UTF-8 unless that is said.
+encodings: $(READY)
+	PYTHONIOENCODING=latin-1 $(BIN)/python -m pytest -m "not medium and not slow" -n 2
+	LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 $(BIN)/python -m pytest -m "not medium and not slow" -n 2
 
 # Speed is measured last, with nothing beside it.
 slow: $(READY)
