@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from groklab.config.checks import RunError
+from groklab.config.checks import RunError, type_problems
 from groklab.config.run import Run, Task, leaves
 from groklab.printable import command
 from groklab.recording import Interrupted, Outcome, Progress, Rounds, Telling, train_batch
@@ -51,7 +51,7 @@ def check(run: Run, looked_at: set[Any] | None = None) -> None:
         if problems:
             # What the network's layout tells can be asked wherever there is one, so that all mistakes come together.
             with contextlib.suppress(ValueError, TypeError):
-                problems += run_problems(run)
+                problems += [] if type_problems(run) else run_problems(run)
         else:
             key = tuple(str(value) for name, value in run.resolved().items() if name not in ("seed", "steps"))
             if looked_at is None or key not in looked_at:

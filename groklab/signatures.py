@@ -18,6 +18,8 @@ from groklab.values import shown
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
+_MOST_BITS = 1000
+"""Of a whole number; what is larger is a mistake, and cannot even be written."""
 _LOOKED_AT = 10_000
 """Items of a list that are looked at."""
 
@@ -114,7 +116,9 @@ def _apart(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 def matches(value: Any, hint: Any) -> bool:
     """Whether a value has the annotated type; whole numbers count as decimals, True and False not as numbers, text not as a list of letters."""
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MOST_BITS
+    if hint is str:
+        return isinstance(value, str) and "\0" not in value
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
     origin, arguments = _apart(hint)

@@ -30,6 +30,9 @@ class _Short(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
         return _whole(x)
 
+    def repr_type(self, x: type, level: int) -> str:
+        return f"the type {x.__name__}"
+
     def repr_instance(self, x: object, level: int) -> str:
         try:
             return _cut(repr(x))

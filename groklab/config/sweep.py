@@ -20,7 +20,8 @@ from typing import Any
 from groklab import registry
 from groklab.config.checks import FieldError, RunError
 from groklab.config.run import GROUPS, Run, leaves, plain
-from groklab.values import shown
+from groklab.signatures import matches
+from groklab.values import LONGEST, shown
 
 MOST = 1_000_000
 """Runs of a sweep."""
@@ -46,7 +47,7 @@ class Sweep:
             run = self.start.replace(**values)
             wrong = run.problems()
             if wrong:
-                told = ", ".join(f"{name} {written(value)}" for name, value in values.items() if len(self.axes[name]) > 1) or "these fields"
+                told = ", ".join(f"{name} {_named(value)}" for name, value in values.items() if len(self.axes[name]) > 1) or "these fields"
                 problems += [FieldError(p.field, p.value, p.expected, p.advice, f"{_sentence(p)} (in the run with {told})") for p in wrong]
             else:
                 found.setdefault(run.id, run)
@@ -133,6 +134,16 @@ def written(value: Any) -> str:
     return "+".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
 
 
+def _named(value: Any) -> str:
+    """A value as it is written on the command line, where it can be and is short."""
+    is_plain = isinstance(value, (str, bool, float, tuple, type(None))) or (isinstance(value, int) and abs(value) < 10**20)
+    told = written(value) if is_plain and matches(value, Plain) else shown(value)
+    return told if len(told) <= LONGEST else shown(value)
+
+
+Plain = str | bool | int | float | None | tuple[str | int | float, ...]
+
+
 def _alternatives(name: str, value: Any) -> tuple[Any, ...]:
     value = plain(value)
     if isinstance(value, range) and _length(value) > MOST:
@@ -177,5 +188,5 @@ def _without_repetition(problems: Sequence[FieldError]) -> list[FieldError]:
     """Each mistake once, in the first run that has it: a wrong value of one axis is wrong in all runs of the others."""
     first: dict[tuple[str, str], FieldError] = {}
     for problem in problems:
-        first.setdefault((problem.field, str(problem.value)), problem)
+        first.setdefault((problem.field, shown(problem.value)), problem)
     return list(first.values())

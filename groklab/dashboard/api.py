@@ -13,6 +13,7 @@ from flask import Flask, Response, request
 
 from groklab.dashboard.address import Address
 from groklab.dashboard.controls import PROBLEMS, Page, Results, said
+from groklab.spreadsheets import as_text
 from groklab.values import shown
 
 
@@ -53,22 +54,9 @@ def _csv(rows: Sequence[Mapping[str, Any]], name: str) -> Response:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    writer.writerow(map(as_text, columns))
+    writer.writerows([as_text(value) if isinstance(value := row.get(column), str) else value for column in columns] for row in rows)
     return Response(text.getvalue(), mimetype="text/csv", headers={"Content-Disposition": f'attachment; filename="groklab-{name}"'})
-
-
-def _cell(value: Any) -> Any:
-    """A value as a spreadsheet takes it for text where it would take it for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(value) else value
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def finite(value: Any) -> Any:

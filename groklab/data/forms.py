@@ -14,6 +14,7 @@ import numpy.typing as npt
 from groklab.data.groups import CELL_LIMIT
 from groklab.data.rows import NAMED, Text, rows_of
 from groklab.data.spellings import whole
+from groklab.spreadsheets import bare
 from groklab.values import shown
 
 LONGEST_NAME = 1000
@@ -22,6 +23,8 @@ BOTH_FORMS = (
     "the row being x and the column y."
 )
 NAMELESS = "the first column has no name in the header, and is not read: it looks like the numbers or names of the rows."
+COMPLETED = frozenset(("filled", "confidence", "agreement"))
+"""Columns by which a file is known that `groklab complete` wrote."""
 _SHOWN = 5
 _PIECE = 100_000
 
@@ -179,7 +182,15 @@ def form_with(text: Text, separator: str, *, spaced: bool = False) -> Written:
             raise NoFormError(f"{found}, and as a matrix {reason}. {BOTH_FORMS}")
     elif (short := _matrix(text, separator, ["", *header], spaced)[0]) is not None:
         return short
-    return _long(text, separator, header, line, spaced)
+    return _as_it_was(_long(text, separator, header, line, spaced), header)
+
+
+def _as_it_was(cells: Written, header: Sequence[str]) -> Written:
+    """A completed table, which groklab wrote, with its names as they were before they were marked for spreadsheets."""
+    if not COMPLETED.issubset(header):
+        return cells
+    names = [bare(name) for name in cells.names]
+    return cells if names == list(cells.names) else replace(cells, names=names, is_new=True)
 
 
 def _column(name: str) -> str:

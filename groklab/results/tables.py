@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from groklab.results.files import make_folder, write_whole
+from groklab.spreadsheets import FORMULA, NUMBER, as_text
 from groklab.values import shown
 
 
@@ -35,11 +36,21 @@ def arrays_table(arrays: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write a table as .csv or .parquet; ValueError for any other ending."""
+    """Write a table as .csv or .parquet; ValueError for any other ending.
+
+    In a .csv a text that a spreadsheet would execute has an apostrophe in front (`spreadsheets`).
+    """
     ending = path.suffix.lower()
     if ending not in (".csv", ".parquet"):
         raise ValueError(f"--output: got {shown(str(path))}; expected a file that ends in .csv or .parquet.")
     make_folder(path.parent)
     buffer = io.BytesIO()
-    table.write_csv(buffer) if ending == ".csv" else table.write_parquet(buffer)
+    _for_spreadsheets(table).write_csv(buffer) if ending == ".csv" else table.write_parquet(buffer)
     write_whole(path, buffer.getvalue())
+
+
+def _for_spreadsheets(table: pl.DataFrame) -> pl.DataFrame:
+    text = pl.col(pl.String)
+    is_formula = text.str.contains(FORMULA) & ~text.str.contains(NUMBER)
+    marked = table.with_columns(pl.when(is_formula).then(pl.lit("'") + text).otherwise(text).name.keep())
+    return marked.rename({name: as_text(name) for name in marked.columns})
