@@ -167,12 +167,15 @@ def _complete(words: list[str]) -> int:
 def _continue(words: list[str]) -> int:
     from groklab.arguments.parsing import parse
     from groklab.arguments.training import ContinueArguments
+    from groklab.trust import refuse, trust_of
 
+    _load_plugins(words)
     asked = parse(ContinueArguments, "continue", words)
     if not asked.which:
         raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
     lab = _lab()
-    chosen = [lab.load(text, runs=asked.where.runs) for text in asked.which]  # all are found before one is trained
+    trust = trust_of(asked.trust_plugins)  # all are found, and their plugins loaded, before one is trained
+    chosen = [lab.load(text, runs=asked.where.runs, trust_plugins=trust or refuse) for text in asked.which]
 
     results: list[tuple[StoredRun, int | None]] = []
     for stored in chosen:
@@ -352,6 +355,7 @@ def _export(words: list[str]) -> int:
     from groklab.arguments.exchange import ExportArguments
     from groklab.arguments.parsing import parse
 
+    _load_plugins(words)
     return exchanging.export(parse(ExportArguments, "export", words))
 
 

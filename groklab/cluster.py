@@ -79,7 +79,7 @@ def train_task(
     folder: str,
     keep_state: bool,
     runs_per_batch: RunsPerBatch,
-    plugins: Sequence[str],
+    plugins: Sequence[tuple[Path, bytes]],
     board: Any,
     track: Sequence[str] = (),
 ) -> dict[int, tuple[str, str]]:
@@ -88,7 +88,8 @@ def train_task(
 
     from groklab import registry
 
-    registry.load_plugins(plugins)
+    for path, source in plugins:
+        registry.load_source(path, source)
     looked = time.monotonic()
     names = [run.id for run in runs]
     ends: dict[int, tuple[str, str]] = {}

@@ -159,14 +159,15 @@ def _serve(
     folder: Path,
     keep_state: bool,
     runs_per_batch: RunsPerBatch,
-    plugins: Sequence[str],
+    plugins: Sequence[tuple[Path, bytes]],
     track: Sequence[str],
 ) -> None:
     """What a process does: train the batches that come through the pipe, until None comes or the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells what to do
     from groklab import registry
 
-    registry.load_plugins(plugins)
+    for path, source in plugins:
+        registry.load_source(path, source)
     if place.startswith("cuda:"):
         import torch
 

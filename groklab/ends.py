@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from groklab import registry
 from groklab.results.files import StoreError
 from groklab.results.measures import kept_numbers
+from groklab.results.plugins import UntrustedError
 from groklab.terminal import aside
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _at_the_end(found: StoredRun, measure: str) -> float | None:
         return None  # such as the end of a smaller budget, or a run of which only the history was kept
     try:
         values = found.measure(measure, steps=[evaluated_at])[0].values
-    except StoreError as error:
+    except (StoreError, UntrustedError) as error:
         aside(f"groklab: {measure} was not taken: {error}")
         return None
     return next((float(value) for value in values.values() if value is not None), None)

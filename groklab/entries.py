@@ -10,6 +10,23 @@ from typing import Any
 
 Function = Callable[..., Any]
 
+#: kind -> the packages that define its built-in entries; imported at the first look-up of that kind, not before
+HOMES: dict[str, tuple[str, ...]] = {
+    "operation": ("groklab.data",),
+    "group": ("groklab.data",),
+    "architecture": ("groklab.model",),
+    "optimizer": ("groklab.training",),
+    "schedule": ("groklab.training",),
+    "loss": ("groklab.model",),
+    "intervention": ("groklab.training",),
+    "stop": ("groklab.config",),
+    "measure": ("groklab.measures",),
+    "figure": ("groklab.figures",),
+    "preset": ("groklab.config",),
+    "experiment": ("groklab.config",),
+    "claim": ("groklab.analysis",),
+}
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -15,7 +15,7 @@ from groklab.config.run import Run, leaves
 from groklab.ends import measures_at_the_end, results_at_the_end
 from groklab.results.files import StoreError, make_folder, write_whole
 from groklab.results.store import RunFolder
-from groklab.stored import StoredRun, results_as_asked
+from groklab.stored import StoredRun, results_as_asked, symbol_of
 from groklab.values import shown
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
     there = stored_of(settings, runs)
     if takes == "history":
         histories, groups = {found.id: found.rows for _, found in there}, {found.id: label for label, found in there}
-        titles = {f"{_symbol(found)}, {100 * found.run.task.train_fraction:g} % shown" for _, found in there}
+        titles = {f"{symbol_of(found)}, {100 * found.run.task.train_fraction:g} % shown" for _, found in there}
         title = titles.pop() if len(titles) == 1 else ""
         return history_table(histories, groups=groups).select("run", "group", *_CURVES, polars.lit(title).alias("title"))
     kind = "answers" if takes == "cells" else "checkpoints"
@@ -176,7 +176,7 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
     layer = str((entry.settings | dict(call.settings)).get("layer", "output"))
     drawn = run.answers() if takes == "cells" else elements_table(run.folder, run.run, run.last_step(kind), layer=layer)
     return drawn.with_columns(
-        title=polars.lit(f"{_symbol(run)}, {100 * run.run.task.train_fraction:g} % shown — {label}, seed {run.run.seeds.seed}")
+        title=polars.lit(f"{symbol_of(run)}, {100 * run.run.task.train_fraction:g} % shown — {label}, seed {run.run.seeds.seed}")
     )
 
 
@@ -195,9 +195,3 @@ def left_out_of(name: str, settings: Settings, table: polars.DataFrame) -> list[
 
 
 _CURVES = ("step", "train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
-
-
-def _symbol(run: StoredRun) -> str:
-    from groklab.data.tables import table_of
-
-    return table_of(run.run.task).symbol

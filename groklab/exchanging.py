@@ -83,13 +83,21 @@ def export_network(stored: StoredRun, output: Path, *, to: str = "safetensors", 
     wrong = list(transformer_lens_problems(run)) if to == "transformer_lens" else []
     if wrong:
         raise RunError(wrong)
+    stored.check_known()
     table, _, layout = network(run)
     step, arrays = stored.folder.read_step("checkpoints", checkpoint)
     try:
         parameters_from(layout, arrays, dtype=DTYPES[run.training.precision])
     except ValueError as error:
         raise ValueError(f"{stored.id}, checkpoint at step {step:,}: {error}") from error
-    described: dict[str, Any] = {"format": FORMAT, "form": to, "groklab": __version__, "id": stored.id, "run_id": run.id, "step": step}
+    described: dict[str, Any] = {
+        "format": FORMAT,
+        "form": to,
+        "groklab": __version__,
+        "id": stored.id,
+        "run_id": _run_id(stored),
+        "step": step,
+    }
     described |= {"run": run.to_dict(), "elements": list(table.elements), "parameters": {"total": layout.size}}
     if run.task.file is not None:
         beside = Path(f"{output}.csv")
@@ -104,6 +112,14 @@ def export_network(stored: StoredRun, output: Path, *, to: str = "safetensors", 
     _write(output, save(whole, metadata={"groklab": text, "sha256": _digest(text, whole)}))
     _write(Path(f"{output}.json"), (json.dumps(described, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
     return {"run": stored.id, "step": step, "to": to, "output": str(output), "description": f"{output}.json"}
+
+
+def _run_id(stored: StoredRun) -> str:
+    """The id of a stored run; as it was written down where an optimizer or a measure of a plugin is not loaded."""
+    try:
+        return stored.run.id
+    except ValueError:
+        return str(stored.folder.description().get("id", stored.id))
 
 
 def _write(path: Path, content: bytes) -> None:

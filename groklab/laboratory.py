@@ -18,7 +18,9 @@ from groklab.config.run import Run, Task, leaves
 from groklab.printable import command
 from groklab.recording import Interrupted, Outcome, Progress, Rounds, Telling, train_batch
 from groklab.results.files import StoreError
+from groklab.results.finding import find
 from groklab.results.lock import InProgressError
+from groklab.results.plugins import Trust
 from groklab.results.store import RunFolder
 from groklab.signatures import checked
 from groklab.stored import StoredRun, drawn, end_and_reached, load, stored_runs
@@ -243,10 +245,15 @@ def continued(
     steps: int | None = None,
     device: str | None = None,
     path: Literal["auto", "compiled", "batched", "reference"] | None = None,
+    trust_plugins: Trust = False,
     **options: Any,
 ) -> StoredRun:
-    """A stored run trained on: to its own budget, or to another number of steps; on its own device and path, or on others."""
-    stored = load(text, runs=runs)
+    """A stored run trained on: to its own budget, or to another number of steps; on its own device and path, or on others.
+
+    A plugin that it was trained with is executed from the copy in its folder only with ``trust_plugins``, unless this process has loaded it.
+    """
+    folder = find(Path(runs), text)
+    stored = StoredRun(folder, folder.run(trust_plugins))
     if "imported" in stored.folder.description():
         raise StoreError(
             f"{stored.id} was imported: it has parameters, but no state of training to go on from. Nothing was changed. Train the same "

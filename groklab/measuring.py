@@ -13,9 +13,11 @@ from rich.table import Table as Screen
 from groklab import registry
 from groklab.results.finding import find
 from groklab.results.measures import Measured
+from groklab.results.plugins import Trust
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun
 from groklab.terminal import console, say, write_json
+from groklab.trust import trust_of
 from groklab.values import shown
 
 if TYPE_CHECKING:
@@ -57,17 +59,22 @@ def measure(
     *,
     steps: Sequence[int] | None = None,
     into: Path | None = None,
+    trust_plugins: Trust = False,
     on_step: Callable[[int], None] | None = None,
 ) -> list[Measurement]:
     """Measures of a stored run's checkpoints (all of them unless steps are given), taken where they are not kept already.
 
-    They are kept with the run, or in the folder ``into`` where the run's is not to be changed.
+    They are kept with the run, or in the folder ``into`` where the run's is not to be changed. A plugin that the run was trained with is
+    executed from the copy in its folder only with ``trust_plugins``; UntrustedError where the measures need it and it is not loaded.
 
     ValueError where a measure is unknown or does not apply to the run, naming those that do; StoreError where a checkpoint is missing,
     naming the nearest.
     """
     from groklab.results.files import StoreError
 
+    if trust_plugins:
+        run.folder.run(trust_plugins)
+    run.check_known()
     calls = _calls(names, run)
     stored = run.folder.steps_of("checkpoints")
     if not stored:
@@ -171,8 +178,10 @@ def measure_verb(asked: MeasureArguments) -> int:
     steps = _steps(asked.checkpoint)
     # An id and `latest` may be one run.
     folders = list({folder.path.resolve(): folder for folder in (find(asked.where.runs, text) for text in words)}.values())
-    runs = [StoredRun(folder, folder.run() if asked.stored_plugins else folder.settings()) for folder in folders]
+    trust = trust_of(asked.trust_plugins)
+    runs = [StoredRun(folder, folder.run(trust) if asked.stored_plugins else folder.settings()) for folder in folders]
     for run in runs:  # all that can be wrong is found before anything is computed
+        run.check_known()
         _calls(names, run)
         for step in steps or ():
             run.folder.read_step("checkpoints", step)

@@ -26,40 +26,24 @@ from pathlib import Path
 from typing import Any
 
 from groklab.calls import Call, parse_call
-from groklab.entries import Entry, Function
+from groklab.entries import HOMES, Entry, Function
 from groklab.outside import read_regular
 from groklab.signatures import by_name_only, wrong_settings
-from groklab.sources import hash_of, is_built_in, is_same_plugin, source_hash_of
+from groklab.sources import SOURCE_LIMIT, hash_of, is_built_in, is_same_plugin, source_hash_of
 from groklab.values import nearest, shown
 from groklab.windows import window_problems
-
-#: kind -> the packages that define its built-in entries; imported at the first look-up of that kind, not before
-HOMES: dict[str, tuple[str, ...]] = {
-    "operation": ("groklab.data",),
-    "group": ("groklab.data",),
-    "architecture": ("groklab.model",),
-    "optimizer": ("groklab.training",),
-    "schedule": ("groklab.training",),
-    "loss": ("groklab.model",),
-    "intervention": ("groklab.training",),
-    "stop": ("groklab.config",),
-    "measure": ("groklab.measures",),
-    "figure": ("groklab.figures",),
-    "preset": ("groklab.config",),
-    "experiment": ("groklab.config",),
-    "claim": ("groklab.analysis",),
-}
 
 #: several of a kind, as `groklab list` and the reference name them -> the kind
 KINDS = {"losses" if kind == "loss" else f"{kind}s": kind for kind in HOMES}
 PLURALS = {kind: several for several, kind in KINDS.items()}
 
-LONGEST_SOURCE = 1 << 20  # bytes of a user's file that are imported
 _entries: dict[str, dict[str, Entry]] = {kind: {} for kind in HOMES}
 _loaded: set[str] = set()
 _plugin_being_loaded: list[tuple[Path, str]] = []
 #: hash of a plugin -> its source as it was imported, and what it registered
 _plugins: dict[str, tuple[bytes, list[Entry]]] = {}
+#: file of a plugin -> hash of its newest version, in the order in which they were imported
+_files: dict[Path, str] = {}
 
 
 def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
@@ -351,11 +335,15 @@ def load_plugin(file: str | Path) -> Path:
     Another version of a file takes the place of the one before. ValueError where the file is missing or fails, with its own message.
     """
     try:
-        source = read_regular(file, LONGEST_SOURCE)
-    except OSError as error:
-        reason = "No such file" if isinstance(error, FileNotFoundError) else error.strerror or "It cannot be read"
+        path = Path(file).resolve()
+        return load_source(path, read_regular(path, SOURCE_LIMIT))
+    except (OSError, RuntimeError) as error:
+        reason = "No such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
         raise ValueError(f"plugin: got {shown(str(file))}; expected a Python file. {reason}.") from None
-    path = Path(file).resolve()
+
+
+def load_source(path: Path, source: bytes) -> Path:
+    """Import the content of a file as ``load_plugin`` does, whatever the file holds by now."""
     content = hash_of(source)
     before = {kind: dict(names) for kind, names in _entries.items()}
     try:
@@ -365,14 +353,16 @@ def load_plugin(file: str | Path) -> Path:
         if content in _plugins:
             for entry in _plugins[content][1]:
                 _put(entry)
-            return path
-        _execute(path, source, content)
+        else:
+            _execute(path, source, content)
+            _plugins[content] = source, [entry for names in _entries.values() for entry in names.values() if entry.source_hash == content]
     except (Exception, SystemExit) as error:
         for kind, names in before.items():
             _entries[kind] = {name: entry for name, entry in _entries[kind].items() if entry.plugin is None} | names
         told = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise ValueError(f"plugin {path.name}: {told.removesuffix('.')}. Nothing of it was registered.") from error
-    _plugins[content] = source, [entry for names in _entries.values() for entry in names.values() if entry.source_hash == content]
+    _files.pop(path, None)
+    _files[path] = content
     return path
 
 
@@ -393,6 +383,11 @@ def _execute(path: Path, source: bytes, content: str) -> None:
 def is_loaded(source_hash: str) -> bool:
     """Whether the plugin of that hash has been imported."""
     return source_hash in _plugins
+
+
+def plugins() -> list[tuple[Path, bytes]]:
+    """The plugins that have been imported, each with its source, in the order in which other processes may import them."""
+    return [(path, plugin_source(content)) for path, content in _files.items() if is_loaded(content)]
 
 
 def plugin_source(source_hash: str) -> bytes:

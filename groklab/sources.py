@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+SOURCE_LIMIT = 2_000_000
+"""Bytes of a plugin."""
+
 
 def is_built_in(function: Callable[..., Any]) -> bool:
     """Whether a function is groklab's own; modules of plugins are named ``groklab_plugin_…``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,8 +10,12 @@ from groklab.config.checks import RunError, type_problems
 from groklab.config.presets import preset_named
 from groklab.config.run import Run
 from groklab.config.table_file import as_stored
+from groklab.outside import parsed_json, read_regular
+from groklab.results.files import JSON_LIMIT
+from groklab.results.plugins import Trust
 from groklab.results.store import RunFolder
 from groklab.terminal import aside
+from groklab.trust import trust_of
 from groklab.values import shown
 
 
@@ -23,7 +26,7 @@ def starting_run(words: Sequence[str]) -> Run:
         raise ValueError("--preset and --config: got both; expected one of them. Leave one out.")
     if presets:
         return preset_named(presets[0])
-    return run_in(Path(configs[0])) if configs else Run()
+    return run_in(Path(configs[0]), trust_of("--trust-plugins" in words)) if configs else Run()
 
 
 def tell_notes(runs: Iterable[Run]) -> None:
@@ -35,17 +38,23 @@ def tell_notes(runs: Iterable[Run]) -> None:
             aside(f"note: {task.file}: {note}")
 
 
-def run_in(path: Path) -> Run:
-    """The run that a run.json describes: one of a results folder, or just the tree of a run."""
+def run_in(path: Path, trust_plugins: Trust = False) -> Run:
+    """The run that a run.json describes: one of a results folder, or just the tree of a run.
+
+    The plugins that lie beside it are executed only with ``trust_plugins``; UntrustedError where the run names some that are not loaded.
+    """
     file = path / "run.json" if path.is_dir() else path
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parsed_json(read_regular(file, JSON_LIMIT))
     except OSError as error:
         raise ValueError(f"--config: got {shown(str(path))}; expected a run.json ({error.strerror}).") from None
     except ValueError as error:
         raise ValueError(f"--config: got {shown(str(path))}; expected a run.json; it is not JSON ({error}).") from None
     if isinstance(content, dict) and "format" in content:
-        return RunFolder(file.parent).run() if file.name == "run.json" else Run.from_dict(as_stored(content["run"]))
+        if file.name == "run.json":
+            return RunFolder(file.parent).run(trust_plugins)
+        content = content.get("run")
+        content = as_stored(content) if isinstance(content, dict) else content
     if not isinstance(content, dict):
         raise ValueError(f"--config: got {shown(str(path))}; expected a run.json; it holds no run.")
     run = Run.from_dict(content)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from groklab import registry
 from groklab.analysis.grokking import Summary, summary
-from groklab.analysis.selection import differing, distinguishing
+from groklab.analysis.selection import differing, distinguishing, label_of
 from groklab.analysis.tables import runs_table
-from groklab.config.run import Run
+from groklab.config.run import Run, leaves
 from groklab.config.stops import end_of
 from groklab.data.tables import notes_of
 from groklab.ends import measures_at_the_end, results_at_the_end
 from groklab.results.finding import find, folders
 from groklab.results.history import in_sequence
+from groklab.results.plugins import Trust, check_known, restore_known
 from groklab.results.store import RunFolder
 from groklab.signatures import checked
 from groklab.values import shown
@@ -46,7 +47,13 @@ class StoredRun:
     @property
     def values(self) -> dict[str, Any]:
         """Task, model and training field by field, with the values that unset ones stood for; read, not computed."""
-        return self.folder.description()["resolved"]
+        resolved = self.folder.description()["resolved"]
+        asked = {name: value for name, value in self.run.flat().items() if leaves()[name] not in ("seeds", "budget")}
+        return {name: resolved.get(name) if value is None or name == "file" else value for name, value in asked.items()}
+
+    def check_known(self) -> None:
+        """ValueError where its table or network is of a plugin that is not loaded here, or of another version of it."""
+        check_known(self.run, self.id, self.folder.description()["plugins"])
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -85,11 +92,11 @@ class StoredRun:
         return polars.DataFrame([rows[step] for step in sorted(rows)], infer_schema_length=None)
 
     @checked
-    def measure(self, *names: str, steps: Sequence[int] | None = None) -> list[Measurement]:
+    def measure(self, *names: str, steps: Sequence[int] | None = None, trust_plugins: bool = False) -> list[Measurement]:
         """Measures of its checkpoints, such as ``run.measure("weight_norm")``, by default of all within the budget, taken where they are not kept already."""
         from groklab.measuring import measure
 
-        return measure(names, self, steps=steps or self.stored_steps("checkpoints"))
+        return measure(names, self, steps=steps or self.stored_steps("checkpoints"), trust_plugins=trust_plugins)
 
     @property
     def summary(self) -> Summary:
@@ -129,6 +136,7 @@ class StoredRun:
         """The table's cells with the network's answers at a checkpoint, by default the last within the budget."""
         from groklab.analysis.tables import cells_table
 
+        self.check_known()
         return cells_table(self.folder, self.run, self.last_step("answers") if step is None else step)
 
     @checked
@@ -137,6 +145,7 @@ class StoredRun:
         from groklab.model.parameters import parameters_from
         from groklab.training.batches import DTYPES, network
 
+        self.check_known()
         _, _, layout = network(self.run)
         _, arrays = self.folder.read_step("checkpoints", self.last_step("checkpoints") if step is None else step)
         return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision])
@@ -161,13 +170,20 @@ class StoredRun:
 
 
 @checked
-def load(text: str, *, runs: str | Path = "runs") -> StoredRun:
-    """A stored run by id, unique prefix, path, or ``latest``."""
+def load(text: str, *, runs: str | Path = "runs", trust_plugins: Trust = False) -> StoredRun:
+    """A stored run by id, unique prefix, path, or ``latest``.
+
+    Code that lies with the results, the copies of plugins that the run was trained with, is executed only with ``trust_plugins``; its
+    history, figures and parameters can be read without.
+    """
     folder = find(Path(runs), text)
-    return StoredRun(folder, folder.run())
+    if trust_plugins:
+        return StoredRun(folder, folder.run(trust_plugins))
+    run = folder.settings()
+    restore_known(folder.path, folder.description()["plugins"])
+    return StoredRun(folder, run)
 
 
-@checked
 def stored_runs(runs: str | Path = "runs") -> list[RunFolder]:
     """All runs below a folder."""
     return folders(Path(runs))
@@ -222,6 +238,7 @@ def _table_for(entry: registry.Entry, run: StoredRun, checkpoint: int | None, se
         case "elements":
             from groklab.analysis.elements import elements_table
 
+            run.check_known()
             step = run.last_step("checkpoints") if checkpoint is None else checkpoint
             return elements_table(run.folder, run.run, step, layer=str(settings.get("layer", "output")))
         case "arrays":
@@ -338,27 +355,25 @@ def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
     return history_table(histories, groups=groups)
 
 
-def label_of(values: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> str:
-    """A setting among others in few words: the only field that differs, or those in which it departs from most of them."""
-    if len(differing) == 1:
-        return f"{differing[0]} {_short(values[differing[0]])}"
-    usual = {name: max((str(s[name]) for s in settings), key=[str(s[name]) for s in settings].count) for name in differing}
-    departing = [f"{name} {_short(values[name])}" for name in differing if str(values[name]) != usual[name]]
-    return ", ".join(departing) or "baseline"
-
-
-def _short(value: Any) -> str:
-    return " + ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
-
-
 def title_of(run: StoredRun) -> str:
     """A heading for pictures: the operation as it is written, the share of cells shown, the optimizer and its decay."""
-    from groklab.data.tables import table_of
-
     values = run.values
     share = f"{100 * values['train_fraction']:g} % of the cells shown"
-    decay = f", weight decay {values['weight_decay']:g}" if values["weight_decay"] else ""
-    return f"{table_of(run.run.task).symbol} — {share}, {values['optimizer']}{decay}"
+    decay = (
+        f", weight decay {values['weight_decay']:g}" if isinstance(values["weight_decay"], (int, float)) and values["weight_decay"] else ""
+    )
+    return f"{symbol_of(run)} — {share}, {values['optimizer']}{decay}"
+
+
+def symbol_of(run: StoredRun) -> str:
+    """The operation as it is written; its name where it is of a plugin that is not loaded."""
+    from groklab.data.tables import table_of
+
+    try:
+        run.check_known()
+        return table_of(run.run.task).symbol
+    except ValueError:
+        return run.run.task.operation
 
 
 def results_as_asked(folder: RunFolder, asked: Run) -> StoredRun | None:

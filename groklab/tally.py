@@ -97,8 +97,8 @@ class Order:
     """Of the results."""
     keep_state: bool
     runs_per_batch: RunsPerBatch
-    plugins: Sequence[str]
-    """Files to import first, found from any working directory."""
+    plugins: Sequence[tuple[Path, bytes]]
+    """What other processes import first: files with their sources, which are executed as they were here, whatever the files hold by then."""
     tell: Callable[[Tally], None]
     stop: Callable[[], bool]
     track: Sequence[str] = ()

@@ -39,17 +39,18 @@ def train_all(
     ``workers`` is the number of processes (for each device, where runs ask for several), by default one per core of a CPU and one
     per GPU; 1 trains in this process. ``ray`` is the address of a Ray cluster that trains instead, or ``auto`` for the one that is
     running. ``runs_per_batch`` runs of one shape are trained side by side by one process; ``auto`` is one on the CPU and, on a
-    GPU, as many as its memory holds. ``plugins`` are files that this process and the others import first. ``track`` names trackers that are told as
+    GPU, as many as its memory holds. ``plugins`` are files that this process imports first;
+    the others import what this one has imported, as it was then. ``track`` names trackers that are told as
     well (tracking.py). ``should_stop`` is asked several times a second; a true answer has every process save its state, and
     raises KeyboardInterrupt. Runs that diverge or fail are in the tally, and the others go on.
     """
     asked = list(runs)
-    imported = [str(path) for path in registry.load_plugins(plugins)]
+    registry.load_plugins(plugins)
     check_all(asked, workers=workers, ray=ray, runs_per_batch=runs_per_batch)
     tally = Tally([_job(run, Path(folder)) for run in asked])
     tell, stop = on_progress or say_nothing, should_stop or (lambda: False)
     names = [track] if isinstance(track, str) else list(track)
-    order = Order(tally, Path(folder), keep_state, runs_per_batch, imported, tell, stop, names)
+    order = Order(tally, Path(folder), keep_state, runs_per_batch, registry.plugins(), tell, stop, names)
     with tracking(names, folder, tally.note) as trackers:
         trackers.stored([StoredRun(RunFolder(Path(folder) / job.run.id), job.run) for job in tally.jobs if job.was_stored])
         _train(order, ray, workers, trackers)

@@ -16,6 +16,7 @@ from groklab.laboratory import Interrupted, continued, drawn, load, train
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder
+from groklab.sources import hash_of
 from groklab.stored import history_of, title_of
 from groklab.training import engine
 
@@ -615,7 +616,7 @@ def test_a_run_goes_on_from_its_copy_of_a_plugin(tmp_path, own_registry):
     assert [path.read_text(encoding="utf-8") for path in (first.folder.path / "plugins").iterdir()] == [PLUGIN]
     file.unlink()
     forget(own_registry)
-    assert continued("latest", runs=tmp_path / "runs", steps=9).id == first.id
+    assert continued("latest", runs=tmp_path / "runs", steps=9, trust_plugins=True).id == first.id
     assert load("latest", runs=tmp_path / "runs").steps == 9
 
 
@@ -633,8 +634,8 @@ def test_two_versions_of_a_plugin_are_two_runs_in_one_table(tmp_path, own_regist
     forget(own_registry)
     assert runs_table(folders(runs))["status"].to_list() == ["complete", "complete"]
     first, second = (load(i, runs=runs) for i in ids)
-    assert continued(ids[0], runs=runs, steps=6).id == first.id
-    assert continued(ids[1], runs=runs, steps=6).id == second.id
+    assert continued(ids[0], runs=runs, steps=6, trust_plugins=True).id == first.id
+    assert continued(ids[1], runs=runs, steps=6, trust_plugins=True).id == second.id
 
 
 def test_a_plugin_that_a_later_budget_brings_is_kept_too(tmp_path, own_registry):
@@ -643,7 +644,7 @@ def test_a_plugin_that_a_later_budget_brings_is_kept_too(tmp_path, own_registry)
     own_registry.load_plugin(tmp_path / "my_lab.py")
     ask(tmp_path / "runs", steps=8, measures=("my_measure",))
     forget(own_registry)
-    assert continued("latest", runs=tmp_path / "runs", steps=12).rows[-1]["my_measure"] == 12
+    assert continued("latest", runs=tmp_path / "runs", steps=12, trust_plugins=True).rows[-1]["my_measure"] == 12
 
 
 def test_a_changed_copy_of_a_plugin_is_not_taken_for_the_run(tmp_path, own_registry):
@@ -653,8 +654,13 @@ def test_a_changed_copy_of_a_plugin_is_not_taken_for_the_run(tmp_path, own_regis
     forget(own_registry)
     (copy,) = (run.folder.path / "plugins").iterdir()
     copy.write_text(PLUGIN.replace("2 * x", "3 * x"), encoding="utf-8")
+    with pytest.raises(StoreError, match="the copy was changed. Nothing was executed"):
+        continued("latest", runs=tmp_path / "runs", steps=9, trust_plugins=True)
+    renamed = copy.with_name(f"my_lab-{hash_of(copy.read_bytes())}.py")
+    copy.rename(renamed)
+    run.folder.update(plugins=[renamed.name])
     with pytest.raises(StoreError, match="one of them was changed. Nothing was changed now"):
-        continued("latest", runs=tmp_path / "runs", steps=9)
+        continued("latest", runs=tmp_path / "runs", steps=9, trust_plugins=True)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.id]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -191,3 +191,16 @@ def _number(value: Any) -> int | float | None:
 def _texts(name: str, value: Any) -> list[str]:
     """How a value may stand in a column of text: as it is given, and, of a field that is a list, as the list that is meant."""
     return [str(value), *map(str, sweep_of(**{name: [value]}).axes[name])] if is_several(name) else [str(value)]
+
+
+def label_of(values: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> str:
+    """A setting among others in few words: the only field that differs, or those in which it departs from most of them."""
+    if len(differing) == 1:
+        return f"{differing[0]} {_short(values[differing[0]])}"
+    usual = {name: max((str(s[name]) for s in settings), key=[str(s[name]) for s in settings].count) for name in differing}
+    departing = [f"{name} {_short(values[name])}" for name in differing if str(values[name]) != usual[name]]
+    return ", ".join(departing) or "baseline"
+
+
+def _short(value: Any) -> str:
+    return " + ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)

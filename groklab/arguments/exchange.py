@@ -25,6 +25,8 @@ class ExportArguments:
     """File to write, .safetensors; the description goes to the same name with .json after it."""
     checkpoint: int | None = None
     """Step of the stored checkpoint; the last by default."""
+    plugin: tuple[Path, ...] = ()
+    """Python files to import first."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
 

@@ -91,8 +91,10 @@ class MeasureArguments:
     """Another folder to keep them in, where the runs' own are not to be changed; read from there as well as from the runs."""
     plugin: tuple[Path, ...] = ()
     """Python files to import first."""
+    trust_plugins: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Execute the copies of plugins that the runs keep, without asking. Otherwise you are asked, and nothing is executed where you cannot be."""
     stored_plugins: bool = True
-    """Import the copies of plugins that the runs keep; with --no-stored-plugins no code that lies in the results is executed."""
+    """With --no-stored-plugins nobody is asked: nothing that lies in the results is executed, and runs that need it are refused."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
 

@@ -29,6 +29,8 @@ class TrainArguments:
     """Named recipe from which the other flags depart; `groklab list presets` has them all."""
     config: Path | None = None
     """A stored run.json from which the other flags depart."""
+    trust_plugins: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Execute the plugins that lie beside the run.json of --config, without asking."""
     plugin: tuple[Path, ...] = ()
     """Python files that register operations, measures … of your own."""
     keep_state: bool = True
@@ -53,6 +55,10 @@ class ContinueArguments:
     """Another device than the runs were trained on: auto, cpu, cuda, cuda:N or mps."""
     path: Literal["auto", "compiled", "batched", "reference"] | None = None
     """Another path: what computes the gradients."""
+    plugin: tuple[Path, ...] = ()
+    """Python files to import first."""
+    trust_plugins: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Execute the copies of plugins that the runs keep, without asking."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
     figures: bool = True
     """Draw the learning curves and the table into the run's folder."""
@@ -82,6 +88,8 @@ class SweepArguments:
     """Named recipe from which the flags depart."""
     config: Path | None = None
     """A stored run.json from which the flags depart."""
+    trust_plugins: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Execute the plugins that lie beside the run.json of --config, without asking."""
     plugin: tuple[Path, ...] = ()
     """Python files that register operations, measures … of your own."""
     keep_state: bool = False

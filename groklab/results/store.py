@@ -22,7 +22,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,7 +49,7 @@ from groklab.results.files import (
 )
 from groklab.results.history import Evaluations, checksum, read_evaluations, within
 from groklab.results.lock import InProgressError, Lock, owner_of
-from groklab.sources import plugin_stem
+from groklab.results.plugins import Trust, keep_plugins, load_stored
 from groklab.values import shown
 
 
@@ -100,14 +100,16 @@ class RunFolder:
             raise damaged(path, problem)
         return content
 
-    def run(self) -> Run:
-        """The run as it was asked for; a table's file is the copy in this folder. Registered checks do not run again."""
-        for name in self.description()["plugins"]:
-            _load_stored_plugin(self.path / "plugins" / name)
+    def run(self, trust_plugins: Trust = False) -> Run:
+        """The run as it was asked for, with its plugins loaded; a table's file is the copy in this folder. Registered checks do not run again.
+
+        Code that lies in this folder is executed only with ``trust_plugins``: UntrustedError otherwise, unless this process has loaded it.
+        """
+        load_stored(self.path, self.description()["plugins"], trust_plugins)
         return self.settings()
 
     def settings(self) -> Run:
-        """The run as ``run`` gives it, but without its plugins, so that its fields can be read and its names not looked up."""
+        """The run as ``run`` gives it, but without its plugins: nothing is executed, and names of theirs may be unknown."""
         return self._settings_in(self.description())
 
     def _settings_in(self, content: Mapping[str, Any]) -> Run:
@@ -210,17 +212,8 @@ class RunFolder:
         if run.task.file is not None:
             values |= {"file": f"{Path(run.task.file).name}@{run.table_hash[:16]}", "reader": run.table_file.reader}
         content = {"format": FORMAT, "id": self.id, "status": "running", "message": "", "run": tree, "resolved": values}
-        content |= {"parameters": dict(parameters), "plugins": self._copy_plugins(run), "segments": []}
+        content |= {"parameters": dict(parameters), "plugins": keep_plugins(self.path, run), "segments": []}
         write_json(self.path / "run.json", content)
-
-    def _copy_plugins(self, run: Run) -> list[str]:
-        """Keep the plugins that a run uses; the names of the copies."""
-        names: list[str] = []
-        for path, source in _plugins_of(run):
-            make_folder(self.path / "plugins")
-            names.append(f"{plugin_stem(path)}-{source}.py")
-            write_whole(self.path / "plugins" / names[-1], registry.plugin_source(source))
-        return names
 
     def update(self, **changes: Any) -> None:
         """Replace some entries of run.json."""
@@ -230,7 +223,12 @@ class RunFolder:
         """Say at once that the run is trained, in which segment and to which budget; the budget is not part of its identity."""
         content = self.description()
         content["run"]["budget"] = run.to_dict()["budget"]
-        content |= {"status": "running", "message": "", "plugins": self._copy_plugins(run), "segments": [*content["segments"], segment]}
+        content |= {
+            "status": "running",
+            "message": "",
+            "plugins": keep_plugins(self.path, run),
+            "segments": [*content["segments"], segment],
+        }
         write_json(self.path / "run.json", content)
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -347,36 +345,3 @@ def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.
 def unpacked_answers(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Element and probability of every cell."""
     return arrays["answer"].astype(np.int64), arrays["probability"].astype(np.float64) / 65535
-
-
-def _plugins_of(run: Run) -> list[tuple[Path, str]]:
-    """Files of the plugins that a run names, each with the hash of its source."""
-    training = run.training
-    named: Sequence[tuple[str, str]] = [
-        ("operation", run.task.operation),
-        ("architecture", run.model.architecture),
-        ("optimizer", training.optimizer),
-        ("schedule", training.schedule),
-        ("loss", training.loss),
-        ("stop", run.budget.stop),
-        *(("intervention", text) for text in training.interventions),
-        *(("measure", text) for text in run.budget.measures),
-    ]
-    if run.task.group is not None:
-        named = [*named, *(("group", name) for name in _names_in(registry.parse_call(run.task.group)))]
-    entries = (registry.look_up(kind, registry.parse_call(text).name) for kind, text in named)
-    return sorted({(entry.plugin, entry.source_hash or "") for entry in entries if entry.plugin is not None})
-
-
-def _names_in(call: registry.Call) -> Iterator[str]:
-    yield call.name
-    for argument in call.arguments:
-        if isinstance(argument, registry.Call):
-            yield from _names_in(argument)
-
-
-def _load_stored_plugin(path: Path) -> None:
-    try:
-        registry.load_plugin(path)
-    except ValueError as error:
-        raise StoreError(f"{path.parent.parent.name} was trained with a plugin that cannot be loaded again: {error}") from error
