@@ -6,6 +6,9 @@ READY := .venv/.ready
 # What trains is tested with the compiled kernels and, where there is no compiler, without them.
 EVERY_PATH := $(addprefix tests/test_,training.py optimizers.py interventions.py conformance.py laboratory.py fused.py)
 
+# Two processes; one that has finished its tests takes some of the other's.
+TWO := -n 2 --dist worksteal
+
 .PHONY: setup demo quick lint types test encodings slow bench docs reference notebooks release-check coverage mutations clean
 
 setup: $(READY)
@@ -27,20 +30,20 @@ types: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python groklab
 
 quick: lint types
-	$(BIN)/python -m pytest -m "not medium and not slow" -n 2
+	$(BIN)/python -m pytest -m "not medium and not slow" $(TWO)
 
 test: lint types
-	$(BIN)/python -m pytest -m "not slow" -n 2
-	CC=no-such-compiler $(BIN)/python -m pytest -m "not slow and not medium" -n 2 $(EVERY_PATH)
+	$(BIN)/python -m pytest -m "not slow" $(TWO)
+	CC=no-such-compiler $(BIN)/python -m pytest -m "not slow and not medium" $(TWO) $(EVERY_PATH)
 
 # The fast tests in terminals that lack most characters, and on a machine whose files are not UTF-8 unless that is said.
 encodings: $(READY)
-	PYTHONIOENCODING=latin-1 $(BIN)/python -m pytest -m "not medium and not slow" -n 2
-	LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 $(BIN)/python -m pytest -m "not medium and not slow" -n 2
+	PYTHONIOENCODING=latin-1 $(BIN)/python -m pytest -m "not medium and not slow" $(TWO)
+	LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 $(BIN)/python -m pytest -m "not medium and not slow" $(TWO)
 
 # Speed is measured last, with nothing beside it.
 slow: $(READY)
-	$(BIN)/python -m pytest -m "slow and not alone" -n 2
+	$(BIN)/python -m pytest -m "slow and not alone" $(TWO)
 	$(BIN)/python -m pytest -m alone
 
 bench: $(READY)

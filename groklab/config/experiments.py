@@ -11,7 +11,8 @@ ended before its budget: hours of one core at the 13 ms a step that the paper's 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from groklab.config.run import Run
@@ -51,10 +52,16 @@ def settings_of(name: str, scale: str) -> Settings:
     entry = look_up("experiment", name)
     if scale not in SCALES:
         raise ValueError(f"--scale: got {shown(scale)}; expected one of {', '.join(SCALES)}.")
-    found = entry.function(scale)
+    found = _settings_of(entry.function, scale)
     if not any(found.values()):
         raise ValueError(f"experiment {name}: it asks for no run at scale {scale}; expected at least one.")
-    return {label: once_each(runs) for label, runs in found.items()}
+    return {label: list(runs) for label, runs in found.items()}
+
+
+@lru_cache(maxsize=256)
+def _settings_of(experiment: Callable[[str], Settings], scale: str) -> Settings:
+    """What an experiment says, which is asked again for every claim that it decides and has thousands of runs to check."""
+    return {label: once_each(runs) for label, runs in experiment(scale).items()}
 
 
 def once_each(runs: Iterable[Run]) -> list[Run]:
