@@ -234,17 +234,13 @@ def claim(
 
 def entries(kind: str) -> dict[str, Entry]:
     """All entries of a kind by name, the built-in ones loaded first; kinds are the keys of ``HOMES``."""
-    _load(kind)
-    return dict(sorted(_entries[kind].items()))
-
-
-def _load(kind: str) -> None:
     if kind not in _loaded:
         for home in HOMES[kind]:
             package = importlib.import_module(home)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{home}.{module.name}")
         _loaded.add(kind)
+    return dict(sorted(_entries[kind].items()))
 
 
 def from_scripts() -> list[Entry]:
@@ -255,8 +251,7 @@ def from_scripts() -> list[Entry]:
 
 def look_up(kind: str, name: str) -> Entry:
     """The entry of that kind and name; ValueError with the nearest names where there is none."""
-    _load(kind)
-    known = _entries[kind]
+    known = _entries[kind] if kind in _loaded else entries(kind)
     if name not in known:
         raise ValueError(f"unknown {kind} {shown(name)}. {nearest(name, sorted(known))} `groklab list {PLURALS[kind]}` shows all.")
     return known[name]
