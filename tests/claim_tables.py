@@ -399,8 +399,8 @@ CONTRADICTIONS = {
         ),
         "quick ones alone are whole": lambda draw: together(
             pairs((QUICK, SLOW)),
-            runs("x + y", generalized=NEVER * 4, watched=900, train_fraction=0.5, seed=list(range(5, 25))),
-            runs("x − y", generalized=[500] * 20, train_fraction=0.5, seed=list(range(5, 25))),
+            runs("x + y", generalized=NEVER * 2, watched=900, train_fraction=0.5, seed=list(range(5, 15))),
+            runs("x − y", generalized=[500] * 10, train_fraction=0.5, seed=list(range(5, 15))),
         ),
     },
     "C9": {
