@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from groklab import registry
+from groklab.analysis.blanks import Blanks, blanks_of
 from groklab.analysis.completions import (
     Evidence,
     Network,
@@ -24,7 +27,6 @@ from groklab.analysis.completions import (
     corrected,
     evidence_of,
     facts_of,
-    remarks,
     suspicions,
     votes,
 )
@@ -33,6 +35,7 @@ from groklab.calibration import confidence_of
 from groklab.config.checks import FieldError, RunError, type_problems
 from groklab.config.presets import preset_named
 from groklab.config.run import Budget, Run, Seeds, Task, leaves
+from groklab.data.contradictions import Contradictions, as_far_as_ruled_out, contradictions_of
 from groklab.data.identification import Structure, structure_of
 from groklab.data.splits import split_of
 from groklab.data.tables import Table, table_of
@@ -45,7 +48,6 @@ from groklab.terminal import aside
 from groklab.values import shown
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import polars
 
@@ -70,6 +72,8 @@ class Completion:
     """All recipes that were tried."""
     known: Table
     """The table as it was given."""
+    blanks: Blanks
+    """Which blanks the known cells can speak for, by where they are."""
     networks: tuple[Network, ...]
     evidence: Evidence
     confidence: npt.NDArray[np.float64]
@@ -84,32 +88,67 @@ class Completion:
 
     @property
     def is_found(self) -> bool:
-        """Whether the blanks are filled by a rule that was seen to hold on held-out cells."""
+        """Whether blanks are filled by a rule that was seen to hold on held-out cells like them: see ``supported`` for which."""
         return self.evidence.verdict == "found"
 
     @cached_property
+    def supported(self) -> npt.NDArray[np.bool_]:
+        """Of every cell whether it is known, or a blank of which something is promised; (cells,)."""
+        supported = self.known.known.copy()
+        if self.is_found:
+            supported[self.blanks.compared] = True
+        return supported
+
+    @cached_property
     def completed(self) -> Table:
-        """The table without blanks."""
-        return as_completed(self.known, votes(self.known, self.voters).answer)
+        """The table with its blanks filled as far as there is evidence; with guesses in all of them where nothing was found."""
+        answer = votes(self.known, self.voters).answer
+        return as_completed(self.known, np.where(self.supported, answer, -1) if self.is_found else answer)
 
     @cached_property
     def table(self) -> polars.DataFrame:
-        """The completed table, a row for each cell: x, y, z, filled, confidence, agreement.
+        """The completed table, a row for each cell: x, y, z, filled, supported, confidence, agreement.
 
-        filled: whether the cell was blank. Agreement: the share of the voters that answer z. Confidence: the mean over the voters of the
-        probability of z, calibrated on the cells held out of them (``calibration``). On known cells z is the user's, whatever the voters say.
+        filled: whether z is the voters' answer. supported: whether the cell is known, or a blank of which something is promised; the others have
+        no z where a rule was found, and a guess where not. Agreement: the share of the voters that give their commonest answer, on known
+        cells that answer z. Confidence: the mean over the voters of the probability of z, calibrated on the cells held out of them
+        (``calibration``); None for blanks that no held-out cell speaks for. On known cells z is the user's, whatever the voters say.
         """
+        return self._cells(self.completed)
+
+    @cached_property
+    def guesses(self) -> polars.DataFrame:
+        """The same with the voters' answers in all blanks. What is not supported is a guess, however many networks agree."""
+        return self._cells(as_completed(self.known, votes(self.known, self.voters).answer))
+
+    def _cells(self, filled: Table) -> polars.DataFrame:
         import polars
 
-        known, result = self.known, votes(self.known, self.voters)
-        columns = {"x": known.names[known.x], "y": known.names[known.y], "z": known.names[result.answer], "filled": ~known.known}
-        rounded = {"confidence": self.confidence.round(5), "agreement": result.agreement.round(5)}
-        return polars.DataFrame({name: values.tolist() for name, values in (columns | rounded).items()})
+        known, agreement = self.known, votes(self.known, self.voters).agreement
+        z = [known.elements[number] if number >= 0 else None for number in filled.z.tolist()]
+        columns = {"x": known.names[known.x], "y": known.names[known.y], "filled": filled.known & ~known.known, "supported": self.supported}
+        spoken_for = known.known.copy()
+        spoken_for[self.blanks.compared] = self.evidence.promised > 0
+        sure = [
+            value if calibrated else None for value, calibrated in zip(self.confidence.round(5).tolist(), spoken_for.tolist(), strict=True)
+        ]
+        frame = polars.DataFrame({name: values.tolist() for name, values in columns.items()})
+        return frame.with_columns(
+            polars.Series("z", z, dtype=polars.String),
+            polars.Series("confidence", sure, dtype=polars.Float64),
+            polars.Series("agreement", agreement.round(5).tolist(), dtype=polars.Float64),
+        ).select("x", "y", "z", "filled", "supported", "confidence", "agreement")
+
+    @cached_property
+    def contradictions(self) -> Contradictions:
+        """What the known cells alone rule out."""
+        return contradictions_of(self.known)
 
     @cached_property
     def structure(self) -> Structure:
-        """What the completed table is: commutative, a group, which."""
-        return structure_of(self.completed)
+        """What the completed table is: commutative, a group, which. What it lacks is open (None) unless known cells rule it out, as filled ones
+        may be wrong."""
+        return as_far_as_ruled_out(structure_of(self.completed), self.contradictions)
 
     @cached_property
     def suspicions(self) -> list[Suspicion]:
@@ -121,14 +160,9 @@ class Completion:
         """What the completed table would be with the networks' answers in the place of suspicious ones; None where there are none."""
         return structure_of(corrected(self.completed, self.suspicions)) if self.suspicions else None
 
-    @property
-    def remarks(self) -> list[str]:
-        """What the known cells do not tell."""
-        return remarks(self.known)
-
     def to_dict(self) -> dict[str, Any]:
         """What ``groklab complete --json`` prints, the file that was written apart."""
-        known, table = self.known, self.table
+        known, guesses = self.known, self.guesses
         networks = [
             {
                 "id": network.id,
@@ -151,19 +185,22 @@ class Completion:
             **facts_of(self.evidence),
             "runs": networks,
             "failed": self.failed,
+            "question": self.blanks.question,
+            "left_out": [dataclasses.asdict(line) for line in self.blanks.lines],
+            "contradictions": dataclasses.asdict(self.contradictions),
             "structure": self.structure.to_dict(),
             "corrected": self.corrected and self.corrected.to_dict(),
             "suspicious": [dataclasses.asdict(suspicion) for suspicion in self.suspicions],
-            "remarks": self.remarks,
             "notes": list(known.notes),
-            "filled": table.filter(table["filled"]).drop("filled").to_dicts(),
+            "filled": guesses.filter(guesses["filled"]).drop("filled").to_dicts(),
         }
 
     def __repr__(self) -> str:
         evidence = self.evidence
         return (
-            f"<completion of {self.file}: {evidence.verdict}; {int((~self.known.known).sum())} blanks, {len(evidence.voters)} of "
-            f"{evidence.networks} networks vote, {evidence.right} of {evidence.held_out} held-out cells right>"
+            f"<completion of {self.file}: {evidence.verdict}; {int((~self.known.known).sum())} blanks, {evidence.promised_right} of "
+            f"{evidence.promised} promised right, {len(evidence.voters)} of {evidence.networks} networks vote, {evidence.right} of "
+            f"{evidence.held_out} held-out cells right>"
         )
 
 
@@ -178,6 +215,7 @@ def complete(
     workers: int | None = None,
     ray: str | None = None,
     plugins: str | Path | Sequence[str | Path] = (),
+    answers_seen: bool = False,
     on_progress: Callable[[Tally], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     **fields: Any,
@@ -190,9 +228,9 @@ def complete(
 
     Networks of several seeds are trained on nine tenths of the known cells; those that get ``required_accuracy`` of their other
     tenth right vote. ``presets`` are recipes that are tried in turn until one finds the rule, and ``fields`` of a run's model,
-    training and budget depart from each. Networks are stored among ``runs`` like any others, and trained once. See
+    training and budget depart from each. ``answers_seen``: the user knows that every answer which occurs is among the known ones. Networks are stored among ``runs`` like any others, and trained once. See
     ``workers.train_all`` for the rest. ValueError where the table is not one that can be completed: nothing is blank, fewer than 20 cells are
-    known, or all of these have one answer. Whether the answer can be believed is in ``evidence``.
+    known, or all of these have one answer. Whether the answer can be believed is in ``evidence``, and of which blanks in ``supported``.
     """
     registry.load_plugins(plugins)
     names = (presets,) if isinstance(presets, str) else tuple(dict.fromkeys(presets))
@@ -210,6 +248,7 @@ def complete(
     asked = [[_run(file, name, seed, fields) for seed in numbers] for name in names]
     for network in asked:
         network[0].check()
+    blanks = blanks_of(table, answers_seen=answers_seen)
     best: Completion | None = None
     for name, wanted in zip(names, asked, strict=True):
         from groklab.workers import train_all
@@ -224,12 +263,13 @@ def complete(
             on_progress=on_progress,
             should_stop=should_stop,
         )
-        found = _completion(file, names[: names.index(name) + 1], table, tally, Path(runs), required_accuracy)
-        if best is None or found.evidence.at_least > best.evidence.at_least:
+        evidence = partial(evidence_of, required=required_accuracy, recipes=len(names))
+        found = _completion(file, names[: names.index(name) + 1], blanks, tally, Path(runs), evidence)
+        if best is None or found.evidence.likely > best.evidence.likely:
             best = found
         best = dataclasses.replace(best, tried=found.tried)
-        if found.is_found:
-            return found
+        if found.evidence.verdict in ("found", "withheld"):
+            return found  # what is withheld for where the blanks are, no other recipe can give
     assert best is not None
     return best
 
@@ -271,17 +311,20 @@ def _run(file: Path, preset: str, seed: int, fields: dict[str, Any]) -> Run:
     return run
 
 
-def _completion(file: Path, tried: tuple[str, ...], table: Table, tally: Tally, folder: Path, required: float) -> Completion:
+def _completion(
+    file: Path, tried: tuple[str, ...], blanks: Blanks, tally: Tally, folder: Path, evidence_from: Callable[..., Evidence]
+) -> Completion:
     """What the networks of one recipe say; StoreError where none could be trained."""
     failed = {job.run.id: job.message for job in tally.jobs if job.status != "complete"}
     networks = tuple(_network(folder, job.run) for job in tally.jobs if job.status == "complete")
     if not networks:
         name, reason = next(iter(failed.items()))
         raise StoreError(f"none of the {len(failed)} networks could be trained; {name}: {reason}")
-    evidence = evidence_of(table, networks, asked=len(tally.jobs), required=required)
+    table = blanks.table
+    evidence = evidence_from(table, networks, blanks, asked=len(tally.jobs))
     voters = _voters(networks, evidence)
     confidence = confidence_of(table, voters, votes(table, voters).answer, runs=str(folder))
-    return Completion(file, tried[-1], tried, table, networks, evidence, confidence, failed)
+    return Completion(file, tried[-1], tried, table, blanks, networks, evidence, confidence, failed)
 
 
 def _voters(networks: tuple[Network, ...], evidence: Evidence) -> tuple[Network, ...]:
@@ -305,10 +348,15 @@ def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> 
     from groklab.sweeping import Screen
 
     output = asked.output or asked.table.with_name(f"{asked.table.stem}-completed.csv")
-    for note in _table_to_complete(asked.table).notes:
+    table = _table_to_complete(asked.table)
+    for note in table.notes:
         aside(f"note: {asked.table}: {note}")
+    blanks = blanks_of(table, answers_seen=asked.answers_seen)
     _check_output(output, asked.table, asked.force)
     fields = {name: value for name in leaves() if (value := getattr(asked, name, None)) is not None}
+    if not blanks.compared.size:
+        told = " ".join(["the blanks are not like the known cells, so that nothing will be promised of them.", *blanks.reasons])
+        aside(f"groklab: {told}")
     with Screen(sys.stderr if asked.where.json else sys.stdout, title="complete") as screen:
         try:
             found = complete(
@@ -320,6 +368,7 @@ def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> 
                 workers=asked.workers,
                 ray=asked.ray,
                 plugins=asked.plugin,
+                answers_seen=asked.answers_seen,
                 on_progress=screen,
                 should_stop=should_stop,
                 **fields,
@@ -331,10 +380,10 @@ def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> 
         return 130
     is_written = found.is_found or asked.force
     if is_written:
-        write_table(found.table, output)
+        write_table(found.guesses if asked.with_guesses else found.table, output)
     from groklab.completed import tell
 
-    tell(found, output if is_written else None, is_json=asked.where.json)
+    tell(found, output if is_written else None, is_json=asked.where.json, with_guesses=asked.with_guesses)
     return 0 if is_written else 1
 
 

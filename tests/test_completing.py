@@ -11,7 +11,9 @@ import pytest
 from scipy.stats import binomtest
 
 import groklab as gl
-from groklab.analysis.completions import Network, Suspicion, at_least, corrected, evidence_of, remarks, suspicions, votes
+from groklab.analysis import completions
+from groklab.analysis.blanks import blanks_of
+from groklab.analysis.completions import Network, Suspicion, at_least, corrected, suspicions, votes
 from groklab.calibration import temperature
 from groklab.cli import main
 from groklab.config.run import Task
@@ -64,9 +66,10 @@ def test_addition_under_other_names_is_completed_without_error(capsys):
     assert "Found: 3 of 3 networks" in out
     assert "isomorphic to cyclic(23)" in out
     table = pl.read_csv("table-completed.csv")
-    assert table.columns == ["x", "y", "z", "filled", "confidence", "agreement"]
+    assert table.columns == ["x", "y", "z", "filled", "supported", "confidence", "agreement"]
     assert {(x, y): z for x, y, z in table.select("x", "y", "z").rows()} == truth
     assert set(table.filter("filled").select("x", "y").rows()) == hidden
+    assert table["supported"].all()
     assert table["agreement"].is_between(0, 1).all()
     assert table.filter("filled")["confidence"].min() > 0.5
     waiting = []
@@ -231,6 +234,10 @@ def test_the_bound_is_that_of_clopper_and_pearson():
         assert at_least(right, of) == pytest.approx(binomtest(right, of, alternative="greater").proportion_ci(0.95, "exact").low)
 
 
+def evidence_of(table, networks, **asked):
+    return completions.evidence_of(table, networks, blanks_of(table), **asked)
+
+
 def square_table(n):
     Path("table.csv").write_text(
         HEAD + "".join(f"{x},{y},{(x * 3 + y) % n if x + y else ''}\n" for x in range(n) for y in range(n)), encoding="utf-8"
@@ -260,7 +267,7 @@ def test_the_bound_holds_though_voters_are_chosen_by_the_cells_it_rests_on():
     for _ in range(repeats):
         answers = np.where(stream.random((5, table.cells)) < 0.85, right, (right + 1) % 24)
         networks = [network(str(i), answers[i], held_out[i]) for i in range(5)]
-        above += evidence_of(table, networks, asked=5, required=0.9).at_least > 0.85
+        above += evidence_of(table, networks, asked=5, required=0.9).likely > 0.85
     assert above / repeats <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repeats)
 
 
@@ -288,7 +295,7 @@ def test_what_a_constant_answer_does_as_well_is_not_found():
     held_out = np.flatnonzero(table.known & (table.z == always))[:60]
     evidence = evidence_of(table, [network("p", always, held_out)], asked=1, required=0.9)
     assert evidence.commonest == "no"
-    assert evidence.at_least > 0.9
+    assert evidence.likely > 0.9
     assert evidence.verdict == "undecided"
     assert not evidence.is_above_guessing
 
@@ -300,14 +307,6 @@ def test_suspicions_are_what_all_contradict_alike_that_were_not_shown_it():
     assert found == [Suspicion("a", "a", "a", "b", 2)]
     assert corrected(table, found).z.tolist() == [1, 1, 2, 1, 2, 0, 2, 0, -1]
     assert "2 networks that were not shown it: b" in str(found[0])
-
-
-def test_remarks_name_what_is_never_seen():
-    assert remarks(small_table([0, 1, 2, 1, 2, 0, 2, -1, -1])) == []
-    (told,) = remarks(small_table([0, 1, -1, 1, 1, -1, 0, -1, -1]))
-    assert told.startswith("no known cell has the answer c")
-    unmentioned, _ = remarks(small_table([0, 1, -1, 1, 1, -1, -1, -1, -1]))
-    assert unmentioned.startswith("no known cell has c as x or y")
 
 
 def test_the_temperature_makes_confidence_the_share_that_is_right():

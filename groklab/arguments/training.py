@@ -147,7 +147,7 @@ class CompleteArguments:
     """Fill in the blanks of a table: train networks on the known cells, write what they answer on the others, tell what the table is.
 
     A blank is an empty z, or a pair of names that no row holds. A tenth of the known cells is held out of each network. Where the
-    networks only memorize the others nothing is written, and the exit status is 1. It can be stopped at any moment; the same
+    networks only memorize the others, or where the blanks are not like the known cells, nothing is written, and the exit status is 1. It can be stopped at any moment; the same
     command goes on.
     """
 
@@ -158,9 +158,13 @@ class CompleteArguments:
     seeds: int = 5
     """Networks, each with its own initial weights and its own held-out cells."""
     required_accuracy: float = 0.9
-    """Share of the held-out cells that must be right, with 95 % confidence, for the blanks to be filled."""
+    """Share of the blanks that must be right, with 95 % confidence by held-out cells, for them to be filled."""
     force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write the file even where nothing was found, and over one that is there."""
+    with_guesses: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also fill in blanks that nothing speaks for; the column supported tells them apart."""
+    answers_seen: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """You know that every answer which occurs is among the known cells, although some elements are never an answer."""
     preset: tuple[str, ...] = PRESETS
     """Recipes, tried one after the other until one finds the rule; the flags below depart from each."""
     workers: int | None = None
