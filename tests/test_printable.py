@@ -7,6 +7,9 @@ import unicodedata
 
 import pytest
 
+from groklab.config.run import Task
+from groklab.data.markup import table_html
+from groklab.data.tables import table_of
 from groklab.printable import command, plain, printable
 
 
@@ -74,3 +77,15 @@ def test_a_command_to_be_copied_is_one_line_and_means_the_same_words(word):
     assert done.stdout == word.encode()
     if word.isprintable():
         assert shlex.split(written) == ["printf", "%s", word]
+
+
+def test_names_on_pages_and_in_notebooks_are_printable_and_escaped(tmp_path):
+    file = tmp_path / "table.csv"
+    names = ["\u202ex", "<b>"]
+    file.write_text("x,y,z\n" + "".join(f"{a},{b},{a}\n" for a in names for b in names), encoding="utf-8")
+    page = table_html(table_of(Task(operation="from_file", file=str(file))))
+    assert "\u202e" not in page
+    assert "\\u202ex" in page
+    assert "&lt;b&gt;" in page
+    theme = pytest.importorskip("groklab.dashboard.theme", reason="the dashboard is an extra")
+    assert theme.escaped("<b>\u202e\x1b") == "&lt;b&gt;\\u202e\\x1b"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from groklab.figures import style
+from groklab.printable import printable
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 """What the machine itself writes in: nothing is fetched."""
@@ -62,7 +63,7 @@ def escaped(text: object) -> str:
     >>> escaped("<b>a</b>")
     '&lt;b&gt;a&lt;/b&gt;'
     """
-    return html.escape(str(text), quote=False).replace("%{", "%&#123;")
+    return html.escape(printable(text), quote=False).replace("%{", "%&#123;")
 
 
 def faint(color: str, share: float) -> str:

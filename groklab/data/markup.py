@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab.data.tables import Table, properties
+from groklab.printable import printable
 
 WRITTEN = 24
 """Up to so many rows and columns the answers are written; larger tables are a picture, a pixel for each cell."""
@@ -50,11 +51,11 @@ def _written(table: Table, xs: npt.NDArray[np.int32], ys: npt.NDArray[np.int32])
         if z is None:
             return f'<td style="{style}"></td>'
         color = "#%02x%02x%02x" % (colors[z] if z >= 0 else _UNKNOWN)
-        return f'<td style="{style};background:{color};color:#222">{escape(table.elements[z]) if z >= 0 else "?"}</td>'
+        return f'<td style="{style};background:{color};color:#222">{escape(printable(table.elements[z])) if z >= 0 else "?"}</td>'
 
-    head = "".join(f'<th style="{style}">{escape(table.elements[y])}</th>' for y in ys)
+    head = "".join(f'<th style="{style}">{escape(printable(table.elements[y]))}</th>' for y in ys)
     rows = [
-        f'<tr><th style="{style}">{escape(table.elements[x])}</th>' + "".join(cell(x, y) for y in ys.tolist()) + "</tr>"
+        f'<tr><th style="{style}">{escape(printable(table.elements[x]))}</th>' + "".join(cell(x, y) for y in ys.tolist()) + "</tr>"
         for x in xs.tolist()
     ]
     corner = f'<th style="{style};opacity:.6;font-weight:400">x∘y</th>'
