@@ -1,10 +1,10 @@
 """Whether what `groklab complete` promises of blanks comes true: patterns of blanks × tables × seeds, each a completion with real networks.
 
-    python -m benchmarks.coverage --output replication/laptop/coverage.csv      # half an hour of one core; the same command goes on
-    python -m benchmarks.coverage --output replication/laptop/coverage.csv --summary
+    python -m benchmarks.coverage --output benchmarks/coverage.csv      # the same command goes on
+    python -m benchmarks.coverage --output benchmarks/coverage.csv --summary
 
 A case hides some cells of a table whose answers are known here, has it completed by five networks of the recipe `gromov` of width 200,
-trained for at most 600 steps, and counts how many of the promised blanks are right. Elements have their numbers as names for even seeds, and names in disorder for odd ones.
+trained for at most 600 steps, and counts how many of the promised blanks are right: five to twenty seconds. Elements have their numbers as names for even seeds, and names in disorder for odd ones.
 """
 
 from __future__ import annotations
