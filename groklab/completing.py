@@ -347,10 +347,10 @@ def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> 
     from groklab.results.tables import write_table
     from groklab.sweeping import Screen
 
-    output = asked.output or asked.table.with_name(f"{asked.table.stem}-completed.csv")
     table = _table_to_complete(asked.table)
     for note in table.notes:
         aside(f"note: {asked.table}: {note}")
+    output = asked.output or asked.table.with_name(f"{asked.table.stem}-completed.csv")
     blanks = blanks_of(table, answers_seen=asked.answers_seen)
     _check_output(output, asked.table, asked.force)
     fields = {name: value for name in leaves() if (value := getattr(asked, name, None)) is not None}

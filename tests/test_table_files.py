@@ -493,6 +493,41 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str, monkeypat
     assert len(str(problem)) < 500
 
 
+def test_names_are_counted_while_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    from groklab.data import forms
+
+    monkeypatch.setattr(forms, "MOST_NAMES", 1000)
+    monkeypatch.setattr(forms, "_PIECE", 600)
+    with pytest.raises(ValueError, match="more than 1,000 names in the first 600 rows; expected at most 1,000"):
+        cells_of(("x,y,z\n" + "".join(f"a{k},b,c{k}\n" for k in range(5000))).encode())
+
+
+def test_a_folder_is_no_table_to_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from groklab.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["complete", "."]) == 2
+    assert "file .: it is a folder, not a file" in capsys.readouterr().err
+
+
+def test_the_table_of_a_file_is_printed_with_its_notes_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    from groklab.cli import main
+
+    n = 23  # the table of the sums of residues as pandas writes it where some are blank
+    rows = [f"{x},{y},{(x + y) % n}.0" if (x * y) % 5 != 1 else f"{x},{y}," for x in range(n) for y in range(n)]
+    file = file_of(tmp_path, "x,y,z\n" + "\n".join(rows) + "\n")
+    assert main(["table", "--file", file]) == 0
+    told = capsys.readouterr()
+    assert "23 elements" in told.out
+    assert told.err.count("are read as one element") == 1
+    assert main(["table", "--file", file, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 1
+    assert main(["table", "--file", file, "--reader", "1"]) == 0
+    assert "46 elements" in capsys.readouterr().out
+
+
 def test_notes_are_values(tmp_path: Path) -> None:
     task = Task(operation="from_file", file=file_of(tmp_path, MATRIX))
     assert notes_of(task) == table_of(task).notes == ("it is a matrix: rows are x, columns are y.",)

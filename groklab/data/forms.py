@@ -18,6 +18,8 @@ from groklab.spreadsheets import bare
 from groklab.values import shown
 
 LONGEST_NAME = 1000
+MOST_NAMES = 1_000_000
+"""Names of a table; a network has a row of numbers for each of them."""
 BOTH_FORMS = (
     "Expected a header x, y, z and a row for each cell; or a matrix, whose first row and first column name the same elements, "
     "the row being x and the column y."
@@ -122,6 +124,8 @@ def _cells_in(rows: Iterator[tuple[int, list[str]]], places: tuple[int, int, int
         z.append(named(values[at_z]))
         lines.append(line)
         if number % _PIECE == 0:
+            if len(named.places) > MOST_NAMES:
+                raise ValueError(f"more than {MOST_NAMES:,} names in the first {number:,} rows; expected at most {MOST_NAMES:,}.")
             across.update(x[-_PIECE:])
             down.update(y[-_PIECE:])
             if len(across) * len(down) > CELL_LIMIT:  # found before all of the names are held
