@@ -40,6 +40,15 @@ def undisturbed(tmp_path, *flags):
     return histories(tmp_path / "undisturbed")
 
 
+THREE = ["--steps", "4000", "--seed", "0", "1", "2"]
+
+
+@pytest.fixture(scope="module")
+def three_undisturbed(tmp_path_factory):
+    """What three runs come to if nothing happens to them."""
+    return undisturbed(tmp_path_factory.mktemp("three"), *THREE)
+
+
 def children(process):
     """The processes that a process has started to train."""
     found = []
@@ -158,7 +167,7 @@ def test_a_dry_run_trains_nothing(tmp_path):
     )
     found = json.loads(done.stdout)
     assert (found["runs"], found["stored"], found["missing"], found["workers"]) == (3, 0, 3, 2)
-    assert 0.05 < found["seconds_at_most"] < 60
+    assert found["seconds_at_most"] > 0
     assert not list(tmp_path.iterdir())
     workers.train_all(sweep_of(**TINY, steps=1000).runs(), folder=tmp_path, workers=1)
     promised = found["disk_bytes"] / 3
@@ -170,15 +179,14 @@ def test_a_dry_run_trains_nothing(tmp_path):
 
 @pytest.mark.medium
 @needs_proc
-def test_a_killed_process_has_its_run_continued(tmp_path):
-    flags = ["--steps", "4000", "--seed", "0", "1", "2"]
-    process = start(tmp_path / "runs", *flags)
+def test_a_killed_process_has_its_run_continued(tmp_path, three_undisturbed):
+    process = start(tmp_path / "runs", *THREE)
     until(lambda: list(tmp_path.glob("runs/*/history.jsonl")))
     time.sleep(0.3)
     os.kill(children(process.pid)[0], signal.SIGKILL)
     found = finished(process)
     assert found["trained"] == 3
-    assert histories(tmp_path / "runs") == undisturbed(tmp_path, *flags)
+    assert histories(tmp_path / "runs") == three_undisturbed
 
 
 @pytest.mark.medium
@@ -197,9 +205,8 @@ def test_a_run_that_kills_its_processes_fails_and_the_others_go_on(tmp_path):
 
 
 @pytest.mark.medium
-def test_ctrl_c_leaves_everything_resumable(tmp_path):
-    flags = ["--steps", "4000", "--seed", "0", "1", "2"]
-    process = start(tmp_path / "runs", *flags)
+def test_ctrl_c_leaves_everything_resumable(tmp_path, three_undisturbed):
+    process = start(tmp_path / "runs", *THREE)
     until(lambda: list(tmp_path.glob("runs/*/history.jsonl")))
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGINT)
@@ -209,8 +216,8 @@ def test_ctrl_c_leaves_everything_resumable(tmp_path):
     assert all(
         json.loads(path.read_text(encoding="utf-8"))["status"] in ("interrupted", "complete") for path in tmp_path.glob("runs/*/run.json")
     )
-    assert finished(start(tmp_path / "runs", *flags))["waiting"] == 0
-    assert histories(tmp_path / "runs") == undisturbed(tmp_path, *flags)
+    assert finished(start(tmp_path / "runs", *THREE))["waiting"] == 0
+    assert histories(tmp_path / "runs") == three_undisturbed
 
 
 @pytest.mark.medium
