@@ -10,10 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from groklab.printable import command, printable
+from groklab.printable import printable
 from groklab.stopping import stop_requests
 from groklab.terminal import aside, ended, open_what_is_closed, safe_streams, say, write_json
 from groklab.values import shown
@@ -102,6 +101,7 @@ def _train(words: list[str]) -> int:
     from groklab.arguments.parsing import fields_in, parse
     from groklab.arguments.training import TrainArguments
     from groklab.starting import starting_run, tell_notes
+    from groklab.telling import draw, report, trained
 
     _load_plugins(words)
     asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
@@ -113,12 +113,12 @@ def _train(words: list[str]) -> int:
     run = asked.run.implied(fields_in(words))
     tell_notes([run])
     trainer = partial(_lab().train, run, runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track)
-    result = _trained(trainer, asked)
+    result = trained(trainer, asked)
     if asked.picture is not None:
-        _draw("learning_curves", [result[0]], asked.picture, None)
+        draw("learning_curves", [result[0]], asked.picture, None)
         if not asked.where.json:
             say(f"picture: {printable(asked.picture)}")
-    return _report([result], asked)
+    return report([result], asked)
 
 
 def _sweep(words: list[str]) -> int:
@@ -173,6 +173,8 @@ def _continue(words: list[str]) -> int:
     asked = parse(ContinueArguments, "continue", words)
     if not asked.which:
         raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
+    from groklab.telling import report, trained
+
     lab = _lab()
     trust = trust_of(asked.trust_plugins)  # all are found, and their plugins loaded, before one is trained
     chosen = [lab.load(text, runs=asked.where.runs, trust_plugins=trust or refuse) for text in asked.which]
@@ -180,80 +182,20 @@ def _continue(words: list[str]) -> int:
     results: list[tuple[StoredRun, int | None]] = []
     for stored in chosen:
         results.append(
-            _trained(
+            trained(
                 partial(lab.continued, str(stored.folder.path), steps=asked.steps, device=asked.device, path=asked.path, track=asked.track),
                 asked,
             )
         )
         if results[-1][1] is not None:
             break
-    return _report(results, asked)
+    return report(results, asked)
 
 
 def _lab() -> Any:
     from groklab import laboratory
 
     return laboratory
-
-
-def _trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, int | None]:
-    """Train one run with its progress shown; the run, and the step after which the user stopped it."""
-    from groklab.display import Display
-    from groklab.laboratory import Interrupted
-
-    stream = sys.stderr if asked.where.json else sys.stdout
-    with stop_requests() as should_stop:
-        try:
-            with Display(stream) as display:
-                result = train(
-                    on_progress=display,
-                    on_begin=display.begin,
-                    on_wait=aside,
-                    should_stop=should_stop,
-                )
-        except Interrupted as interruption:
-            return interruption.run, interruption.step
-    if asked.figures:
-        _draw_into_folder(result)
-    return result, None
-
-
-def _draw_into_folder(result: StoredRun) -> None:
-    """The figures of one run, beside its results; a figure that cannot be drawn is said and loses nothing."""
-    from groklab.results.files import StoreError
-
-    for name in ("learning_curves", "operation_table"):
-        try:
-            _draw(name, [result], result.folder.path / "figures" / f"{name}.png", None)
-        except (ValueError, StoreError) as error:
-            aside(f"groklab: {name} was not drawn: {error}")
-
-
-def _report(results: list[tuple[StoredRun, int | None]], asked: Any) -> int:
-    from groklab.analysis.grokking import told
-
-    for run, stopped_after in results:
-        if lacking := ", ".join(run.lacks):
-            advice = "`groklab measure` takes measures of checkpoints; for the rest remove the run and train it again."
-            aside(f"groklab: {run.id} was stored before, without {lacking}. {advice}")
-        if asked.where.json:
-            continue
-        say(f"results: {printable(run.folder.path)}")
-        if (run.folder.path / "figures" / "learning_curves.png").exists():
-            say(f"picture: {printable(run.folder.path / 'figures' / 'learning_curves.png')}")
-        if stopped_after is not None:
-            again = command("groklab", "continue", run.id, "--runs", run.folder.path.parent)
-            say(f"stopped after step {stopped_after:,}; saved. Go on with: {again}")
-        elif run.status == "diverged":
-            aside(f"diverged: {run.folder.description()['message']}. Try a smaller learning rate.")
-        else:
-            say(told(run.summary))
-    if asked.where.json:
-        found = [run.to_dict() for run, _ in results]
-        write_json(found[0] if len(found) == 1 else {"runs": found})
-    if any(stopped_after is not None for _, stopped_after in results):
-        return 130
-    return 1 if any(run.status == "diverged" for run, _ in results) else 0
 
 
 # — reading —
@@ -298,6 +240,7 @@ def _figure(words: list[str]) -> int:
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import FigureArguments
     from groklab.registry import look_up, parse_call
+    from groklab.telling import draw
 
     _load_plugins(words)
     asked = parse(FigureArguments, "figure", words)
@@ -307,27 +250,12 @@ def _figure(words: list[str]) -> int:
         raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
     suffix = ".gif" if entry.facts.get("animated") else ".png"
     output = asked.output or chosen[0].folder.path / "figures" / f"{entry.name}{suffix}"
-    _draw(asked.name, chosen, output, asked.checkpoint)
+    draw(asked.name, chosen, output, asked.checkpoint)
     if asked.where.json:
         write_json({"figure": asked.name, "runs": [run.id for run in chosen], "output": str(output)})
     else:
         say(printable(output))
     return 0
-
-
-def _draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int | None) -> None:
-    from groklab.figures.style import save, save_film
-    from groklab.registry import look_up, parse_call
-    from groklab.stored import drawn, filmed
-
-    if not look_up("figure", parse_call(name).name).facts.get("animated"):
-        save(drawn(name, chosen, checkpoint=checkpoint), output)
-    elif len(chosen) != 1 or checkpoint is not None:
-        raise ValueError(
-            f"figure {shown(name)}: got {len(chosen)} runs and checkpoint {checkpoint}; expected one run and all its checkpoints."
-        )
-    else:
-        save_film(filmed(name, chosen[0]), output)
 
 
 def _dashboard(words: list[str]) -> int:

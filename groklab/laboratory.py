@@ -251,6 +251,7 @@ def continued(
     """A stored run trained on: to its own budget, or to another number of steps; on its own device and path, or on others.
 
     A plugin that it was trained with is executed from the copy in its folder only with ``trust_plugins``, unless this process has loaded it.
+    One that stands at so many steps already, or further, is given back as it stands, and nothing is changed.
     """
     folder = find(Path(runs), text)
     stored = StoredRun(folder, folder.run(trust_plugins))
@@ -265,6 +266,11 @@ def continued(
             "of them was changed. Nothing was changed now. Restore them, or train the other run on its own."
         )
     root = stored.folder.path.parent
+    if steps is not None and 0 < steps <= stored.folder.reached():
+        stored.run.replace(steps=steps).check()
+        with tracking(options.get("track", ()), root) as trackers:
+            trackers.stored([stored])
+        return stored
     run = stored.run if steps is None else stored.run.replace(steps=steps, stop=_stop_for(stored, steps))
     run = run.replace(**{name: value for name, value in (("device", device), ("path", path)) if value is not None})
     return train(run, runs=root, **options)

@@ -344,12 +344,12 @@ def spread_of(part: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _steps(row: Mapping[str, Any], quantity: str) -> str:
-    """A median, where half of the runs got there, with the quickest and the slowest, and how many did not."""
+    """A median, where it is known, with the quickest and the slowest, and how many did not."""
     reached, censored = (int(row[f"{quantity}_{name}"]) for name in ("reached", "censored"))
     if not reached:
         return "none" if censored else ""
     low, median, high = (row[f"{quantity}_{name}"] for name in ("min", "median", "max"))
-    known = "" if median is None or censored > reached else f"{median:,} "
+    known = "" if median is None else f"{median:,} "
     return f"{known}({low:,} to {'…' if high is None else f'{high:,}'})" + (f", {censored} not" if censored else "")
 
 

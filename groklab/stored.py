@@ -349,10 +349,11 @@ def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
     histories = {run.id: run.rows for run in chosen}
     settings = [run.values for run in chosen]
     differing = [name for name in settings[0] if any(s[name] != settings[0][name] for s in settings)]
+    diverged = polars.col("run").is_in([run.id for run in chosen if run.status == "diverged"]).alias("diverged")
     if not differing:
-        return history_table(histories).with_columns(title=polars.lit(title_of(chosen[0])))
+        return history_table(histories).with_columns(diverged, title=polars.lit(title_of(chosen[0])))
     groups = {run.id: label_of(values, settings, differing) for run, values in zip(chosen, settings, strict=True)}
-    return history_table(histories, groups=groups)
+    return history_table(histories, groups=groups).with_columns(diverged)
 
 
 def title_of(run: StoredRun) -> str:

@@ -192,7 +192,9 @@ def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool)
             aside(f"{job.status}: {job.run.id}: {job.message}")
     if settings:
         print_screen(settings_screen(settings), settings_notes(settings))
-    say(f"trained {trained:,} runs, {stored:,} were stored; results: {asked.where.runs}")
+    further = any(job.was_stored and _stands_further(job, asked.where.runs) for job in tally.jobs)
+    told = f"{stored:,} were stored" + (" (some for more steps than asked; results are within those asked)" if further else "")
+    say(f"trained {trained:,} runs, {told}; results: {asked.where.runs}")
     if was_stopped:
         say("stopped; every run's state is saved. The same command goes on from there.")
 
@@ -207,6 +209,12 @@ def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
     if not ended:
         return []
     return summarize(runs_table([RunFolder(folder / run.id) for run in ended], ended), by=made.varying).to_dicts()
+
+
+def _stands_further(job: Job, folder: Path) -> bool:
+    """Whether more of a run is stored than it was asked for."""
+    found = stored_as_asked(job.run, runs=folder)
+    return found is not None and found.steps < found.folder.reached()
 
 
 def _facts(job: Job, folder: Path) -> dict[str, Any]:

@@ -200,6 +200,40 @@ def test_continue_goes_on_with_several_runs(trained):
     assert result(trained("continue", ids[0], "--json", "--no-figures"))["steps"] == 20
 
 
+@pytest.mark.medium
+def test_a_run_that_stands_further_than_asked_is_told_as_it_stands_and_its_pictures_stay(groklab_in):
+    train = ["train", *TINY]
+    assert groklab_in(*train, "--steps", 20)[0] == 0
+    folder = next(Path("runs").iterdir())
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    assert any(path.name == "learning_curves.png" for path in before)
+
+    status, out, err = groklab_in("continue", "latest", "--steps", 10)
+    assert status == 0
+    assert f"{folder.name} stands at step 20 already, past the 10 asked for: nothing was trained or changed." in out
+    assert "within 20 steps" in out
+    assert "within 10 steps" not in out + err
+
+    status, out, err = groklab_in("continue", "latest", folder.name, "--steps", 10, "--json")
+    assert [run["steps"] for run in json.loads(out)["runs"]] == [20, 20]
+    assert err.count("stands at step 20 already") == 2
+
+    for words in (train, ["train", "--config", folder / "run.json"]):
+        status, out, _ = groklab_in(*words, "--steps", 10)
+        assert f"{folder.name} is stored up to step 20; what follows is of its first 10 steps. Nothing was changed." in out
+        assert "within 10 steps" in out
+    status, out, err = groklab_in(*train, "--steps", 10, "--json")
+    assert json.loads(out)["steps"] == 10
+    assert "is stored up to step 20" in err
+
+    status, out, _ = groklab_in("sweep", *TINY, "--steps", 10, "--seed", 0, "--workers", 1)
+    assert "1 were stored (some for more steps than asked; results are within those asked)" in out
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+    assert groklab_in("continue", "latest", "--steps", 25)[0] == 0
+    assert (folder / "figures" / "learning_curves.png").stat().st_mtime_ns != before[folder / "figures" / "learning_curves.png"][1]
+
+
 # — show, list, table —
 
 

@@ -1,6 +1,8 @@
 """Every intervention, optimizer and loss: the same in a batch as alone, exact when continued, nothing at strength zero, and true."""
 
 import inspect
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +10,13 @@ import torch
 
 from groklab import laboratory, registry
 from groklab.config.checks import RunError
+from groklab.config.experiments import settings_of
 from groklab.config.run import Run
 from groklab.model.losses import cross_entropy
 from groklab.training import engine
 from groklab.training.batches import Batch
 from groklab.training.engine import Advanced, Past
+from groklab.training.plans import Plan
 
 TINY = dict(operation="addition", modulus=7, width=16, heads=2, layers=1, train_fraction=0.6, precision="float64", warmup=0)
 INTERVENTIONS = registry.entries("intervention")
@@ -75,21 +79,29 @@ def variants(kind, name):
     return [written(kind, name), written(kind, name, **({decimal: defaults[decimal] * 0.5} if decimal else {}))]
 
 
+OFFICIAL = {
+    "residual_dropout, official": "residual_dropout(rate={}, after='mlp')",
+    "update_noise, official": "update_noise(std={}, bias_correction=True)",
+    "random_decay, official": "random_decay(strength={}, before_step=True)",
+}
+"""Settings at which they are as in the official implementation of Power et al. 2022."""
+
 CASES = [
     (kind, field, name)
     for kind, field in (("intervention", "interventions"), ("optimizer", "optimizer"), ("loss", "loss"))
     for name in registry.entries(kind)
 ]
+WITH_OFFICIAL = [*CASES, *(("intervention", "interventions", name) for name in OFFICIAL)]
 
 
 def runs_of(kind, field, name):
-    calls = variants(kind, name)
+    calls = [OFFICIAL[name].format(number) for number in (0.5, 0.25)] if name in OFFICIAL else variants(kind, name)
     options = [{field: (call,) if kind == "intervention" else call} for call in calls]
     return [Run.of(**{**TINY, "seed": seed, "learning_rate": 0.001 * (seed + 1), **option}) for seed, option in enumerate(options)]
 
 
 @pytest.mark.medium
-@pytest.mark.parametrize(("kind", "field", "name"), CASES)
+@pytest.mark.parametrize(("kind", "field", "name"), WITH_OFFICIAL)
 def test_a_batch_of_runs_with_different_settings_is_each_of_them_alone(kind, field, name):
     runs = runs_of(kind, field, name)
     together = Batch(runs, device="cpu")
@@ -107,7 +119,7 @@ def test_a_batch_of_runs_with_different_settings_is_each_of_them_alone(kind, fie
 
 
 @pytest.mark.medium
-@pytest.mark.parametrize(("kind", "field", "name"), CASES)
+@pytest.mark.parametrize(("kind", "field", "name"), WITH_OFFICIAL)
 def test_continuing_is_exact(kind, field, name):
     run = runs_of(kind, field, name)[0].replace(precision="float32", steps=15, stop="never")
     whole = [event for event in engine.train([run]) if isinstance(event, Advanced)]
@@ -379,3 +391,110 @@ def test_frozen_attention_stays_as_it_began_and_uniform_attention_has_no_queries
         assert torch.equal(batch.parameters[name], batch.initial[name])
         assert not batch.gradient[name].any(), "what is frozen has no share in a clipped or a sharpness-aware gradient"
     assert not torch.equal(batch.parameters["output"], batch.initial["output"])
+
+
+# — as the paper prints it, and as the official implementation of Power et al. 2022 has it —
+
+
+def test_dropout_after_the_mlp_alone_leaves_attention_as_it_is():
+    seen = {}
+    for after in ("both", "attention", "mlp"):
+        batch = Batch([tiny(f"residual_dropout(rate=0.5, after={after!r})", path="batched", layers=2)], device="cpu")
+        see, dropped = batch._see(batch.moment()), set()
+        for block in range(2):
+            for name in (f"blocks.{block}.hook_attn_out", f"blocks.{block}.hook_mlp_out"):
+                given = torch.ones(1, 6, 4, 16, dtype=torch.float64)
+                if not torch.equal(see(name, given), given):
+                    dropped.add(name.rpartition("hook_")[2])
+        seen[after] = dropped
+    assert seen == {"both": {"attn_out", "mlp_out"}, "attention": {"attn_out"}, "mlp": {"mlp_out"}}
+
+
+def test_dropout_everywhere_is_the_run_that_it_was():
+    plain, spelled = tiny("residual_dropout(rate=0.2)"), tiny("residual_dropout(rate=0.2, after='both')")
+    assert plain.id == spelled.id != tiny("residual_dropout(rate=0.2, after='mlp')").id
+    assert torch.equal(after(plain).parameters.flat, after(spelled).parameters.flat)
+
+
+def test_settings_of_the_official_implementation_at_their_defaults_leave_ids_as_they_were():
+    pairs = {
+        "update_noise": "update_noise(bias_correction=False)",
+        "random_decay(strength=0.5)": "random_decay(strength=0.5, before_step=False)",
+    }
+    for plain, spelled in pairs.items():
+        assert tiny(plain).id == tiny(spelled).id
+    assert Run.of(schedule="cosine(horizon=9)").id == Run.of(schedule="cosine(horizon=9, after_warmup=False, floor=0)").id
+
+
+def test_corrected_update_noise_is_that_of_the_official_optimizer():
+    """W ← W − rate / (1 − β₁ᵗ) · (m / denominator − noise): the noise joins the moment before it is corrected."""
+    run, betas = tiny("update_noise(std=0.3, bias_correction=True)", optimizer="adam", betas=(0.8, 0.95), learning_rate=0.01), (0.8, 0.95)
+    batch, first, second = Batch([run], device="cpu"), 0.0, 0.0
+    weights = batch.parameters.flat.clone()
+    for t in range(1, 6):
+        noise = replace(batch.moment(), name="update_noise").normal()
+        _, gradient = batch.gradients()
+        first = betas[0] * first + (1 - betas[0]) * gradient
+        second = betas[1] * second + (1 - betas[1]) * gradient**2
+        moved = first / ((second / (1 - betas[1] ** t)).sqrt() + 1e-8) - 0.3 * noise
+        weights = weights - 0.01 / (1 - betas[0] ** t) * moved
+        batch.update()
+        torch.testing.assert_close(batch.parameters.flat, weights, rtol=0, atol=1e-12)
+
+
+def test_corrected_update_noise_of_runs_with_different_betas_is_each_run_s_own():
+    runs = [tiny("update_noise(std=0.3, bias_correction=True)", betas=betas, seed=3) for betas in ((0.5, 0.98), (0.9, 0.98))]
+    together = Batch(runs, device="cpu")
+    together.update()
+    for r, run in enumerate(runs):
+        torch.testing.assert_close(together.parameters.flat[r], after(run, 1).parameters.flat[0], rtol=0, atol=1e-12)
+
+
+def test_corrected_update_noise_needs_an_optimizer_that_corrects_its_first_moment():
+    for optimizer in ("sgd", "lion", "muon"):
+        told = str(*tiny("update_noise(bias_correction=True)", optimizer=optimizer).problems())
+        assert f"got True with the optimizer {optimizer!r}; expected adam or adamw" in told
+    assert not tiny("update_noise(bias_correction=True)", optimizer="adam(eps=1e-10)").problems()
+
+
+def test_random_decay_before_the_step_does_not_scale_the_step():
+    before, gradient, now = step_of(tiny("random_decay(strength=0.7, before_step=True)", **SGD))
+    moment = replace(Batch([tiny(**SGD)], device="cpu").moment(), name="random_decay")
+    factors = (0.5 * 0.7 * moment.normal((len(before.layout.entries),))).exp()[0]
+    for factor, (name, view) in zip(factors, before.items(), strict=True):
+        torch.testing.assert_close(now[name], factor * view - 0.5 * gradient[name], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("warmup", "from_zero"), [(10, True), (10, False), (0, False), (3, True)])
+def test_a_schedule_after_the_warm_up_begins_at_the_first_update_at_the_full_rate(warmup, from_zero):
+    def official(k):
+        step = k - 1 if from_zero else k
+        if step <= warmup and warmup:
+            return step / warmup
+        return 0.1 + 0.9 * (1 + math.cos(math.pi * min((step - warmup) / 50, 1))) / 2
+
+    run = tiny(schedule="cosine(horizon=50, floor=0.1, after_warmup=True)", warmup=warmup, warmup_from_zero=from_zero, learning_rate=2.0)
+    plan = Plan([run], [10], 5, device="cpu", dtype=torch.float64)
+    assert [plan.rate(k - 1) for k in range(1, 90)] == pytest.approx([2.0 * official(k) for k in range(1, 90)])
+    line = registry.entries("schedule")["linear"].function
+    assert [line(k, horizon=10, after_warmup=True, full_at=5) for k in (1, 5, 10, 15, 20)] == pytest.approx([1, 1, 0.5, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"interventions": ("residual_dropout(after='ffn')",)}, "after: got 'ffn'; expected 'both', 'attention' or 'mlp'"),
+        ({"interventions": ("update_noise(bias_correction=1)",)}, "bias_correction: got 1; expected True or False"),
+        ({"interventions": ("random_decay(before_step='yes')",)}, "before_step: got 'yes'; expected True or False"),
+        ({"schedule": "cosine(horizon=5, after_warmup=1)"}, "after_warmup: got 1; expected True or False"),
+        ({"schedule": "cosine(horizon=5, full_at=3)"}, "unknown setting 'full_at'"),
+    ],
+)
+def test_settings_of_the_official_implementation_are_checked(fields, told):
+    assert told in str(*Run.of(**TINY, **fields).problems())
+
+
+def test_the_figure_of_the_paper_has_the_official_dropout():
+    for scale in ("laptop", "paper"):
+        runs = settings_of("figure2_left", scale)["Adam, dropout 0.1"]
+        assert {run.training.interventions for run in runs} == {("residual_dropout(rate=0.1, after='mlp')",)}

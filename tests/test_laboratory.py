@@ -157,6 +157,22 @@ def test_continuing_a_run_that_its_stop_rule_ended_goes_on_all_the_same(tmp_path
     assert longer.run.budget.stop == "never"
 
 
+def contents(folder):
+    return {path.relative_to(folder): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_continuing_to_fewer_steps_than_are_stored_gives_the_run_as_it_stands_and_touches_nothing(tmp_path, updates):
+    whole = ask(tmp_path, steps=30)
+    before, made = contents(whole.folder.path), len(updates)
+    for steps in (1, 10, 30):
+        stands = continued("latest", runs=tmp_path, steps=steps)
+        assert (stands.steps, stands.summary) == (30, whole.summary)
+    assert len(updates) == made
+    assert contents(whole.folder.path) == before
+    with pytest.raises(RunError, match="steps: got 0"):
+        continued("latest", runs=tmp_path, steps=0)
+
+
 def test_other_evaluations_of_a_stored_run_are_those_that_are_stored(tmp_path, updates):
     first = ask(tmp_path, steps=12)
     assert ask(tmp_path, steps=12, evaluations_per_decade=3).rows == first.rows

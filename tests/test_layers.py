@@ -15,6 +15,7 @@ EARLIER = {
     "outside": set(),
     "values": set(),
     "spreadsheets": set(),
+    "text": set(),
     "signatures": set(),
     "printable": set(),
     "terminal": {"printable"},
@@ -35,8 +36,8 @@ EARLIER = {
 }
 """What each stage may import besides itself and EVERYWHERE (docs/design.md); modules at the top of the package may import everything."""
 
-EVERYWHERE = ("outside", "printable", "terminal", "values", "signatures", "spreadsheets")
-"""What comes from outside is hostile until it is bounded, and until it is made fit to be shown."""
+EVERYWHERE = ("outside", "printable", "terminal", "text", "values", "signatures", "spreadsheets")
+"""What comes from outside is hostile until it is bounded, and until it is made fit to be shown; and how things are worded for people."""
 
 WITHOUT_TORCH = (*EVERYWHERE, "calls", "entries", "sources", "registry", "config", "data", "results", "analysis", "figures", "dashboard")
 

@@ -33,7 +33,7 @@ from groklab import registry
 from groklab.analysis.budgets import Verdict, completed, is_open, sample_completed
 from groklab.analysis.comparisons import stratified_log_rank
 from groklab.analysis.statistics import WATCHED, Quantity, sample_of, with_results
-from groklab.analysis.survival import LEVEL, Sample, median, quantile_interval
+from groklab.analysis.survival import LEVEL, Sample, quantile_interval, shown_median
 
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "not reproduced", "undecided")
 
@@ -158,7 +158,7 @@ class Center(NamedTuple):
 def center(sample: Sample) -> Center:
     """Median and exact 90 % interval; three or four runs have no interval, five have [smallest, largest]."""
     interval = quantile_interval(sample, level=LEVEL, method="exact")
-    return Center(median(sample), interval.lower, interval.upper)
+    return Center(shown_median(sample), interval.lower, interval.upper)
 
 
 def told_steps(value: float | None) -> str:

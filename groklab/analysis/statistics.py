@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from groklab.analysis.comparisons import Alternative, Method, stratified_log_rank
 from groklab.analysis.fits import Fit, Law, fit_law, fit_laws
-from groklab.analysis.survival import LEVEL, Numbers, Sample, check_share, median, product_limit, quantile_interval
+from groklab.analysis.survival import LEVEL, Numbers, Sample, check_share, middle, product_limit, quantile_interval, shown_median
 from groklab.values import shown
 
 Quantity = Literal["memorized_at", "generalized_at", "delay"]
@@ -108,7 +108,7 @@ def summarize(table: pl.DataFrame, by: Sequence[str] = (), *, level: float = LEV
 
     ``runs`` are those with results, ``left_out`` those without, ``diverged`` those of the first that diverged. For each Q of memorized_at,
     generalized_at and delay: ``Q_reached`` and ``Q_censored`` runs, ``Q_median`` (the first step by which half of the runs got
-    there; null: not reached within the budget, longer than anything seen), its confidence interval ``Q_lower`` and ``Q_upper`` (null:
+    there, see ``shown_median``; null: not known, longer than anything seen), its confidence interval ``Q_lower`` and ``Q_upper`` (null:
     open; see ``quantile_interval``), ``Q_min`` of the quickest run that got there and ``Q_max`` of the slowest (null where a run is censored).
     ``best_validation_accuracy`` and ``validation_accuracy`` (the last) are medians over all runs with results, ``_min`` and ``_max`` beside them.
     """
@@ -141,7 +141,7 @@ def _quantity_row(sample: Sample | None, level: float) -> dict[str, Any]:
     return {
         "reached": reached,
         "censored": len(sample) - reached,
-        "median": curve.quantile(),
+        "median": shown_median(sample),
         "lower": interval.lower,
         "upper": interval.upper,
         "min": float(curve.steps[0]) if reached else None,
@@ -154,7 +154,7 @@ def _spread(name: str, values: Numbers) -> dict[str, Any]:
     known = values[~np.isnan(values)]
     if not len(known):
         return {}
-    return {name: float(np.median(known)), f"{name}_min": float(known.min()), f"{name}_max": float(known.max())}
+    return {name: middle(known), f"{name}_min": float(known.min()), f"{name}_max": float(known.max())}
 
 
 def _summary_schema() -> dict[str, Any]:
@@ -205,7 +205,7 @@ def compare(
         for place, name in enumerate(("first", "second")):
             row |= {f"runs_{name}": sum(len(pair[place]) for pair in pairs)}
             row |= {f"reached_{name}": sum(int(pair[place].reached.sum()) for pair in pairs)}
-            row |= {f"median_{name}": median(pairs[0][place]) if len(pairs) == 1 else None}
+            row |= {f"median_{name}": shown_median(pairs[0][place]) if len(pairs) == 1 else None}
         if pairs:
             found = stratified_log_rank(pairs, alternative=alternative, method=method)
             row |= {"z": found.z, "p_value": found.p_value, "method": found.method, "permutations": found.permutations}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from groklab import registry
 from groklab.config.checks import FieldError, field_problems
+from groklab.config.dependents import fields_of_table
 from groklab.config.run import Run, Task, Training
 from groklab.values import shown
 
@@ -138,9 +139,7 @@ def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     except ValueError as error:
         yield FieldError("operation", task.operation, problem=str(error))
         return
-    over = entry.facts.get("over", "modulus")
-    wanted = {"modulus": {"modulus"}, "group": {"group"}, "file": {"file"}, "fixed group": set[str]()}[over]
-    wanted |= {"expression"} if task.operation == "expression" else set()
+    wanted = fields_of_table(entry)
     for name in ("modulus", "group", "expression", "file"):
         value = getattr(task, name)
         if value is not None and name not in wanted:

@@ -15,7 +15,7 @@ def power_default() -> Run:
     """The paper's default recipe: division mod 97 at 50 %, AdamW with weight decay 1, 10⁵ updates (Power et al. 2022).
 
     ``groklab train --preset power_default``; a few minutes on one core. With it the delay looks modest: see
-    ``power_figure1_left`` for the famous picture.
+    ``power_figure1_left`` for the famous picture. docs/replication.md lists where the official code differs.
     """
     return Run()
 
@@ -26,7 +26,7 @@ def power_figure1_left() -> Run:
 
     ``groklab train --preset power_figure1_left``; ten hours or more on one core, for it generalizes between 10⁵ and 10⁶ updates.
     """
-    return Run.of(optimizer="adam", weight_decay=0.0, steps=1_000_000)
+    return Run.of(optimizer="adam", steps=1_000_000)
 
 
 @preset(source="Nanda et al. 2023, arXiv 2301.05217")
@@ -34,6 +34,7 @@ def nanda() -> Run:
     """Progress measures: addition mod 113 at 30 %, one layer without norm or operator token, full batch, AdamW (Nanda et al. 2023).
 
     They also minimize the loss in float64; here gradients are of the run's precision, so add ``--precision float64`` for very late times.
+    Their warm-up begins at a rate of zero: ``--warmup-from-zero``.
     """
     return Run.of(
         operation="addition",
@@ -101,7 +102,8 @@ def omnigrok() -> Run:
 def grokfast() -> Run:
     """Slow gradients amplified: multiplication mod 97 at 50 %, GELU, Adam with decay 0.005, averages of 0.98, strength 2 (Lee et al. 2024).
 
-    The network is Power's with GELU, where theirs is a GPT-like one, and x is not 0 either: 9,216 cells where they have 9,312.
+    The network is Power's with GELU, where theirs is a GPT-like one, and x is not 0 either: 9,216 cells where they have 9,312. Their
+    warm-up begins at a rate of zero: ``--warmup-from-zero``.
     """
     return Run.of(
         operation="multiplication",
@@ -134,7 +136,8 @@ def _prieto() -> Run:
 def prieto_orthograd() -> Run:
     """No gradient along the weights: OrthoGrad with AdamW and without decay, addition mod 113 at 40 % (Prieto et al. 2025).
 
-    Their budget is 300 updates. The first layer is two tensors here, one for each place, and each has an orthogonal gradient of its own.
+    Their budget is 300 updates. The paper states betas 0.9 and 0.99 and eps 10⁻²⁵; the released runs used the optimizer's own, as here.
+    The first layer is two tensors here, one for each place, and each has an orthogonal gradient of its own.
     """
     return _prieto().replace(interventions=("orthograd",), betas=(0.9, 0.999), steps=5_000)
 
@@ -148,7 +151,7 @@ def prieto_stablemax() -> Run:
 @preset(source="Jordan et al. 2024; Tveit et al. 2025, arXiv 2504.16041")
 def muon() -> Run:
     """The paper's task with Muon for the hidden matrices and AdamW for the rest (Jordan et al. 2024)."""
-    return Run.of(optimizer="muon", learning_rate=0.02, weight_decay=0.01)
+    return Run.of(optimizer="muon")
 
 
 @preset(source="groklab, LOG.md, 2026-11-23")

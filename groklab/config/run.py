@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError, at_least, between, field_problems, fraction, positive
+from groklab.config.dependents import with_its_operation, without_what_does_not_apply
 from groklab.config.identity import as_annotated, identity, paper_name
 from groklab.config.table_file import READERS, TableFile, table_file
 from groklab.values import shown
@@ -209,13 +210,11 @@ class Run:
         return Run.of(self, **fields)
 
     def implied(self, given: Collection[str]) -> Run:
-        """This run with the operation that an expression, a file or a group among the given fields implies, unless they name one."""
-        task = self.task
-        for name, operation in (("expression", "expression"), ("file", "from_file"), ("group", "group_product")):
-            is_given = name in given and "operation" not in given and getattr(task, name) is not None
-            if is_given and not _goes_with(task.operation, name):
-                return dataclasses.replace(self, task=dataclasses.replace(task, operation=operation))
-        return self
+        """This run with the operation that an expression, a file or a group among the given fields implies, unless they name one.
+
+        What does not apply to the table, optimizer or network among the given fields and was not given either is at its default again.
+        """
+        return without_what_does_not_apply(with_its_operation(self, given), given)
 
     def at(self, file: str) -> Run:
         """This run with its table's file in another place; the table that was asked for stays the same."""
@@ -359,12 +358,6 @@ def leaves() -> dict[str, str]:
 def operation_is_modular(name: str) -> bool:
     """Whether an operation takes a modulus; ValueError for an unknown one."""
     return registry.look_up("operation", name).facts.get("over", "modulus") == "modulus"
-
-
-def _goes_with(operation: str, name: str) -> bool:
-    """Whether an operation takes an expression, a file or a group as it is; so may one that nobody knows here."""
-    entry = registry.entries("operation").get(operation)
-    return entry is None or name in (entry.name, entry.facts.get("over"))
 
 
 def plain(value: Any) -> Any:

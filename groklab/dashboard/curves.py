@@ -12,7 +12,7 @@ import polars as pl
 
 from groklab.analysis.selection import distinguishing
 from groklab.analysis.statistics import sample_of
-from groklab.analysis.survival import median
+from groklab.analysis.survival import shown_median
 from groklab.config.run import leaves
 from groklab.dashboard.access import check_file, check_inside
 from groklab.dashboard.address import Address, chosen_runs
@@ -214,7 +214,7 @@ def _median_at(table: pl.DataFrame, entries: Sequence[Entry], which: Literal["me
     """The step of one run, the median of several as the other pages have it: from their rows of the table of runs."""
     if len(entries) == 1:
         return entries[0].row.get(which)
-    return median(sample_of(table.filter(pl.col("id").is_in([entry.id for entry in entries])), which))
+    return shown_median(sample_of(table.filter(pl.col("id").is_in([entry.id for entry in entries])), which))
 
 
 def data(results: Results, address: Address) -> dict[str, Any]:

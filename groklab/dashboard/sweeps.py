@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.analysis.selection import differing
 from groklab.analysis.statistics import WATCHED, sample_of, with_results
-from groklab.analysis.survival import median, quantile_interval
+from groklab.analysis.survival import middle, quantile_interval, shown_median
 from groklab.config.run import leaves
 from groklab.dashboard import theme as look
 from groklab.dashboard.address import Address, chosen_runs
@@ -277,7 +277,7 @@ def _medians(found: Sweep, setting: Setting, runs: pl.DataFrame, quantity: str, 
     below: list[float] = []
     for value, part_of in _by_place(found, runs):
         sample = sample_of(part_of, quantity)  # pyright: ignore[reportArgumentType]
-        at, interval = median(sample), quantile_interval(sample)
+        at, interval = shown_median(sample), quantile_interval(sample)
         x.append(value)
         middle.append(at)
         above.append(0.0 if at is None or interval.upper is None else interval.upper - at)
@@ -311,7 +311,7 @@ def _accuracies(found: Sweep, quantity: str, scale: str, theme: Theme) -> go.Fig
                     hovertemplate="%{customdata}<br>%{x}: %{y:.2%}<extra></extra>",
                 )
             )  # fmt: skip
-        medians = [(value, float(np.median(part_of[quantity].to_numpy()))) for value, part_of in _by_place(found, runs)]
+        medians = [(value, middle(part_of[quantity].to_numpy())) for value, part_of in _by_place(found, runs)]
         traces.append(
             go.Scatter(
                 x=[value for value, _ in medians], y=[value for _, value in medians], mode="lines", line={"color": color, "width": 2}, name=escaped(setting.name), showlegend=len(found.settings) > 1,
@@ -365,7 +365,7 @@ def data(results: Results, address: Address) -> dict[str, Any]:
                 "value": part_of[found.field][0],
                 "runs": part_of.height,
                 "generalized": part_of.height - part_of["generalized_at"].null_count(),
-                "median": median(sample_of(part_of)),
+                "median": shown_median(sample_of(part_of)),
             }
             for _, part_of in _by_place(found, runs)
         ]

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 from numpy.typing import NDArray
 
 from groklab.analysis.correlations import rank_correlation
+from groklab.analysis.survival import middle
 from groklab.figures import style
 from groklab.registry import figure
 
@@ -59,7 +60,7 @@ def outliers(table: pl.DataFrame) -> Figure:
             x, y = (some[name].cast(pl.Float64).to_numpy() for name in ("outliers", column))
             places = np.unique(x)
             axes.plot(x, y, "o", color=color, ms=2.8, alpha=0.6, mew=0)
-            axes.plot(places, [np.median(y[x == p]) for p in places], color=color)
+            axes.plot(places, [middle(y[x == p]) for p in places], color=color)
             handles.append(Line2D([], [], color=color, marker="o", ms=3, label=label))
         places = known["outliers"].unique().sort().to_numpy()
         _set_counts(axes, places)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from groklab.analysis.survival import Sample, shown_median
 from groklab.figures import style
 from groklab.registry import figure
 from groklab.values import shown
@@ -32,6 +33,8 @@ class Group(NamedTuple):
     runs: list[dict[str, Values]]
     noun: str
     """What its runs are: seeds of the setting, or just runs where the table does not say."""
+    diverged: list[bool]
+    """Which of them diverged, as far as the table says."""
 
 
 class Moment(NamedTuple):
@@ -71,11 +74,11 @@ def learning_curves(history: polars.DataFrame, *, threshold: float = 0.99) -> Fi
             style.set_step_axis(axes, last)
         if one:
             _draw(accuracy, loss, groups[0], (style.TRAIN, style.VALIDATION), "-")
-            _mark_moments(accuracy, loss, groups[0], threshold)
+            _mark_moments(accuracy, loss, groups[0], threshold, last)
         else:
             for group, color in zip(groups, style.GROUPS, strict=False):
                 _draw(accuracy, loss, group, (color, color), "--")
-            _list_groups(drawing, accuracy, groups, threshold, bottom=below - 0.47)
+            _list_groups(drawing, accuracy, groups, threshold, last, bottom=below - 0.47)
         height = drawing.get_figheight()
         style.widen_loss_axis(loss)
         drawing.text(_LEFT / _WIDTH, 1 - 0.07 / height, "\n".join(title), size=style.TITLE_SIZE, va="top", linespacing=1.25)
@@ -87,13 +90,16 @@ def learning_curves(history: polars.DataFrame, *, threshold: float = 0.99) -> Fi
 def _groups(history: polars.DataFrame) -> list[Group]:
     grouped = "group" in history.columns
     labels = polars.col("group").cast(polars.String).fill_null("unnamed") if grouped else polars.lit("")
-    table = history.select(labels.alias("group"), *_NEEDS)
+    diverged = polars.col("diverged") if "diverged" in history.columns else polars.lit(value=False)
+    table = history.select(labels.alias("group"), diverged.alias("diverged"), *_NEEDS)
     groups: dict[str, list[dict[str, Values]]] = {}
+    have_diverged: dict[str, list[bool]] = {}
     for part in table.partition_by("group", "run", maintain_order=True):
         rows = part.sort("step")
         values = {name: rows[name].cast(polars.Float64).to_numpy() for name in _NEEDS if name != "run"}
         groups.setdefault(part["group"][0], []).append(values)
-    return [Group(label, runs, "seeds" if grouped else "runs") for label, runs in groups.items()]
+        have_diverged.setdefault(part["group"][0], []).append(bool(part["diverged"].any()))
+    return [Group(label, runs, "seeds" if grouped else "runs", have_diverged[label]) for label, runs in groups.items()]
 
 
 def on_common_steps(runs: Sequence[dict[str, Values]], column: str) -> tuple[Values, Values]:
@@ -111,11 +117,11 @@ def on_common_steps(runs: Sequence[dict[str, Values]], column: str) -> tuple[Val
 
 
 def quantiles(values: Values, shares: Sequence[float]) -> Values:
-    """Quantiles over runs, one row a share; NaN where no run has a value."""
+    """Quantiles over runs, one row a share, each a value that occurs (``survival.middle``); NaN where no run has a value."""
     result = np.full((len(shares), values.shape[1]), np.nan)
     present = np.isfinite(values).any(axis=0)
     if present.any():
-        result[:, present] = np.nanquantile(values[:, present], shares, axis=0)
+        result[:, present] = np.nanquantile(values[:, present], shares, axis=0, method="inverted_cdf")
     return result
 
 
@@ -148,24 +154,20 @@ def _draw(accuracy: Axes, loss: Axes, group: Group, colors: tuple[str, str], tra
                     axes.plot(steps, row, line, color=color, lw=0.6, alpha=0.55, zorder=2)
 
 
-def _moment(group: Group, column: str, threshold: float) -> Moment | None:
+def _moment(group: Group, column: str, threshold: float, last: float) -> Moment | None:
     """When a group reached the threshold; None where it has no such cells.
 
-    Runs that did not reach it count as later than those that did. The median is given only if more than half of the runs
-    reached it and no other run ended before it, so that it does not depend on what the others would have done.
+    The median is that of tables and pages (``survival.median``): runs that did not reach it are censored where they were last looked at, and
+    those that diverged before, at the last step of all.
     """
     watched = [run["step"][-1] for run in group.runs]
     if not any(np.isfinite(run[column]).any() for run in group.runs):
         return None
     at = [run["step"][run[column] >= threshold] for run in group.runs]
-    first = np.array([steps[0] if len(steps) else np.inf for steps in at])
-    reached = int(np.isfinite(first).sum())
-    median: float | None = None
-    if 2 * reached > len(first):
-        median = float(np.median(np.where(np.isfinite(first), first, 1e300)))
-        ended_before = any(end < median for end, step in zip(watched, first, strict=True) if np.isinf(step))
-        median = None if ended_before else median
-    return Moment(median, reached, len(first), int(max(watched)))
+    first = [float(steps[0]) if len(steps) else None for steps in at]
+    ends = [last if diverged else float(end) for end, diverged in zip(watched, group.diverged, strict=True)]
+    step = shown_median(Sample.of(first, ends))
+    return Moment(step, len(first) - first.count(None), len(first), int(max(watched)))
 
 
 def _moment_text(moment: Moment | None, verb: str, noun: str) -> str:
@@ -179,9 +181,9 @@ def _moment_text(moment: Moment | None, verb: str, noun: str) -> str:
     return f"{verb}: {seeds} within {style.count(moment.budget)} steps"
 
 
-def _mark_moments(accuracy: Axes, loss: Axes, group: Group, threshold: float) -> None:
+def _mark_moments(accuracy: Axes, loss: Axes, group: Group, threshold: float, last: float) -> None:
     """Two flags above the panels, each in its own row, and the delay between them."""
-    moments = [_moment(group, f"{split}_accuracy", threshold) for split in ("train", "validation")]
+    moments = [_moment(group, f"{split}_accuracy", threshold, last) for split in ("train", "validation")]
     for row, (moment, verb, color) in enumerate(zip(moments, ("memorized", "generalized"), (style.TRAIN, style.VALIDATION), strict=True)):
         height = 1 + (0.12 + row * style.LINE_HEIGHT) / _PANEL_HEIGHTS[0]
         text = _moment_text(moment, verb, group.noun)
@@ -222,7 +224,7 @@ def _write_delay(axes: Axes, memorized: float, generalized: float, *, free_until
     axes.text(float(middle), height + 0.05, text, size=style.TEXT_SIZE, ha="center", va="bottom", bbox=ground, zorder=1.5)
 
 
-def _list_groups(drawing: Figure, accuracy: Axes, groups: Sequence[Group], threshold: float, *, bottom: float) -> None:
+def _list_groups(drawing: Figure, accuracy: Axes, groups: Sequence[Group], threshold: float, last: float, *, bottom: float) -> None:
     """Below the panels one row a group: its color, its name, and when it memorized and generalized."""
     height = drawing.get_figheight()
     columns = [position / _WIDTH for position in (0.1, 0.42, 2.62, 3.66)]
@@ -235,7 +237,7 @@ def _list_groups(drawing: Figure, accuracy: Axes, groups: Sequence[Group], thres
         drawing.add_artist(Line2D([columns[0], columns[1] - 0.015], [y - 0.38 * step] * 2, color=color, lw=2.2))
         drawing.text(columns[1], y, style.shortened(group.label, 35), size=style.SMALL_SIZE, va="top")
         for x, split in zip(columns[2:], ("train", "validation"), strict=True):
-            moment = _moment(group, f"{split}_accuracy", threshold)
+            moment = _moment(group, f"{split}_accuracy", threshold, last)
             drawing.text(x, y, _cell_text(moment), size=style.SMALL_SIZE, va="top")
             if split == "validation" and moment is not None and moment.step is not None:
                 accuracy.plot(

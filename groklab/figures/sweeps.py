@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from numpy.typing import NDArray
 
 from groklab.analysis.statistics import WATCHED, fit_steps, sample_of, with_results
-from groklab.analysis.survival import median
+from groklab.analysis.survival import middle, shown_median
 from groklab.figures import style
 from groklab.registry import figure
 from groklab.values import shown
@@ -130,7 +130,7 @@ def losses_against(table: pl.DataFrame, *, x: str = "width") -> Figure:
                 where, values = _columns(runs, x, f"{split}_{kind}")
                 panel.plot(where, values, "o", color=color, ms=2.4, alpha=0.55, mew=0)
                 places = np.unique(where)
-                panel.plot(places, [np.median(values[where == place]) for place in places], color=color)
+                panel.plot(places, [middle(values[where == place]) for place in places], color=color)
             _set_field_axis(panel, x, runs[x])
             panel.set_ylabel("loss (nats)" if kind == "loss" else "accuracy")
         upper, lower = axes.figure.axes
@@ -163,12 +163,7 @@ def _draw_steps(axes: Axes, runs: pl.DataFrame, x: str, quantity: str, color: st
         if together > 1:
             axes.annotate(f"{together}", (place, end), (4, 2), textcoords="offset points", size=style.SMALL_SIZE, color=color)
     places = np.unique(where)
-    # With runs that were watched for different times the estimate may reach a half by the few watched longest: below half, no line.
-    halves = {float(place): 2 * reached[where == place].sum() >= (where == place).sum() for place in places}
-    medians = [
-        median(sample_of(runs.filter(pl.Series(where == place)), quantity)) if halves[float(place)] else None  # pyright: ignore[reportArgumentType]
-        for place in places
-    ]
+    medians = [shown_median(sample_of(runs.filter(pl.Series(where == place)), quantity)) for place in places]  # pyright: ignore[reportArgumentType]
     axes.plot(places, [math.nan if value is None else value for value in medians], line, color=color, zorder=2.8)
 
 
@@ -198,7 +193,7 @@ def _draw_accuracy(axes: Axes, runs: pl.DataFrame, x: str, quantity: str, color:
 
 def _draw_median(axes: Axes, where: Values, values: Values, **look: Any) -> None:
     places = np.unique(where)
-    axes.plot(places, [np.median(values[where == place]) for place in places], **look)
+    axes.plot(places, [middle(values[where == place]) for place in places], **look)
 
 
 def _small_panels(table: pl.DataFrame, settings: Sequence[Setting], x: str, quantity: str, caption: Sequence[str]) -> Figure:

@@ -50,6 +50,12 @@ def _problems(settings: Mapping[str, Any], *, run: Run | None = None, **context:
         yield f"got width {run.model.width} with one_hot inputs, which have no embedding; expected none. Set mlp_width instead."
 
 
+def _unused(settings: Mapping[str, Any]) -> list[str]:
+    """Fields of a model that mean nothing here."""
+    unused = [field.name for field in fields(Model) if field.name not in USED]
+    return [*unused, "width"] if settings["inputs"] == "one_hot" else unused
+
+
 def settings_of(model: Model) -> dict[str, Any]:
     """Settings of the architecture's call, with defaults."""
     return registry.settings_of("architecture", model.architecture)
@@ -60,6 +66,8 @@ def settings_of(model: Model) -> dict[str, Any]:
     reference="groklab.model.mlp:forward",
     forward="groklab.model.mlp:batched_forward",
     check=_problems,
+    unused=_unused,
+    initializations=("torch", "normal", "gromov"),
 )
 def mlp(run: Run, n: int, *, inputs: str = "concatenated") -> Layout:
     """Multilayer perceptron on two embedded or one-hot tokens, with ``layers`` hidden layers of ``mlp_width`` (Chughtai et al. 2023, Gromov 2023)."""

@@ -66,6 +66,7 @@ def _frozen(model: Model) -> list[str]:
     forward="groklab.model.batched:forward",
     compiled="groklab.model.fused:Fused",
     check=_problems,
+    initializations=("torch", "normal", "nanda"),
     frozen=_frozen,
     activations=True,
 )

@@ -129,7 +129,7 @@ class Batch:
         self.optimizer_settings = self._settings("optimizer")
         values = [run.resolved() for run in self.runs]
         self.decay = self._numbers([v["weight_decay"] for v in values])
-        self.betas = tuple(self._numbers([v["betas"][i] for v in values]) for i in (0, 1))
+        self.betas = self._numbers([v["betas"][0] for v in values]), self._numbers([v["betas"][1] for v in values])
         masks = [self.layout.mask(run.training.decay_parameters) for run in self.runs]
         self.decay_mask = None if all(bool(mask.all()) for mask in masks) else torch.stack(masks).to(self.device, self.dtype)
         self.rate_scale = self._rate_scale([v["learning_rate"] for v in values])
@@ -264,7 +264,8 @@ class Batch:
             return self.gradients(moment, elsewhere)[1]
 
         # Named, because gradient_at refers to it.
-        moment = Moment(step, rate, self.layout, weights, initial, self.noise_seeds, gradient_at, clock=clock, masks=self.masks)
+        own = (step, rate, self.layout, weights, initial, self.noise_seeds)
+        moment = Moment(*own, gradient_at, betas=self.betas, clock=clock, masks=self.masks)
         return moment
 
     @torch.no_grad()

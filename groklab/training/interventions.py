@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from groklab import registry
 from groklab.config.run import Run
 from groklab.model.parameters import Layout
 from groklab.registry import intervention
@@ -59,18 +60,54 @@ def weight_noise(weights: Tensor, *, moment: Moment, std: Number = 0.01) -> Tens
     return weights + std * moment.normal()
 
 
-@intervention(at="update", identity={"std": 0.0}, source="Power et al. 2022", check=_within(std=(0, _INFINITY)))
-def update_noise(direction: Tensor, *, moment: Moment, std: Number = 1.0) -> Tensor:
-    """Gaussian noise on the direction of every update, W ← W + rate · (ΔW + ε) (Power et al. 2022)."""
-    return direction + std * moment.normal()
+def _update_noise_problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:
+    problems = _within(std=(0, _INFINITY))(settings)
+    corrected = settings["bias_correction"]
+    if not isinstance(corrected, bool):
+        problems.append(f"bias_correction: got {shown(corrected)}; expected True or False.")
+    elif corrected and run is not None and not _corrects_its_first_moment(run.training.optimizer):
+        problems.append(
+            f"bias_correction: got True with the optimizer {shown(run.training.optimizer)}; expected adam or adamw, whose first moment is corrected."
+        )
+    return problems
 
 
-@intervention(at="activations", identity={"rate": 0.0}, source="Vaswani et al. 2017; Power et al. 2022", check=_within(rate=(0, 1)))
-def residual_dropout(activation: Tensor, *, name: str, moment: Moment, rate: Number = 0.1) -> Tensor:
-    """Dropout of every sublayer's output before it joins the residual stream, for every example and position apart (Vaswani et al. 2017).
+def _corrects_its_first_moment(optimizer: str) -> bool:
+    """Whether every direction of an optimizer is divided by 1 − β₁ᵗ; of one that nobody knows its own check says more."""
+    try:
+        return bool(registry.look_up("optimizer", registry.parse_call(optimizer).name).facts.get("corrects_first_moment"))
+    except ValueError:
+        return True
 
-    A mask of its own for every example leaves nothing to share, so such runs compute every example's rows.
+
+@intervention(at="update", identity={"std": 0.0}, source="Power et al. 2022", check=_update_noise_problems)
+def update_noise(direction: Tensor, *, moment: Moment, std: Number = 1.0, bias_correction: bool = False) -> Tensor:
+    """Gaussian noise on the direction of every update, W ← W + rate · (ΔW + ε) (Power et al. 2022).
+
+    ``bias_correction=True`` divides the noise of update t by 1 − β₁ᵗ, as the official implementation does: there the noise joins Adam's first
+    moment before that is corrected, so that it is ten times as large at the first update and the same from about the fiftieth on.
     """
+    noise = std * moment.normal()
+    return direction + (noise / (1 - moment.power(moment.betas[0])) if bias_correction else noise)
+
+
+def _dropout_problems(settings: Mapping[str, Any], **context: Any) -> list[str]:
+    problems = _within(rate=(0, 1))(settings)
+    if settings["after"] not in ("both", "attention", "mlp"):
+        problems.append(f"after: got {shown(settings['after'])}; expected 'both', 'attention' or 'mlp'.")
+    return problems
+
+
+@intervention(at="activations", identity={"rate": 0.0}, source="Vaswani et al. 2017; Power et al. 2022", check=_dropout_problems)
+def residual_dropout(activation: Tensor, *, name: str, moment: Moment, rate: Number = 0.1, after: str = "both") -> Tensor:
+    """Dropout of sublayers' outputs before they join the residual stream, for every example and position apart (Vaswani et al. 2017).
+
+    ``after="both"``: of every attention and every MLP; ``"mlp"`` of the MLPs alone, as the official implementation of Power et al. 2022 does and
+    their Figure 2 (left) here; ``"attention"`` of the attention alone. A mask of its own for every example leaves nothing to share, so such
+    runs compute every example's rows.
+    """
+    if after != "both" and not name.endswith({"attention": "hook_attn_out", "mlp": "hook_mlp_out"}[after]):
+        return activation
     kept = moment.uniform(activation.shape[1:], name) >= (rate[..., None] if isinstance(rate, Tensor) else rate)
     scale = 1 / (1 - rate)
     return activation * kept * (scale[..., None] if isinstance(scale, Tensor) else scale)
@@ -88,22 +125,31 @@ def decay_towards_initial(direction: Tensor, *, moment: Moment, strength: Number
 # — of the official implementation and of common practice —
 
 
+def _random_decay_problems(settings: Mapping[str, Any], **context: Any) -> list[str]:
+    problems = _within(strength=(0, _INFINITY))(settings)
+    if not isinstance(settings["before_step"], bool):
+        problems.append(f"before_step: got {shown(settings['before_step'])}; expected True or False.")
+    return problems
+
+
 @intervention(
     at="weights",
     identity={"strength": 0.0},
     source="the official implementation of Power et al. 2022",
-    check=_within(strength=(0, _INFINITY)),
+    check=_random_decay_problems,
 )
-def random_decay(weights: Tensor, *, moment: Moment, strength: Number = 1.0) -> Tensor:
+def random_decay(weights: Tensor, *, moment: Moment, strength: Number = 1.0, before_step: bool = False) -> Tensor:
     """Multiplicative random decay: every parameter tensor times exp(rate · strength · ε), ε normal (the official implementation, ``jiggle``).
 
-    Here it follows Adam's step, W ← exp(…) (W + rate · ΔW); there it comes before, W ← exp(…) W + rate · ΔW, so that the step is not scaled.
+    It follows the optimizer's step, W ← exp(…) (W + rate · ΔW). With ``before_step=True`` it comes before, as there, W ← exp(…) W + rate · ΔW, so
+    that the step is not scaled.
     """
     noise = moment.normal((len(moment.layout.entries),))
     factors = (moment.rate * strength * noise).exp()
     sizes = [end - start for start, end in moment.layout.places.values()]
     # Put together from views: repeat_interleave would bring the sizes to the device and wait for it.
-    return weights * torch.cat([factors[:, i : i + 1].expand(-1, size) for i, size in enumerate(sizes)], dim=1)
+    factor = torch.cat([factors[:, i : i + 1].expand(-1, size) for i, size in enumerate(sizes)], dim=1)
+    return weights + (factor - 1) * moment.weights if before_step else weights * factor
 
 
 def _pattern_problems(layout: Layout, settings: Mapping[str, Any]) -> list[str]:
@@ -171,7 +217,10 @@ def _grokfast_ma_problems(settings: Mapping[str, Any], **context: Any) -> list[s
 
 @intervention(at="gradient", identity={"strength": 0.0}, source="Lee et al. 2024", memory=_queue, check=_grokfast_ma_problems)
 def grokfast_ma(gradient: Tensor, memory: Tensor, *, moment: Moment, window: int = 100, strength: Number = 5.0) -> tuple[Tensor, Tensor]:
-    """Amplifies the slow component of the gradient: the mean of the last ``window`` gradients, once there are so many (Lee et al. 2024)."""
+    """Amplifies the slow component of the gradient: the mean of the last ``window`` gradients, once there are so many (Lee et al. 2024).
+
+    Their code's ``filter_type='sum'`` is a strength ``window`` times as large; its option to begin before there are so many is not offered.
+    """
     memory[:, (moment.age - 1) % window] = gradient
     return (gradient + strength * memory.mean(1) if moment.age >= window else gradient), memory
 

@@ -38,6 +38,8 @@ class Moment:
     """The intervention that acts; its noise depends on it."""
     age: int = 1
     """Updates since it was switched on, this one included."""
+    betas: tuple[Number, Number] = (0.9, 0.98)
+    """The run's betas, whether or not its optimizer uses them."""
     clock: Tensor | None = None
     """The step, a float64 number on the device, where one recording of an update serves many steps (see capture.py)."""
     masks: dict[str, Tensor] = field(default_factory=lambda: dict[str, Tensor]())

@@ -55,6 +55,7 @@ def _adam(gradient: Parameters, memory: Memory, moment: Moment, betas: Betas, ep
     capturable=True,
     memory=("first_moment", "second_moment"),
     compiled="adam",
+    corrects_first_moment=True,
     learning_rate=1e-3,
     weight_decay=1.0,
     decay="decoupled",
@@ -71,6 +72,7 @@ def adamw(gradient: Parameters, memory: Memory, moment: Moment, *, betas: Betas,
     capturable=True,
     memory=("first_moment", "second_moment"),
     compiled="adam",
+    corrects_first_moment=True,
     learning_rate=1e-3,
     weight_decay=0.0,
     decay="gradient",
@@ -116,7 +118,10 @@ def sgd(gradient: Parameters, memory: Memory, moment: Moment, *, momentum: Numbe
     not_settings=("betas",),
 )
 def lion(gradient: Parameters, memory: Memory, moment: Moment, *, betas: Betas) -> Tensor:
-    """Sign of an interpolation of momentum and gradient, with decoupled decay (Chen et al. 2023)."""
+    """Sign of an interpolation of momentum and gradient, with decoupled decay (Chen et al. 2023).
+
+    It takes the run's betas, 0.9 and 0.98 unless given; its authors recommend 0.9 and 0.99.
+    """
     buffer, g = memory["momentum"].flat, gradient.flat
     direction = -(buffer * betas[0] + g * (1 - betas[0])).sign()
     buffer.mul_(betas[1]).add_(g * (1 - betas[1]))
@@ -198,7 +203,7 @@ def muon(
     """Orthogonalized momentum for the hidden matrices, AdamW with ``other_learning_rate`` for everything else (Jordan et al. 2024).
 
     The orthogonalized update of a matrix is scaled by √max(1, rows / columns). It is computed in the run's precision, where the
-    original uses bfloat16.
+    original uses bfloat16. AdamW has the run's betas (0.9, 0.98) and eps 10⁻⁸ where the original has 0.9, 0.95 and 10⁻¹⁰.
     """
     del other_learning_rate  # it is in the rates
     direction = moment.named(_adam(gradient, memory, moment, betas, eps))

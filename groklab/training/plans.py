@@ -91,5 +91,7 @@ def _factors(runs: Sequence[Run]) -> tuple[list[Callable[[int], float]], list[in
 
 def _factor(schedule: str, warmup: int, from_zero: bool) -> Callable[[int], float]:
     call = registry.parse_call(schedule)
-    scheduled = partial(registry.look_up("schedule", call.name).function, **dict(call.settings))
+    entry = registry.look_up("schedule", call.name)
+    known = {"full_at": warmup + from_zero} if "full_at" in entry.facts.get("not_settings", ()) else {}
+    scheduled = partial(entry.function, **dict(call.settings), **known)
     return lambda step: warmed_up(step, warmup, from_zero=from_zero) * scheduled(step)

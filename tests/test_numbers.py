@@ -1,0 +1,46 @@
+"""Percentages say what is true: none is rounded across nothing, the threshold, or all."""
+
+import numpy as np
+import pytest
+
+from groklab.text.numbers import percent, percentage
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        (0.9896, "98.96 %"), (0.98999, "98.999 %"), (0.99, "99.0 %"), (0.9901, "99.0 %"), (0.9949, "99.5 %"), (0.99973, "99.97 %"), (0.99999, "99.999 %"),
+        (1.0, "100.0 %"), (0.0, "0.0 %"), (0.0003, "0.03 %"), (1e-9, "0.000001 %"), (1 - 1e-9, "99.999999 %"), (0.99 - 1e-10, "98.999999 %"),
+        (0.5, "50.0 %"), (0.12345, "12.3 %"), (None, "–"),
+    ],
+)  # fmt: skip
+def test_a_percentage_stays_on_its_side(share, told):
+    assert percent(share) == told
+
+
+def test_the_threshold_is_the_run_s_own():
+    assert percent(0.9496, threshold=0.95) == "94.96 %"
+    assert percent(0.9896, threshold=0.95) == "99.0 %"
+    assert percent(0.98996, threshold=1.0) == "99.0 %"
+
+
+def test_whole_numbers_and_ticks():
+    assert percent(0.997, places=0) == "99.7 %"
+    assert percent(0.5, places=0) == "50 %"
+    assert percent(1.0, whole=True) == "100 %"
+    assert percentage(0.9996, places=0) == "99.96"
+    assert percent(float("nan")) == "nan %"
+    assert percent(1.25) == "125.0 %"
+
+
+def test_no_share_is_told_on_another_side_than_it_is():
+    stream = np.random.default_rng(0)
+    near = np.concatenate([bound + sign * 10.0 ** stream.uniform(-12, -1, 150) for bound in (0, 0.9, 0.99, 1) for sign in (1, -1)])
+    for share in (float(value) for value in near if 0 <= value <= 1):
+        for threshold in (0.9, 0.99):
+            for places in (0, 1, 2):
+                said = float(percent(share, places=places, threshold=threshold).removesuffix(" %"))
+                assert (said >= 100) == (share >= 1), share
+                assert (said > 0) == (share > 0), share
+                assert (said >= 100 * threshold) == (share >= threshold), (share, said)
+                assert abs(said - 100 * share) <= 0.5 * 10**-places + 1e-6
