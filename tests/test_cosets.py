@@ -1,14 +1,16 @@
 """Cosets planted in an embedding are found by name and side, and nothing is found where nothing is."""
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import special, stats
 
 from benchmarks.yardstick import yardsticks
-from groklab.analysis.cosets import BOTH, _deviation, _normal_score, search_cosets
+from groklab.analysis.cosets import BOTH, _deviation, _normal_score, check_has_cosets, search_cosets
 from groklab.analysis.projections import centered_rows
 from groklab.data.groups import group_named
 from groklab.data.subgroups import Subgroup, all_subgroups
+from groklab.figures import embeddings
 
 S5 = group_named("symmetric(5)")
 PAPER = Subgroup.generated(S5, ["34201", "02143"])
@@ -155,3 +157,48 @@ def test_bad_input():
         search_cosets(np.eye(120), S5, permutations=3)
     with pytest.raises(ValueError, match=r"group cyclic\(7\): got no subgroup between"):
         search_cosets(np.eye(7), group_named("cyclic(7)"))
+
+
+def elements(n, *, place=True, group=None):
+    """A table of elements as the figure takes it, on a circle."""
+    angle = 2 * np.pi * np.arange(n) / n
+    vectors = np.stack([np.cos(3 * angle), np.sin(3 * angle), np.cos(angle), np.sin(angle)], axis=1) + 0.01 * np.arange(n)[:, None]
+    return pl.DataFrame(
+        {
+            "element": range(n), "name": [str(k) for k in range(n)], "order": [1] * n, "vector": vectors.tolist(), "place": list(range(n)) if place else [None] * n,
+            "group": pl.Series([group] * n, dtype=pl.String), "step": [10] * n, "title": ["t"] * n,
+        }
+    )  # fmt: skip
+
+
+def test_a_modular_table_of_prime_order_is_told_to_have_no_subgroups():
+    with pytest.raises(
+        ValueError, match=r"cyclic\(31\): got no subgroup between the trivial one and all 31 elements, for 31 is prime"
+    ) as told:
+        embeddings.cosets(elements(31))
+    assert "no finite group" not in str(told.value)
+    assert "number_line" in str(told.value)
+
+
+def test_a_modular_table_of_composite_order_shows_the_cosets_of_its_cyclic_group():
+    drawing = embeddings.cosets(elements(12), method="pca", permutations=99)
+    texts = " ".join(text.get_text() for text in drawing.texts)
+    assert "cosets" in texts
+    assert "in the order" not in texts
+
+
+def test_a_table_behind_which_no_group_is_known_is_told_so():
+    with pytest.raises(ValueError, match="got a table behind which no group is known"):
+        embeddings.cosets(elements(6, place=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "has"),
+    [("cyclic(1)", False), ("cyclic(2)", False), ("cyclic(97)", False), ("cyclic(4)", True), ("symmetric(3)", True), ("cyclic(49)", True)],
+)
+def test_groups_of_prime_order_have_no_cosets(name, has):
+    if has:
+        check_has_cosets(group_named(name))
+    else:
+        with pytest.raises(ValueError, match="no subgroup between"):
+            check_has_cosets(group_named(name))

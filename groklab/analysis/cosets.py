@@ -25,6 +25,7 @@ where a network holds whole representations of the group, each of which all conj
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,6 +83,17 @@ class CosetSearch(NamedTuple):
     subgroup has), ``share``, ``expected``, ``z``, ``p_value``, ``p_corrected``."""
 
 
+def check_has_cosets(group: FiniteGroup) -> None:
+    """ValueError where a group has no subgroup but the trivial one and itself: exactly those of prime order, and of one element (Lagrange, Cauchy)."""
+    n = group.order
+    if all(n % divisor for divisor in range(2, math.isqrt(n) + 1)):
+        why = f"{n} is prime" if n > 1 else "it has one alone"
+        raise ValueError(
+            f"group {group.name}: got no subgroup between the trivial one and all {n} elements, for {why}, and so no cosets; expected a group "
+            "whose number of elements is not prime."
+        )
+
+
 def search_cosets(matrix: ArrayLike, group: FiniteGroup, *, permutations: int = PERMUTATIONS, seed: int = 0) -> CosetSearch:
     """Search all subgroups, conjugates included, and both sides for the cosets that explain the rows of a matrix best.
 
@@ -93,6 +105,7 @@ def search_cosets(matrix: ArrayLike, group: FiniteGroup, *, permutations: int = 
     if len(centered) != n:
         raise ValueError(f"matrix: got {len(centered)} rows; expected {n}, one for each element of {group.name}.")
     check_permutations(permutations)
+    check_has_cosets(group)
     candidates = [
         (subgroup, side)
         for members in subgroup_classes(group)
@@ -100,8 +113,6 @@ def search_cosets(matrix: ArrayLike, group: FiniteGroup, *, permutations: int = 
         if 1 < subgroup.order < n
         for side in ((BOTH,) if len(members) == 1 else ("xH", "Hx"))
     ]
-    if not candidates:
-        raise ValueError(f"group {group.name}: got no subgroup between the trivial one and all {n} elements; expected at least one.")
     shares = _Shares(centered, group, candidates)
     share = shares.of(np.arange(n)[None])
     z = shares.standardized(share)[0]

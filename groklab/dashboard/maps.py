@@ -14,13 +14,14 @@ import polars as pl
 from plotly.colors import sample_colorscale
 from threadpoolctl import threadpool_limits
 
-from groklab.analysis.cosets import search_cosets
+from groklab.analysis.cosets import check_has_cosets, search_cosets
 from groklab.analysis.elements import matrix_of, order_of
 from groklab.analysis.projections import Numbers, finite_rows, pca, tsne
 from groklab.analysis.structure import NumberLine, circularity, number_line
 from groklab.dashboard.catalog import Entry
 from groklab.dashboard.network import elements_at, finite_group_of, order_of_elements, remembered
 from groklab.dashboard.theme import Theme
+from groklab.data.groups import FiniteGroup
 
 _PERMUTATIONS = 99
 """Pictures are judged by eye here; `groklab figure number_line` has p values."""
@@ -205,7 +206,18 @@ def kinds_for(entry: Entry, table: pl.DataFrame) -> dict[str, str]:
     """What elements of a run can be colored by."""
     if order_of(table) is not None:
         return {"": "frequency", "residue": "residue", "coset": "residue mod k"}
-    return {"": "order", "coset": "coset"} if finite_group_of(entry) is not None else {"": "element"}
+    group = finite_group_of(entry)
+    if group is None:
+        return {"": "element"}
+    return {"": "order", "coset": "coset"} if _has_cosets(group) else {"": "order"}
+
+
+def _has_cosets(group: FiniteGroup) -> bool:
+    try:
+        check_has_cosets(group)
+    except ValueError:
+        return False
+    return True
 
 
 def colors_for(place: Place, final: Place, kind: str, k: int | None, theme: Theme) -> Colors:
@@ -217,7 +229,7 @@ def colors_for(place: Place, final: Place, kind: str, k: int | None, theme: Them
     group = finite_group_of(place.entry)
     if group is None:
         return Colors(_sequence(range(len(names)), len(names)), "elements in their order", names)
-    if kind == "coset":
+    if kind == "coset" and _has_cosets(group):
         found = remembered(("cosets", *final.key), lambda: search_cosets(final.matrix, group, permutations=_PERMUTATIONS).best)
         labels = found.labels().tolist()
         told = f"cosets {found.side} of {found.subgroup.name}, {found.subgroup.type}, which hold {100 * found.share:.0f} % of the variance ({100 * found.expected:.0f} % by chance)"

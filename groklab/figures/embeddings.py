@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from groklab.analysis import projections
-from groklab.analysis.cosets import search_cosets
+from groklab.analysis.cosets import check_has_cosets, search_cosets
 from groklab.analysis.elements import matrix_of, order_of
 from groklab.analysis.projections import Numbers
 from groklab.analysis.structure import circularity
@@ -114,14 +114,25 @@ def number_line(
 def cosets(table: pl.DataFrame, *, layer: str = "output", method: str = "tsne", permutations: int = 1999) -> Figure:
     """The elements of a group, colored by the cosets of the subgroup that explains where they lie better than any other (Power et al. 2022, Figure 3 left).
 
-    The search goes over all subgroups and both sides in the full space of the layer, its p value corrected for that.
+    The search goes over all subgroups and both sides in the full space of the layer, its p value corrected for that. A modular table is taken as
+    the cyclic group behind it, its elements alone: of division the dividends that are not 0.
     """
     style.check_table("cosets", table, _NEEDS)
     name = style.constant(table, "group")
     if name is None:
-        raise ValueError("figure 'cosets': got a table that is of no finite group; expected one. For residues, draw number_line.")
+        order = order_of(table)
+        if order is None:
+            raise ValueError(
+                "figure 'cosets': got a table behind which no group is known; expected a product, conjugation or sandwich in a group, or a modular "
+                "table with a cyclic group behind it, such as addition mod 12."
+            )
+        table, name = table[order], f"cyclic({len(order)})"
     group = group_named(name)
     matrix = matrix_of(table)
+    try:
+        check_has_cosets(group)
+    except ValueError as error:
+        raise ValueError(f"figure 'cosets': {error} The figure number_line shows the order of a cyclic group.") from None
     found = search_cosets(matrix, group, permutations=permutations)
     best = found.best
     labels = best.labels()
