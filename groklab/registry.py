@@ -134,11 +134,7 @@ def group(**facts: Any) -> Callable[[Function], Function]:
 
 @by_name_only
 def architecture(**facts: Any) -> Callable[[Function], Function]:
-    """Register a network: ``(run, n) -> Layout``, its passes among the facts.
-
-    ``activations``: they go through the pass's ``see``; ``unused``: settings -> the model's fields that mean nothing to it;
-    ``initializations``: those of the model's that it knows.
-    """
+    """Register a network: ``(run, n) -> Layout``, its passes among the facts; ``activations``: they go through the pass's ``see`` (see model/mlp.py for more)."""
     return _register("architecture", **facts)
 
 
