@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -251,7 +252,8 @@ def number(value: float) -> str:
 
 
 def markdown_of(found: Mapping[str, Any]) -> str:
-    """The report as Markdown; its figures are the files beside it."""
+    """The report as Markdown; its figures are the files beside it. What names and messages hold of HTML is text."""
+    found = without_html(found)
     lines = [f"# Replication, scale {found['scale']}", "", found["summary"], "", f"groklab {found['groklab']}, {found['date']}.", ""]
     for title, claims in scorecards(found["claims"]):
         lines += [f"## {title}", "", "| | claim | paper | measured | verdict |", "|---|---|---|---|---|"]
@@ -293,6 +295,26 @@ def markdown_of(found: Mapping[str, Any]) -> str:
     ]
     lines += ["", "## Versions", "", *(f"- {version}" for version in found["versions"]), ""]
     return "\n".join(lines)
+
+
+def without_html(value: Any) -> Any:
+    """The same with tags in its texts written so that Markdown shows them, on one line each; ``p < 0.01`` stays as it is.
+
+    >>> without_html({"a": ["<b>x</b>", "p < 0.01"]})
+    {'a': ['\\\\<b>x\\\\</b>', 'p < 0.01']}
+    """
+    if isinstance(value, str):
+        return _TAG.sub(r"\\<", value).replace("\n", " ")
+    if isinstance(value, Mapping):
+        parts: Mapping[Any, Any] = value
+        return {name: without_html(part) for name, part in parts.items()}
+    if isinstance(value, (list, tuple)):
+        items: Sequence[Any] = value
+        return [without_html(part) for part in items]
+    return value
+
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def _spread(part: Mapping[str, Any]) -> list[str]:

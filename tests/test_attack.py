@@ -499,7 +499,7 @@ def others_complaints(world, victim):
 
 @pytest.mark.parametrize("is_all", EXTENT)
 def test_damaged_files_of_one_run(world, is_all):
-    cases, problems = chosen(damage_cases(world.files), is_all, 4, 220), []
+    cases, problems = chosen(damage_cases(world.files), is_all, 4, 60), []
     for told, name, damage, words in cases:
         fresh(world)
         victim = _victim()
@@ -507,9 +507,11 @@ def test_damaged_files_of_one_run(world, is_all):
         if not (victim / name).exists():
             (victim / name).write_text("{}", encoding="utf-8")
         damage(victim / name)
+        if name.startswith("lock") and os.path.lexists(victim / name):  # one that is fresh may be somebody's, and is waited for
+            os.utime(victim / name, (0, 0), follow_symlinks=False)
         found = attacked(words, victim)
         problems += [f"{told}: {one}" for one in complaints(found, world, statuses=(0, 1, 2)) + others_complaints(world, victim)]
-    judged(problems, len(cases), 200)
+    judged(problems, len(cases), 60)
 
 
 def description_cases():
@@ -529,14 +531,14 @@ def description_cases():
 @pytest.mark.parametrize("is_all", EXTENT)
 def test_descriptions_of_one_run_with_wrong_fields(world, is_all):
     Path("evil.py").write_text(f"open({str(world.marker)!r}, 'w').close()\n", encoding="utf-8")
-    cases, problems = chosen(description_cases(), is_all, 5, 250), []
+    cases, problems = chosen(description_cases(), is_all, 5, 60), []
     for told, text, words in cases:
         fresh(world)
         victim = _victim()
         (victim / "run.json").write_text(text, encoding="utf-8")
         found = attacked(words, victim)
         problems += [f"{told}: {one}" for one in complaints(found, world, statuses=(0, 1, 2)) + others_complaints(world, victim)]
-    judged(problems, len(cases), 200)
+    judged(problems, len(cases), 60)
 
 
 HISTORY = [

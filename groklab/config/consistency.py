@@ -29,7 +29,7 @@ def _apart_from_measures(run: Run, wrong: set[str]) -> Iterator[FieldError]:
         yield FieldError("betas", training.betas, "two numbers in [0, 1)")
         wrong = wrong | {"betas"}
     yield from _unused_betas(run, wrong)
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(budget.device)):
+    if "device" not in wrong and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", budget.device):
         yield FieldError("device", budget.device, "auto, cpu, cuda, cuda:N or mps")
     yield from _operation_problems(run, wrong)
     for name, kind, text in _calls(run):

@@ -88,7 +88,7 @@ class Sweep:
                 yield FieldError(name, values, "at least one value", "Leave the field out to have its default.")
             elif leaves()[name] == "budget" and len(values) > 1:
                 advice = "It does not belong to what a run is, so that runs which differ in it alone are one. Give one value."
-                yield FieldError(name, list(values), "one value for all runs", advice)
+                yield FieldError(name, list(values[:100]), "one value for all runs", advice)
         if (count := self._count()) > MOST:
             yield FieldError(
                 "sweep", problem=f"got {shown(count)} runs; expected at most {MOST:,}. Give its fields fewer values.", value=None

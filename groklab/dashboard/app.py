@@ -20,6 +20,7 @@ from groklab.dashboard.access import Guard
 from groklab.dashboard.address import Address
 from groklab.dashboard.api import add_routes
 from groklab.dashboard.controls import PROBLEMS, Page, Piece, Results, dcc, empty, html, marks_of, notice, said
+from groklab.dashboard.requests import refuse_odd_requests
 
 _EVERY = 2000
 """Milliseconds between two looks."""
@@ -48,6 +49,7 @@ def make_app(results: Results, guard: Guard) -> Dash:
     _add_callbacks(app, results, known)
     add_routes(app.server, results, known)
     guard.watch(app.server, app.csp_hashes())
+    refuse_odd_requests(app)
     return app
 
 
