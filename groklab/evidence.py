@@ -13,7 +13,8 @@ from groklab.analysis.findings import OF_HISTORY, OF_LAYER
 from groklab.config.experiments import Settings
 from groklab.config.run import Run, leaves
 from groklab.ends import measures_at_the_end, results_at_the_end
-from groklab.results.files import StoreError, make_folder, write_whole
+from groklab.outside import parsed_json, read_regular
+from groklab.results.files import REPORT_LIMIT, StoreError, make_folder, write_whole
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, results_as_asked, symbol_of
 from groklab.values import shown
@@ -36,7 +37,7 @@ class Findings:
     def kept_in(cls, path: Path) -> Findings:
         """Those of a file; an unreadable one is as good as none, since everything in it can be found again."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parsed_json(read_regular(path, REPORT_LIMIT))
         except (OSError, ValueError):
             content = {}
         return cls(path, content if isinstance(content, dict) else {})

@@ -36,7 +36,8 @@ from groklab.model.exchange import (
 from groklab.model.parameters import parameters_from
 from groklab.model.passes import pass_of
 from groklab.model.weights import read_weights
-from groklab.results.files import StoreError, make_folder, write_whole
+from groklab.outside import parsed_json, read_regular
+from groklab.results.files import JSON_LIMIT, StoreError, make_folder, write_whole
 from groklab.results.lock import Lock
 from groklab.results.store import RunFolder, packed_answers
 from groklab.stored import StoredRun, load
@@ -168,7 +169,7 @@ def read_network(path: Path) -> Found:
         return Found(arrays, None, int(facts["step"]) if facts.get("step", "").isdecimal() else None)
     if facts.get("sha256") != _digest(facts["groklab"], arrays):
         raise ValueError(f"{path}: got a checksum that does not fit the content; expected what groklab wrote. Export it again.")
-    described: Any = json.loads(facts["groklab"])
+    described: Any = parsed_json(facts["groklab"].encode())
     if not isinstance(described, dict) or not all(isinstance(described.get(name), kind) for name, kind in _PARTS.items()):
         raise ValueError(f"{path}: got a description that is not groklab's; expected a file of `groklab export`. Export it again.")
     if described["format"] > FORMAT:
@@ -298,7 +299,7 @@ def _numbers(path: Path) -> dict[str, int]:
     """The number of every token in a vocabulary file."""
     expected = 'expected a JSON object with the number of every token by its text, such as {"<|eos|>": 0, "=": 1, "/": 2, "0": 3}'
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = parsed_json(read_regular(path, JSON_LIMIT))
     except OSError as error:
         raise ValueError(f"--vocabulary: got {shown(str(path))}; {expected} ({error.strerror}).") from None
     except ValueError as error:

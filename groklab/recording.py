@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from groklab.config.run import Run
 from groklab.results.files import make_folder
 from groklab.results.history import in_sequence
-from groklab.results.lock import Lock
+from groklab.results.lock import Lock, LostError
 from groklab.results.store import RunFolder, packed_answers
 from groklab.results.writer import WAITING, Writer
 from groklab.stored import StoredRun, end_and_reached, results_as_asked
@@ -282,6 +282,8 @@ class Recorder:
         self.newest: engine.Advanced | None = None
         self.failure: Exception | None = None
         """What kept its results from being stored."""
+        self.written: dict[Path, int] = {}
+        """Bytes of the history as it was left, by the folder in which it lies."""
         self.is_interrupted = False
         """Whether it was asked to save its state and end."""
         self.is_closed = False
@@ -342,7 +344,13 @@ class Recorder:
 
     def _write(self, write: Callable[[], object]) -> None:
         def confirmed() -> None:
-            self.lock.confirm()
+            try:
+                self.lock.confirm()
+            except LostError as error:
+                raise LostError(
+                    f"{self.run.id}: at step {self.reached:,} {error}. Nothing was made anew, and nothing more is written. Put the folder back "
+                    "to go on from what is in it, or run the same command again to begin at step 0."
+                ) from error
             write()
 
         self.writer.do(confirmed, of=self)
@@ -354,7 +362,9 @@ class Recorder:
     def _write_evaluation(self, row: dict[str, Any]) -> None:
         if row["step"] <= self.evaluated_at:  # of a run that stood at its end, where it is looked at once more
             return
-        self.into.append(row)
+        # The size that is expected belongs to one place: a computation that begins again moves to the folder when it has passed what is there.
+        behind = self.written.get(self.into.path)
+        self.written = {self.into.path: self.into.append(row, behind=behind)}
         if row["step"] > self.to_pass:
             self._take_over()
 

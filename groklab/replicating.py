@@ -14,7 +14,6 @@ What a report in that folder says of experiments that are not asked for stays in
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -27,8 +26,9 @@ from groklab.analysis.claims import ordered, told_settled
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
 from groklab.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
+from groklab.outside import parsed_json, read_regular
 from groklab.printable import command, printable
-from groklab.results.files import StoreError
+from groklab.results.files import REPORT_LIMIT, StoreError
 from groklab.results.store import RunFolder
 from groklab.terminal import aside, say, write_json
 from groklab.values import shown
@@ -83,7 +83,7 @@ def report(asked: ReportArguments) -> int:
 def report_again(folder: Path, runs: Path | None = None) -> dict[str, Any]:
     """The report of one folder from the runs that it was made from, or from ``runs``, a folder or an archive; files are replaced."""
     try:
-        kept = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        kept = parsed_json(read_regular(folder / "report.json", REPORT_LIMIT))
         scale, origins = str(kept["scale"]), {str(part["experiment"]): _from(kept, part) for part in kept["experiments"]}
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -211,7 +211,7 @@ def _origin(runs: Path, output: Path) -> str:
 def _earlier(output: Path, scale: str) -> dict[str, Any]:
     """The report of this scale that is in a folder already; one that cannot be read is made anew."""
     try:
-        kept = json.loads((output / "report.json").read_text(encoding="utf-8"))
+        kept = parsed_json(read_regular(output / "report.json", REPORT_LIMIT))
         same = kept["scale"] == scale and all(part["experiment"] and _from(kept, part) for part in kept["experiments"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -1,6 +1,8 @@
 """Asking for a run: trained once, found again, continued, and reported up to where it was asked for."""
 
 import json
+import re
+import shutil
 import threading
 import time
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ import pytest
 import groklab.laboratory as laboratory
 from groklab.config.checks import RunError
 from groklab.config.run import Run
-from groklab.laboratory import Interrupted, continued, drawn, load, train
+from groklab.laboratory import Interrupted, continued, drawn, load, train, train_together
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder
@@ -800,3 +802,69 @@ def test_a_stop_rule_that_answers_with_no_evaluated_step_is_named(end_by, answer
 @pytest.mark.parametrize("answer", [None, 1, np.int64(1)])
 def test_a_stop_rule_answers_with_an_evaluated_step_or_none(end_by, answer):
     assert end_by(answer) == (None if answer is None else 1)
+
+
+def moved(folder, place):
+    folder.rename(place)
+
+
+def replaced_by_another(folder, place):
+    shutil.copytree(folder, place)
+    shutil.rmtree(folder)
+    place.rename(folder)
+    (folder / "lock").unlink()
+
+
+def emptied(folder, place):
+    for path in list(folder.iterdir()):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def cut_short(folder, place):
+    history = folder / "history.jsonl"
+    history.write_bytes(history.read_bytes().splitlines(keepends=True)[0])
+
+
+VANISHING = {
+    "removed": (lambda folder, place: shutil.rmtree(folder), "has disappeared"),
+    "moved": (moved, "has disappeared"),
+    "replaced": (replaced_by_another, "another folder lies in the place of"),
+    "emptied": (emptied, "were removed"),
+    "history cut": (cut_short, "was changed by somebody else|are not the"),
+}
+
+
+@pytest.mark.parametrize("name", VANISHING)
+def test_a_folder_that_disappears_while_its_run_is_trained_is_an_error_and_nothing_is_made_anew(tmp_path, name):
+    make, words = VANISHING[name]
+    runs, trained = tmp_path / "runs", list[int]()
+    folder = runs / Run.of(**TINY, steps=60).id
+
+    def watch(progress):
+        trained.append(progress.step)
+        if progress.step == 20 and trained.count(20) == 1:
+            make(folder, tmp_path / "elsewhere")
+
+    with pytest.raises(StoreError, match=words) as caught:
+        train(Run.of(**TINY, steps=60), runs=runs, on_progress=watch)
+    assert not isinstance(caught.value, InProgressError)
+    assert trained == sorted(trained)  # it did not begin at step 0 once more
+    if name in ("removed", "moved"):
+        assert not folder.exists()
+        assert folder.name in str(caught.value)
+        assert re.search(r"at step [0-9]+ ", str(caught.value))
+    if name == "moved":
+        assert (tmp_path / "elsewhere" / "run.json").exists()
+
+
+def test_the_other_runs_of_a_batch_go_on_where_one_loses_its_folder(tmp_path):
+    asked = [Run.of(**TINY, steps=60, seed=seed) for seed in range(3)]
+
+    def watch(position, progress):
+        if position == 1 and progress.step == 20 and progress.row is None:
+            shutil.rmtree(tmp_path / asked[1].id, ignore_errors=True)
+
+    outcomes = train_together(asked, runs=tmp_path, runs_per_batch=3, on_progress=watch)
+    assert [outcome.steps for outcome in (outcomes[0], outcomes[2])] == [60, 60]
+    assert "has disappeared" in str(outcomes[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(run.id for run in (asked[0], asked[2]))

@@ -14,7 +14,8 @@ from typing import Any
 from groklab.dashboard.access import check_file
 from groklab.dashboard.catalog import Catalog
 from groklab.dashboard.controls import Piece, html
-from groklab.results.files import StoreError
+from groklab.outside import parsed_json, read_regular
+from groklab.results.files import REPORT_LIMIT, StoreError
 
 _LARGEST = 8_000_000
 """Bytes of a report that is read."""
@@ -45,7 +46,7 @@ def scorecards(catalog: Catalog) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path, name, _ in _files(catalog):
         try:
-            content: Any = json.loads(path.read_bytes())
+            content: Any = parsed_json(read_regular(path, REPORT_LIMIT))
             json.dumps(content, ensure_ascii=False).encode()  # half a character is no text that a page can hold
         except (OSError, ValueError, RecursionError):
             continue

@@ -49,7 +49,7 @@ class Computing:
     plugins: Sequence[Path] = ()
     """The user's own files, which the processes load as this one has."""
     jobs: list[Job] = field(default_factory=lambda: list[Job]())
-    _process: subprocess.Popen[str] | None = None
+    _process: subprocess.Popen[bytes] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _worker: threading.Thread | None = None
     _is_over: bool = False

@@ -6,8 +6,10 @@ anything else is refused, and nothing of it is executed.
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,21 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from groklab.outside import check_regular, check_safetensors, open_regular
 from groklab.values import shown
+
+LARGEST = 1 << 30
+"""Bytes of a file of weights, and of the arrays in it: some 250 million numbers, a thousand times the paper's network."""
+_LONGEST_PICKLE = 16_000_000
+"""Bytes of the description of the tensors in a PyTorch file."""
+_MOST_ENTRIES = 100_000
 
 _FIRST_SAFE = (2, 6)
 """The first torch whose ``weights_only`` keeps its promise (CVE-2025-32434)."""
+
+
+class TooLargeError(ValueError):
+    """A file that claims more than it holds, or more than is read."""
 
 
 def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -28,9 +41,25 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     Half precision comes as float32, which holds it exactly. ValueError where the file is no such thing, is damaged, holds anything but
     dense real tensors, or would execute code.
     """
-    if not path.is_file():
-        raise ValueError(f"FILE: got {shown(str(path))}; expected a file; there is none of that name.")
-    return _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
+    try:
+        if path.suffix == ".safetensors":
+            check_safetensors(path, LARGEST)
+            return _safetensors(path)
+        check_regular(path, LARGEST)
+        _check_archive(path)
+    except FileNotFoundError:
+        raise ValueError(f"FILE: got {shown(str(path))}; expected a file; there is none of that name.") from None
+    except OSError as error:
+        raise ValueError(
+            f"FILE: got {shown(str(path))}; expected a file of weights that can be read ({error.strerror or error})."
+        ) from None
+    except TooLargeError:
+        raise
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: got a file that cannot be read as safetensors ({error}); expected a whole one. Copy it again."
+        ) from error
+    return _pytorch(path)
 
 
 def _safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -70,7 +99,41 @@ def _pytorch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path}: got {type(content).__name__} without entries; expected a state dict, names with tensors.")
+    _check_sizes(path, content)
     return _arrays(path, content), facts
+
+
+def _check_archive(path: Path) -> None:
+    """ValueError where a PyTorch file, which is a zip archive, would unpack to more than it has bytes: torch itself compresses nothing."""
+    with open_regular(path, LARGEST) as file:
+        first, size = file.read(4), os.fstat(file.fileno()).st_size
+        if not first.startswith(b"PK"):  # a pickle with its tensors behind it, whose sizes _check_sizes looks at, or no file of PyTorch
+            return
+        file.seek(0)
+        expected = "expected tensors as torch.save writes them. Save the state dict again where you trust it."
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OverflowError, ValueError, OSError):
+            return  # torch says in its own words what is wrong
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise TooLargeError(f"{path}: got a compressed archive; {expected}")
+    if len(entries) > _MOST_ENTRIES or sum(entry.file_size for entry in entries) > size:
+        raise TooLargeError(f"{path}: got an archive whose {len(entries):,} entries claim more bytes than it has; {expected}")
+    if any(entry.filename.endswith(".pkl") and entry.file_size > _LONGEST_PICKLE for entry in entries):
+        raise TooLargeError(f"{path}: got a description of its tensors of more than {_LONGEST_PICKLE:,} bytes; {expected}")
+
+
+def _check_sizes(path: Path, tensors: Mapping[Any, Any]) -> None:
+    """ValueError where tensors claim more numbers than the file holds, as one number seen a million times does."""
+    dense = [tensor for tensor in tensors.values() if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided]
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in dense if not tensor.is_meta)
+    stored = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in dense if not tensor.is_meta}
+    size = path.stat().st_size
+    if sum(stored.values()) > size or claimed > LARGEST or any(tensor.numel() * tensor.element_size() > size for tensor in dense):
+        raise TooLargeError(
+            f"{path}: got tensors of {claimed:,} bytes in a file of {size:,}; expected every number once. Save the state dict again."
+        )
 
 
 def _refused(text: str) -> str:

@@ -26,6 +26,8 @@ from groklab.values import shown
 
 JSON_LIMIT = 8_000_000
 """Bytes of a file that is read as one JSON value: a run.json has a few thousand."""
+REPORT_LIMIT = 64_000_000
+"""Bytes of a report, or of what was found for it, that is read as one JSON value."""
 ARRAYS_LIMIT = 16 << 30
 """Bytes of a file of arrays; states are the largest, of a network and a hundred of its gradients."""
 
@@ -64,6 +66,7 @@ def unwritable(path: Path, error: OSError) -> StoreError:
         errno.EACCES: "permission was denied. Choose another folder with --runs, or change its permissions",
         errno.EPERM: "permission was denied. Choose another folder with --runs, or change its permissions",
         errno.ENOTDIR: "a part of the path is a file and not a folder. Choose another folder with --runs",
+        errno.ENOENT: "the folder has disappeared: it was removed or moved. Look for it, or run the same command again",
         errno.EEXIST: "a file of that name is in the way. Choose another folder with --runs",
         errno.EDQUOT: "the disk quota is used up. Free some space and run the same command again",
     }
@@ -89,6 +92,14 @@ def make_folder(path: Path) -> None:
     """Create a folder and its parents; StoreError where that cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def make_part(path: Path) -> None:
+    """Create a folder in a run's folder, and never that one again; StoreError where that cannot be, as where it has disappeared."""
+    try:
+        path.mkdir(exist_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
 

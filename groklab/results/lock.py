@@ -31,6 +31,10 @@ class InProgressError(StoreError):
     """Another process is training this run."""
 
 
+class LostError(StoreError):
+    """The folder of a run is no longer the one in which its training began: it was removed, moved, or has another in its place."""
+
+
 class Lock:
     """Owns ``folder/lock`` between enter and exit; InProgressError where another process does."""
 
@@ -39,10 +43,13 @@ class Lock:
         self._token = secrets.token_hex(8)
         self._ended = threading.Event()
         self._beating: threading.Thread | None = None
+        self._place: tuple[int, int] | None = None
+        """Device and number of the folder that is owned, which stay with it wherever it is moved."""
 
     def __enter__(self) -> Lock:
         for _ in range(20):
             if self._create():
+                self._place = _place_of(self.path.parent)
                 self._beating = threading.Thread(target=self._beat, name="groklab lock", daemon=True)
                 self._beating.start()
                 return self
@@ -72,8 +79,18 @@ class Lock:
             return False
 
     def confirm(self) -> None:
-        """Nothing where the lock is still ours; InProgressError where another process took it over while this one slept."""
+        """Nothing where the lock is still ours; InProgressError where another process took it over while this one slept.
+
+        LostError where the folder itself is gone, or another one lies there.
+        """
         if not self.is_ours():
+            place, folder = _place_of(self.path.parent), self.path.parent
+            if place is None:
+                raise LostError(f"the folder {folder} has disappeared: it was removed or moved")
+            if place != self._place:
+                raise LostError(f"another folder lies in the place of {folder}")
+            if not os.path.lexists(folder / "run.json") and not os.path.lexists(self.path):
+                raise LostError(f"the files in the folder {folder} were removed")
             raise InProgressError(
                 f"{self.path.parent.name} was taken over by another process while this one was asleep; nothing more is written."
             )
@@ -120,6 +137,14 @@ class Lock:
             with contextlib.suppress(OSError):
                 if self.is_ours():
                     os.utime(self.path)
+
+
+def _place_of(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def owner_of(folder: Path, *, now: float | None = None) -> str | None:

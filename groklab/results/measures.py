@@ -20,7 +20,7 @@ import numpy as np
 
 from groklab.config.checks import matches
 from groklab.outside import parsed_json
-from groklab.results.files import DamagedError, make_folder, read_arrays, read_stored, write_arrays, write_whole
+from groklab.results.files import DamagedError, make_folder, make_part, read_arrays, read_stored, write_arrays, write_whole
 from groklab.results.store import RunFolder
 
 MEASURES_LIMIT = 64_000_000
@@ -34,6 +34,7 @@ class Measured:
 
     def __init__(self, folder: RunFolder, call: str) -> None:
         self.call, self.name = call, file_name(call)
+        self.is_run = folder.exists
         self.file = folder.path / "measures" / f"{self.name}.jsonl"
         self.arrays_folder = folder.path / "measures" / self.name
 
@@ -61,8 +62,12 @@ class Measured:
             {"step": step, "measure": self.call, "values": {name: _defined(value) for name, value in known[step].items()}}
             for step in sorted(known)
         ]
-        make_folder(self.file.parent)
+        self._make_folder()
         write_whole(self.file, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+
+    def _make_folder(self) -> None:
+        """The folder of measures: in a run's folder, which is not made anew where it has disappeared, or in one for measures alone."""
+        (make_part if self.is_run else make_folder)(self.file.parent)
 
     def array_steps(self) -> list[int]:
         """The steps of which arrays are kept, rising."""
@@ -75,7 +80,8 @@ class Measured:
 
     def keep_arrays(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the named arrays of one step."""
-        make_folder(self.arrays_folder)
+        self._make_folder()
+        make_part(self.arrays_folder)
         write_arrays(self.arrays_file(step), arrays, {"step": str(step), "measure": self.call})
 
     def arrays_file(self, step: int) -> Path:

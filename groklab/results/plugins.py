@@ -16,7 +16,7 @@ from typing import NamedTuple
 from groklab import registry
 from groklab.config.run import Run
 from groklab.outside import UnreadableError, read_regular
-from groklab.results.files import DamagedError, StoreError, make_folder, unreadable, write_whole
+from groklab.results.files import DamagedError, StoreError, make_part, unreadable, write_whole
 from groklab.sources import SOURCE_LIMIT, hash_of, plugin_stem
 from groklab.values import shown
 
@@ -102,7 +102,7 @@ def keep_plugins(folder: Path, run: Run) -> list[str]:
     """Copy the plugins that a run uses into its folder; the names of the copies."""
     names: list[str] = []
     for path, source in _plugins_of(run):
-        make_folder(folder / "plugins")
+        make_part(folder / "plugins")
         names.append(f"{plugin_stem(path)}-{source}.py")
         write_whole(folder / "plugins" / names[-1], registry.plugin_source(source))
     return names

@@ -40,6 +40,7 @@ from groklab.results.files import (
     StoreError,
     damaged,
     make_folder,
+    make_part,
     read_arrays,
     read_json,
     unwritable,
@@ -231,13 +232,23 @@ class RunFolder:
         }
         write_json(self.path / "run.json", content)
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add one evaluation and flush it; a measure that is infinite or nan is written as null."""
+    def append(self, row: Mapping[str, Any], *, behind: int | None = None) -> int:
+        """Add one evaluation and flush it; a measure that is infinite or nan is written as null. The bytes that the history has then.
+
+        StoreError where it has another number of bytes than ``behind``: somebody else has changed it.
+        """
         defined = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
         path = self.path / "history.jsonl"
         try:
-            with open(path, "ab") as file:
+            with open(path, "r+b" if behind else "ab") as file:
+                length = file.seek(0, os.SEEK_END)
+                if behind is not None and length != behind:
+                    raise StoreError(
+                        f"{path} was changed by somebody else while the run was trained: it has {length:,} bytes where {behind:,} were "
+                        "written. Nothing more is written."
+                    )
                 file.write((json.dumps(defined, allow_nan=False) + "\n").encode())
+                return file.tell()
         except OSError as error:
             raise unwritable(path, error) from error
 
@@ -255,7 +266,7 @@ class RunFolder:
 
     def write_step(self, kind: str, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Store a checkpoint or answers."""
-        make_folder(self.path / kind)
+        make_part(self.path / kind)
         write_arrays(self._step_path(kind, step), arrays, {"step": str(step)})
 
     def write_state(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
@@ -286,7 +297,7 @@ class RunFolder:
         try:
             for kind in ("answers", "checkpoints"):
                 for step in again.steps_of(kind):
-                    make_folder(self.path / kind)
+                    make_part(self.path / kind)
                     again._step_path(kind, step).replace(self._step_path(kind, step))
             for name in ("history.jsonl", "state.safetensors"):
                 with contextlib.suppress(FileNotFoundError):
