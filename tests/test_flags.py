@@ -1,5 +1,7 @@
 """Flags without a value, given twice, unknown, or of a wrong kind: each is named, in groklab's own words, before anything is done."""
 
+import os
+
 import pytest
 
 from groklab import cli
@@ -68,6 +70,27 @@ def test_none_stands_for_no_words_but_in_a_sweep_for_an_alternative():
     assert checked_words(TrainArguments, ["--measures", "none", "--steps", "5"]) == ["--measures", "--steps", "5"]
     assert checked_words(TrainArguments, ["--norm", "none"]) == ["--norm", "none"]
     assert checked_words(sweep_arguments(), ["--interventions", "none"], none_is_empty=False) == ["--interventions", "none"]
+
+
+def test_a_share_of_outliers_that_is_no_cell_is_refused(tmp_path, capsys):
+    assert cli.main(["train", *TINY, "--outliers", "1e-9", "--runs", str(tmp_path / "runs")]) == 2
+    told = capsys.readouterr().err
+    assert (
+        "outliers: got 1e-09; expected at least one of the 24 training cells. Choose a whole number, or a share of at least 0.042." in told
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_lock_has_left_is_cleaned_once_it_is_old(tmp_path):
+    from groklab.results.store import RunFolder
+
+    old, new = tmp_path / ".lock.a.tmp", tmp_path / ".lock.b.tmp"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    RunFolder(tmp_path).clean()
+    assert not old.exists()
+    assert new.exists()
 
 
 def test_help_is_given_beside_whatever_is_wrong():

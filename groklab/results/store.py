@@ -22,6 +22,7 @@ import math
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,7 +50,7 @@ from groklab.results.files import (
     write_whole,
 )
 from groklab.results.history import Evaluations, checksum, read_evaluations, within
-from groklab.results.lock import InProgressError, Lock, owner_of
+from groklab.results.lock import STALE, InProgressError, Lock, owner_of
 from groklab.results.plugins import Trust, keep_plugins, load_stored
 from groklab.values import shown
 
@@ -313,8 +314,8 @@ class RunFolder:
     def clean(self) -> None:
         """Remove what a killed process may have left half-written."""
         for path in self.path.rglob(".*.tmp"):
-            if path.parent == self.path and path.name.startswith(".lock."):
-                continue
+            if path.parent == self.path and path.name.startswith(".lock.") and not _is_left_of_a_lock(path):
+                continue  # of a process that asks for the lock just now
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -345,6 +346,14 @@ def _rule_problems(stop: str) -> list[str]:
     if call.name not in registry.entries("stop"):
         return []
     return [f"stop: {problem}" for problem in registry.call_problems("stop", stop)]
+
+
+def _is_left_of_a_lock(path: Path) -> bool:
+    """Whether a file beside a lock is older than any process would need it, so that its own was killed."""
+    try:
+        return time.time() - path.lstat().st_mtime > 10 * STALE
+    except OSError:
+        return False
 
 
 def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:

@@ -349,6 +349,9 @@ def run_problems(run: Run) -> Iterator[FieldError]:
         if "layout_check" in entry.facts:
             for problem in entry.facts["layout_check"](layout, registry.settings_of(kind, text)):
                 yield FieldError(field_name, text, problem=f"{call.name}: {problem}")
+    if run.task.outliers and not len(split.corrupted):
+        advice = f"Choose a whole number, or a share of at least {1 / len(split.train):.2g}."
+        yield FieldError("outliers", run.task.outliers, f"at least one of the {len(split.train):,} training cells", advice)
     size = batch_size(run, len(split.train))
     if size > len(split.train):
         advice = "Choose fewer, or full."
