@@ -11,9 +11,9 @@ from groklab.analysis.completions import CONFIDENCE, Network
 from groklab.completing import Completion
 from groklab.data.contradictions import Contradictions
 from groklab.data.identification import Structure
-from groklab.display import percent
 from groklab.screens import Columns, number, print_screen, screen_of
 from groklab.terminal import aside, say, write_json
+from groklab.text.numbers import percent
 from groklab.values import shown
 
 SHOWN = 5

@@ -20,17 +20,13 @@ from groklab.analysis.grokking import first_reaching
 from groklab.laboratory import Progress
 from groklab.printable import printable
 from groklab.terminal import Safe, console, drawn, output
+from groklab.text.numbers import percent
 
 TRAIN, VALIDATION = "cyan", "magenta"
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60
 _FRAME = 4
 """Columns that the panel's border and padding take."""
-
-
-def percent(value: float | None) -> str:
-    """An accuracy for people, a tenth of a percent at the finest."""
-    return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def duration(seconds: float) -> str:

@@ -42,6 +42,7 @@ from groklab.results.lock import Lock
 from groklab.results.store import RunFolder, packed_answers
 from groklab.stored import StoredRun, load
 from groklab.terminal import say, write_json
+from groklab.text.numbers import percent
 from groklab.training import engine
 from groklab.training.answering import answers_of, evaluation
 from groklab.training.batches import DTYPES, initial_of, network
@@ -189,7 +190,7 @@ def import_file(asked: ImportArguments, fields: Mapping[str, Any]) -> int:
         return 0
     row = found.rows[-1]
     say(f"results: {found.folder.path}")
-    told = f"train accuracy {row['train_accuracy']:.1%}, validation accuracy {row['validation_accuracy']:.1%}".replace("%", " %")
+    told = f"train accuracy {percent(row['train_accuracy'])}, validation accuracy {percent(row['validation_accuracy'])}"
     say(f"step {row['step']:,}: {told}")
     for warning in facts["warnings"]:
         say(f"note: {warning}")

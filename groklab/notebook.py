@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from groklab.analysis.grokking import first_reaching, told
 from groklab.config.run import Run
-from groklab.display import duration, percent
+from groklab.display import duration
 from groklab.recording import Interrupted, Progress
 from groklab.screens import Columns, runs_columns, settings_columns, settings_notes
 from groklab.stopping import stop_requests
 from groklab.tally import Tally
+from groklab.text.numbers import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

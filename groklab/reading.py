@@ -20,7 +20,6 @@ from groklab.config.checks import RunError
 from groklab.config.consistency import task_problems
 from groklab.config.presets import preset_named
 from groklab.config.run import Run, Task, leaves
-from groklab.display import percent
 from groklab.results.files import StoreError
 from groklab.results.finding import empty_folders, find
 from groklab.results.store import RunFolder
@@ -29,6 +28,7 @@ from groklab.showing import check_table_flags, show_table
 from groklab.starting import tell_notes
 from groklab.stored import StoredRun, load, stored_runs
 from groklab.terminal import aside, console, say, write_data, write_json
+from groklab.text.numbers import percent
 
 if TYPE_CHECKING:
     from groklab.analysis.events import Events

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from groklab.analysis.selection import written_in
 from groklab.analysis.survival import LEVEL
-from groklab.display import percent
 from groklab.terminal import console, say
+from groklab.text.numbers import percent
 
 if TYPE_CHECKING:
     import polars

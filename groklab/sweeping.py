@@ -19,13 +19,14 @@ from rich.text import Text
 from groklab.arguments.training import SweepArguments
 from groklab.config.run import Run, leaves
 from groklab.config.sweep import Sweep, sweep_of
-from groklab.display import duration, percent
+from groklab.display import duration
 from groklab.forecast import dry_run
 from groklab.laboratory import stored_as_asked
 from groklab.screens import print_screen, settings_notes, settings_screen
 from groklab.starting import tell_notes
 from groklab.tally import Job, Tally
 from groklab.terminal import Safe, aside, console, drawn, is_live, say, write_json
+from groklab.text.numbers import percent
 from groklab.trackers import named
 
 _LINES = 2.0

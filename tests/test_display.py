@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from groklab.config.run import Run
-from groklab.display import Display, duration, percent, sparkline
+from groklab.display import Display, duration, sparkline
 from groklab.laboratory import Progress
+from groklab.text.numbers import percent
 
 RUN = Run.of(group="product(cyclic(3), dihedral(4))", train_fraction=0.123456, seed=123456789, steps=1_000_000)
 
@@ -44,7 +45,7 @@ def shown(display, *, width):
 
 
 def test_numbers_for_people():
-    assert [percent(v) for v in (None, 0.0, 0.9999, 1.0)] == ["–", "0.0 %", "100.0 %", "100.0 %"]
+    assert [percent(v) for v in (None, 0.0, 0.9999, 1.0)] == ["–", "0.0 %", "99.99 %", "100.0 %"]
     assert [duration(s) for s in (0, 59.9, 60, 3599, 3600, 100_000)] == [
         "0 s",
         "59 s",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from groklab.analysis.grokking import summary, told
 from groklab.text.numbers import percent, percentage
 
 
@@ -44,3 +45,18 @@ def test_no_share_is_told_on_another_side_than_it_is():
                 assert (said > 0) == (share > 0), share
                 assert (said >= 100 * threshold) == (share >= threshold), (share, said)
                 assert abs(said - 100 * share) <= 0.5 * 10**-places + 1e-6
+
+
+def test_beside_not_generalized_the_best_accuracy_lies_below_the_threshold():
+    rows = [
+        {"step": step, "train_accuracy": 1.0, "validation_accuracy": share, "train_loss": 0, "validation_loss": 0}
+        for step, share in ((1, 0.1), (9, 0.9896))
+    ]
+    assert told(summary(rows, steps=9, threshold=0.99)).endswith("(best validation accuracy 98.96 %)")
+
+
+def test_the_dashboard_rounds_as_the_terminal_does():
+    controls = pytest.importorskip("groklab.dashboard.controls")
+    for share in (0.0003, 0.5, 0.9896, 0.99973, None):
+        assert controls.percent(share) == percent(share)
+    assert controls.percent(1.0) == "100 %"

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from groklab.text.numbers import percent
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -74,7 +76,7 @@ def told(result: Summary) -> str:
     memorized = "not memorized" if result.memorized_at is None else f"memorized at step {result.memorized_at:,}"
     if result.generalized_at is None:
         best = result.best_validation_accuracy or 0.0
-        return f"{memorized}, not generalized within {result.steps:,} steps (best validation accuracy {best:.1%})".replace("%)", " %)")
+        return f"{memorized}, not generalized within {result.steps:,} steps (best validation accuracy {percent(best)})"
     if result.delay is None:
         return f"{memorized}, generalized at step {result.generalized_at:,}"
     ratio = _compared(result.delay)

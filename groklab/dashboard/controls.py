@@ -18,6 +18,7 @@ from groklab.dashboard.catalog import Catalog, Entry
 from groklab.dashboard.computing import Computing
 from groklab.dashboard.theme import Theme
 from groklab.results.files import StoreError
+from groklab.text import numbers
 
 # Attributes such as aria-label are no Python names, and the type checker does not see them in a component's signature.
 dcc: Any = dash_core
@@ -224,11 +225,8 @@ def whole(number: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share as percent, or a dash; what is not all is never rounded to 100 %."""
-    if share is None:
-        return "–"
-    text = f"{100 * share:.1f} %"
-    return "99.9 %" if text == "100.0 %" and share < 1 else text.replace("100.0", "100")
+    """A share as percent, or a dash; what is not all, or not at the threshold, is never rounded to it."""
+    return "100 %" if share == 1 else numbers.percent(share)
 
 
 def short(value: Any) -> str:

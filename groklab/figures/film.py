@@ -16,6 +16,7 @@ from groklab.analysis.structure import circularity
 from groklab.figures import style
 from groklab.figures.cells import read, show
 from groklab.registry import figure
+from groklab.text.numbers import percent
 
 _NEEDS = ("step", "train_accuracy", "validation_accuracy")
 _WIDTH, _HEIGHT, _SIDE, _CURVE = 7.2, 4.7, 2.7, 0.75
@@ -61,7 +62,7 @@ def _frame(
         trained = np.where(table.answer == table.label, _TRAIN_RIGHT, _TRAIN_WRONG)
         names = np.where(validation, np.where(right, _RIGHT, _WRONG), np.where(table.split == "train", trained, _UNKNOWN))
         show(left, table, np.array([to_rgb(name) for name in names]))
-        share = f"{100 * right[validation].mean():.1f} % of the hidden cells right" if validation.any() else "no hidden cells"
+        share = f"{percent(float(right[validation].mean()))} of the hidden cells right" if validation.any() else "no hidden cells"
         left.set_title(f"step {style.count(step)}: {share}", size=style.SMALL_SIZE, loc="left", pad=4)
         other = drawing.add_axes(((_WIDTH - 0.5 - _SIDE) / _WIDTH, bottom, *size))
         other.scatter(*points.T, c=colors, s=14, linewidths=0)

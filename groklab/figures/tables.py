@@ -27,6 +27,7 @@ from groklab.figures.cells import (
     write_names,
 )
 from groklab.registry import figure
+from groklab.text.numbers import percent
 
 Row = tuple[str | None, str]
 """Of a legend: a color, a mark by its name or nothing, and the text beside it."""
@@ -113,7 +114,7 @@ def _verdict(table: Table) -> tuple[Colors, str, list[Row]]:
     if int(np.prod(table.shape)) > len(table.z):
         legend.append(("absent", "not in the table"))
     asked = int((validation & answered).sum())
-    heading = f"validation: {100 * int((validation & as_truth).sum()) / asked:.1f} % right" if asked else "no validation cells"
+    heading = f"validation: {percent(int((validation & as_truth).sum()) / asked)} right" if asked else "no validation cells"
     return painted, heading, legend
 
 
