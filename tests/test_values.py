@@ -16,6 +16,7 @@ WRITTEN_IN_FULL = {
     ("values.py", "value[:30] + '…' + value[-20:]"),
     ("stored.py", "settings[name]"),
     ("reading.py", "default"),
+    ("data/lookalikes.py", "printable(name, limit=40)"),
 }
 """Places where a value is part of a call, or cannot be long."""
 
@@ -58,3 +59,10 @@ def test_a_wrong_field_of_5000_characters_is_named_in_a_line():
     told = [str(problem) for problem in run.problems()]
     assert len(told) >= 5
     assert max(map(len, told)) < 1000
+
+
+def test_tags_in_a_report_are_text_and_numbers_below_others_stay():
+    from groklab.report import without_html
+
+    told = without_html({"reason": "<script>x</script>\n<img src=x>, p < 0.01", "value": 0.5, "notes": ["a <b"]})
+    assert told == {"reason": "\\<script>x\\</script> \\<img src=x>, p < 0.01", "value": 0.5, "notes": ["a \\<b"]}

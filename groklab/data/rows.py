@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from groklab.data.groups import CELL_LIMIT
+from groklab.values import shown
 
 NAMED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 """Separators of columns, as messages call them."""
@@ -61,7 +62,7 @@ def text_of(content: bytes) -> Text:
         return text
     declared = match["separator"].replace("\\t", "\t")
     if declared not in NAMED:
-        raise ValueError(f"line 1: the separator {declared!r}; expected one of {', '.join(NAMED.values())}.")
+        raise ValueError(f"line 1: the separator {shown(declared)}; expected one of {', '.join(NAMED.values())}.")
     text = Text(content, text.encoding, declared)
     if next(rows_of(text, declared), None) is None:
         raise ValueError("empty below its separator; expected a table.")

@@ -76,15 +76,15 @@ def blanks_in(answers: Sequence[str], arguments: Iterable[str]) -> tuple[list[st
     marks = [name for name in answers if name.casefold() in MARKS]
     blanks = [name for name in marks if name.casefold() not in others and not _is_sign(name, answers)]
     notes = [
-        f"{name!r} is read as an element, for it is one in x or y too. If it marks a blank, leave the cell empty."
+        f"{shown(name)} is read as an element, for it is one in x or y too. If it marks a blank, leave the cell empty."
         if name.casefold() in others
-        else f"{name!r} is read as an element, for '+' is one too. If it marks a blank, leave the cell empty."
+        else f"{shown(name)} is read as an element, for '+' is one too. If it marks a blank, leave the cell empty."
         for name in marks
         if name not in blanks
     ]
     told = {name.casefold() for name in marks}
     words = sorted(name for name in set(arguments) if name.casefold() in MARKS - told and any(letter.isalpha() for letter in name))
-    notes += [f"{name!r} in x or y is read as an element. If it marks a blank, remove its rows." for name in words]
+    notes += [f"{shown(name)} in x or y is read as an element. If it marks a blank, remove its rows." for name in words]
     return blanks, notes
 
 
