@@ -202,6 +202,7 @@ def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool)
 
 def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
     """A row for every combination of the fields that vary, seeds apart: its runs, and their medians with intervals."""
+    from groklab.analysis.selection import alongside
     from groklab.analysis.statistics import summarize
     from groklab.analysis.tables import runs_table
     from groklab.results.store import RunFolder
@@ -209,7 +210,8 @@ def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
     ended = [job.run for job in tally.jobs if job.status in ("complete", "diverged")]
     if not ended:
         return []
-    return summarize(runs_table([RunFolder(folder / run.id) for run in ended], ended), by=made.varying).to_dicts()
+    table = runs_table([RunFolder(folder / run.id) for run in ended], ended)
+    return summarize(table, by=alongside(table, made.varying)).to_dicts()
 
 
 def _stands_further(job: Job, folder: Path) -> bool:

@@ -122,6 +122,12 @@ def differing(table: pl.DataFrame, *, within: Sequence[str] = ()) -> list[str]:
     return [name for name in names if found[name][0] > 1]
 
 
+def alongside(table: pl.DataFrame, by: Sequence[str]) -> list[str]:
+    """The columns ``by``, and behind them what differs with them without having been asked for, as the decay does with the optimizer."""
+    follows = [name for name in IMPLIED if name in table.columns and name not in by and table[name].n_unique() > 1]
+    return [*by, *(name for name in follows if by and name not in differing(table, within=by))]
+
+
 def distinguishing(table: pl.DataFrame) -> list[str]:
     """The fields of ``differing`` without those whose usual value follows from the others, as the decay does from the optimizer."""
     found = differing(table)
