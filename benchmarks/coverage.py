@@ -120,7 +120,7 @@ def completed(case: Case) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "table.csv"
         rows = [f"{names[x]},{names[y]},{names[product[x, y]] if known[x, y] else ''}" for x in range(n) for y in range(n)]
-        file.write_text("x,y,z\n" + "\n".join(rows) + "\n")
+        file.write_text("x,y,z\n" + "\n".join(rows) + "\n", encoding="utf-8")
         seeds = range(case.seed * NETWORKS, (case.seed + 1) * NETWORKS)
         found = gl.complete(file, seeds=seeds, presets="gromov", steps=STEPS, mlp_width=WIDTH, workers=1, runs=Path(folder) / "runs")
     evidence, right = found.evidence, {True: 0, False: 0}

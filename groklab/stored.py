@@ -184,6 +184,7 @@ def load(text: str, *, runs: str | Path = "runs", trust_plugins: Trust = False) 
     return StoredRun(folder, run)
 
 
+@checked
 def stored_runs(runs: str | Path = "runs") -> list[RunFolder]:
     """All runs below a folder."""
     return folders(Path(runs))

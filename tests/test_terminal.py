@@ -246,7 +246,8 @@ def _is_text(node: ast.Call) -> bool:
     owner = node.func.value if isinstance(node.func, ast.Attribute) else None
     if isinstance(owner, ast.Name) and owner.id in ("os", "Image", "tarfile", "webbrowser") and name == "open":
         return False
-    modes = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
+    given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
+    modes = [way for one in given for way in ((one.body, one.orelse) if isinstance(one, ast.IfExp) else (one,))]
     written = [one.value for one in modes if isinstance(one, ast.Constant) and isinstance(one.value, str)]
     is_binary = any("b" in mode and len(mode) <= 3 for mode in written)
     return not is_binary and (bool(written) or name == "open")
