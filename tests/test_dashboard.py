@@ -750,7 +750,7 @@ def test_marks_and_shares_are_written_as_people_read_them():
     )
     assert marks_of([]) == {}
     assert percent(1.0) == "100 %"
-    assert percent(0.99999) == "99.9 %"
+    assert (percent(0.99999), percent(0.9896), percent(0.00004)) == ("99.999 %", "98.96 %", "0.004 %")
     assert percent(None) == "–"
 
 

@@ -617,8 +617,15 @@ def test_cosets_names_the_subgroup_that_explains_the_clusters() -> None:
     points = drawn.axes[0].collections[0]
     colors = [tuple(color) for color in points.get_facecolors()]  # pyright: ignore[reportAttributeAccessIssue]
     assert [colors.index(color) for color in colors] == [0, 1, 2] * 4
-    with pytest.raises(ValueError, match="draw number_line"):
-        embeddings.cosets(elements(group=None))
+
+
+def test_cosets_of_a_modular_table_are_those_of_the_cyclic_group_behind_it_and_a_prime_order_has_none() -> None:
+    modular, group = elements(frequency=4, group=None), elements(frequency=4)
+    assert said(embeddings.cosets(modular, method="scaling")) == said(embeddings.cosets(group, method="scaling"))  # addition mod 12
+    with pytest.raises(ValueError, match=r"cyclic\(13\).*number_line"):
+        embeddings.cosets(elements(n=13, group=None))
+    with pytest.raises(ValueError, match="no group is known"):
+        embeddings.cosets(elements(group=None).with_columns(place=pl.lit(None, dtype=pl.Int64)))
 
 
 def test_embeddings_color_by_the_circle_that_is_there() -> None:
