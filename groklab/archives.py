@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from groklab.outside import open_regular
+from groklab.outside import open_regular, read_regular
 from groklab.results.files import StoreError, make_folder, write_arrays, write_whole
 from groklab.results.store import RunFolder
 from groklab.values import shown
@@ -61,13 +61,15 @@ def _files_of(folder: RunFolder, *, with_layer: bool) -> list[tuple[str, bytes]]
     names += [
         path.relative_to(folder.path).as_posix() for path in sorted([*folder.path.glob("plugins/*"), *folder.path.glob("table.csv*")])
     ]
-    found = [(name, (folder.path / name).read_bytes()) for name in names if (folder.path / name).is_file()]
+    found = [(name, read_regular(folder.path / name, _LARGEST_FILE)) for name in names if os.path.lexists(folder.path / name)]
     if with_layer:
         for kind in ("checkpoints", "answers"):
             for step in folder.steps_of(kind)[-1:]:
                 name = f"{kind}/step_{step:09d}.safetensors"
                 with contextlib.suppress(StoreError, OSError):
-                    found.append((name, _reduced(folder, step) if kind == "checkpoints" else (folder.path / name).read_bytes()))
+                    found.append(
+                        (name, _reduced(folder, step) if kind == "checkpoints" else read_regular(folder.path / name, _LARGEST_FILE))
+                    )
     return found
 
 

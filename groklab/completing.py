@@ -40,8 +40,9 @@ from groklab.data.identification import Structure, structure_of
 from groklab.data.splits import split_of
 from groklab.data.tables import Table, table_of
 from groklab.printable import command
+from groklab.results.answers import read_answers
 from groklab.results.files import StoreError, check_output
-from groklab.results.store import RunFolder, unpacked_answers
+from groklab.results.store import RunFolder
 from groklab.signatures import checked
 from groklab.tally import Tally
 from groklab.terminal import aside
@@ -334,8 +335,8 @@ def _voters(networks: tuple[Network, ...], evidence: Evidence) -> tuple[Network,
 def _network(folder: Path, run: Run) -> Network:
     """The newest stored answers of a run."""
     split = split_of(run)
-    step, arrays = RunFolder(folder / run.id).read_step("answers")
-    answer, probability = unpacked_answers(arrays)
+    table = table_of(run.task)
+    step, answer, probability = read_answers(RunFolder(folder / run.id), None, cells=len(table.x), elements=table.n)
     return Network(run.id, run.seeds.seed, step, answer, probability, split.train, split.validation)
 
 

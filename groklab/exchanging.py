@@ -37,9 +37,10 @@ from groklab.model.parameters import parameters_from
 from groklab.model.passes import pass_of
 from groklab.model.weights import read_weights
 from groklab.outside import parsed_json, read_regular
+from groklab.results.answers import packed_answers
 from groklab.results.files import JSON_LIMIT, StoreError, make_folder, write_whole
 from groklab.results.lock import Lock
-from groklab.results.store import RunFolder, packed_answers
+from groklab.results.store import RunFolder
 from groklab.stored import StoredRun, load
 from groklab.terminal import say, write_json
 from groklab.text.numbers import percent
@@ -88,10 +89,7 @@ def export_network(stored: StoredRun, output: Path, *, to: str = "safetensors", 
     stored.check_known()
     table, _, layout = network(run)
     step, arrays = stored.folder.read_step("checkpoints", checkpoint)
-    try:
-        parameters_from(layout, arrays, dtype=DTYPES[run.training.precision])
-    except ValueError as error:
-        raise ValueError(f"{stored.id}, checkpoint at step {step:,}: {error}") from error
+    parameters_from(layout, arrays, dtype=DTYPES[run.training.precision], of=f"{stored.id}, checkpoint at step {step:,}: ")
     described: dict[str, Any] = {
         "format": FORMAT,
         "form": to,

@@ -129,10 +129,7 @@ def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
 
     prepare_process()
     table, split, layout = network(run.run)
-    try:
-        parameters = run.model(step)
-    except ValueError as error:
-        raise ValueError(f"the checkpoint of {run.id} at step {step:,}: {error}") from None
+    parameters = run.model(step)
     if amount := int((~parameters.flat.isfinite()).sum()):
         raise ValueError(
             f"the checkpoint of {run.id} at step {step:,}: {amount:,} of its weights are not finite; expected numbers. Measure an earlier step."

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groklab.config.run import Run
-from groklab.results.files import make_folder
+from groklab.results.answers import packed_answers
+from groklab.results.files import damaged, make_folder
 from groklab.results.history import in_sequence
 from groklab.results.lock import Lock, LostError
-from groklab.results.store import RunFolder, packed_answers
+from groklab.results.store import RunFolder
 from groklab.results.writer import WAITING, Writer
 from groklab.stored import StoredRun, end_and_reached, results_as_asked
 
@@ -105,6 +106,7 @@ def _begun(
 ) -> Recorder | StoredRun:
     """A run made ready to be trained from where it stands, its lock held; its results where nothing is missing after all."""
     from groklab.training import engine
+    from groklab.training.states import state_problem
 
     folder = RunFolder(root / asked.id)
     make_folder(folder.path)
@@ -116,6 +118,9 @@ def _begun(
             return done
         folder.clean()
         into, past, stored = _past(folder)
+        problem = None if past.state is None else state_problem(asked, past.state)
+        if problem is not None:
+            raise damaged(into.path / "state.safetensors", problem)
         if not folder.exists:
             folder.create(asked, engine.parameter_counts(asked))
         segment = engine.segment(asked, past.state.step if past.state is not None else 0)

@@ -336,10 +336,12 @@ def load_plugin(file: str | Path) -> Path:
     """
     try:
         path = Path(file).resolve()
-        return load_source(path, read_regular(path, SOURCE_LIMIT))
-    except (OSError, RuntimeError) as error:
+        source = read_regular(path, SOURCE_LIMIT)
+    except (OSError, RuntimeError, ValueError) as error:
         reason = "No such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
+        reason = "Its name holds a zero byte" if "\0" in str(file) else reason
         raise ValueError(f"plugin: got {shown(str(file))}; expected a Python file. {reason}.") from None
+    return load_source(path, source)
 
 
 def load_source(path: Path, source: bytes) -> Path:

@@ -36,6 +36,7 @@ from groklab.screens import (
 )
 from groklab.stored import stored_runs
 from groklab.terminal import say, write_json
+from groklab.values import LONGEST, shown
 
 if TYPE_CHECKING:
     import polars
@@ -81,7 +82,8 @@ def check_table_flags(asked: ShowArguments) -> None:
     for flag in TABLE_FLAGS:
         given = getattr(asked, flag)
         if given not in (None, ()):
-            told = " ".join(given) if isinstance(given, tuple) else given
+            told = " ".join(given) if isinstance(given, tuple) else str(given)
+            told = printable(told) if len(told) <= LONGEST else shown(told)
             raise ValueError(f"--{flag}: got {told} without --table; expected them together. It is about many runs as one table.")
 
 

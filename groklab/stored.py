@@ -147,8 +147,9 @@ class StoredRun:
 
         self.check_known()
         _, _, layout = network(self.run)
-        _, arrays = self.folder.read_step("checkpoints", self.last_step("checkpoints") if step is None else step)
-        return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision])
+        chosen, arrays = self.folder.read_step("checkpoints", self.last_step("checkpoints") if step is None else step)
+        of = f"{self.id}, checkpoint at step {chosen:,}: "
+        return parameters_from(layout, arrays, dtype=DTYPES[self.run.training.precision], of=of)
 
     @checked
     def plot(self, name: str = "learning_curves", *, checkpoint: int | None = None) -> Figure:
@@ -334,7 +335,7 @@ def results_table(
     table = runs_table([run.folder for run in chosen], [run.run for run in chosen])
     more = results_at_the_end(results, chosen) | measures_at_the_end(measures, chosen)
     table = table.with_columns(polars.Series(name, values, dtype=polars.Float64) for name, values in more.items())
-    different = differing(table, within=[apart]) if apart else distinguishing(table)
+    different = differing(table, within=[apart]) if apart in table.columns else distinguishing(table)
     if not different:
         return table
     settings = table.select(different).to_dicts()

@@ -12,12 +12,13 @@ import contextlib
 import contextvars
 import fcntl
 import importlib
+import itertools
 import logging
 import netrc
 import os
 import re
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -302,6 +303,9 @@ def _trackio_folder(root: Path) -> Path:
     return Path(os.environ.get("TRACKIO_DIR") or root / "trackio").resolve()
 
 
+_MOST = 20
+"""Names that are looked at."""
+
 TRACKERS: dict[str, Tracker] = {
     "tensorboard": Tracker(tensorboard, tensorboard_goes_to),
     "wandb": Tracker(wandb, wandb_goes_to),
@@ -310,13 +314,21 @@ TRACKERS: dict[str, Tracker] = {
 }
 
 
-def named(names: str | tuple[str, ...] | list[str]) -> dict[str, Tracker]:
+def names_of(names: str | Iterable[str]) -> list[str]:
+    """The names of trackers, of one or several; ValueError where they are more than anybody has."""
+    chosen = [names] if isinstance(names, str) else list(itertools.islice(names, _MOST + 1))
+    if len(chosen) > _MOST:
+        raise ValueError(f"track: got {shown(names)}, more than {_MOST} names; expected some of {', '.join(TRACKERS)}.")
+    return chosen
+
+
+def named(names: str | Iterable[str]) -> dict[str, Tracker]:
     """Trackers by name; ValueError for an unknown one with the nearest names."""
-    chosen = [names] if isinstance(names, str) else list(names)
+    chosen = names_of(names)
     unknown = [
         f"track: got {shown(name)}; expected {', '.join(TRACKERS)}. {nearest(str(name), list(TRACKERS))}"
         for name in chosen
-        if name not in TRACKERS
+        if not isinstance(name, str) or name not in TRACKERS
     ]
     if unknown:
         raise ValueError("\n".join(unknown))

@@ -23,7 +23,7 @@ from groklab.recording import Interrupted, Outcome, Progress, Telling
 from groklab.results.files import make_folder, read_json, write_json
 from groklab.stored import StoredRun
 from groklab.terminal import aside
-from groklab.trackers import Channel, Opening, Tracker, named
+from groklab.trackers import Channel, Opening, Tracker, named, names_of
 
 WAITING = 10_000
 """Records that may wait for a tracker; those beyond are dropped. A run has about 125 for every five decades of steps."""
@@ -183,7 +183,7 @@ class Tracking:
     """Tells trackers what happens to runs."""
 
     def __init__(self, names: str | Sequence[str], root: Path, report: Callable[[str], object] = to_standard_error) -> None:
-        self.names = [names] if isinstance(names, str) else list(names)
+        self.names = names_of(names)
         self.followers = [Follower(name, tracker, root, report) for name, tracker in named(self.names).items()]
 
     def close(self) -> None:

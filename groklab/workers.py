@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -18,7 +19,9 @@ from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
 from groklab.stored import StoredRun
 from groklab.tally import REPORTS, Job, Order, Tally, attempt, finish, hear
+from groklab.trackers import names_of
 from groklab.tracking import Tracking, tracking
+from groklab.values import shown
 
 
 def train_all(
@@ -49,7 +52,7 @@ def train_all(
     check_all(asked, workers=workers, ray=ray, runs_per_batch=runs_per_batch)
     tally = Tally([_job(run, Path(folder)) for run in asked])
     tell, stop = on_progress or say_nothing, should_stop or (lambda: False)
-    names = [track] if isinstance(track, str) else list(track)
+    names = names_of(track)
     order = Order(tally, Path(folder), keep_state, runs_per_batch, registry.plugins(), tell, stop, names)
     with tracking(names, folder, tally.note) as trackers:
         trackers.stored([StoredRun(RunFolder(Path(folder) / job.run.id), job.run) for job in tally.jobs if job.was_stored])
@@ -89,6 +92,8 @@ def check_all(runs: Sequence[Run], *, workers: int | None = None, ray: str | Non
         raise ValueError(f"workers: got {workers}; expected a number of processes from 1 on.")
     if workers is not None and ray is not None:
         raise ValueError("workers and ray: got both; expected one of them. A cluster decides for itself how many processes it has.")
+    if ray is not None and not re.fullmatch(r"(ray://)?[\w.:\[\]-]{1,300}", ray):
+        raise ValueError(f"ray: got {shown(ray)}; expected auto, or the address of a cluster as host:port.")
     check_runs_per_batch(runs_per_batch)
     looked_at: set[Any] = set()
     for number, run in enumerate(runs, 1):

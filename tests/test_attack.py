@@ -284,6 +284,31 @@ def test_hostile_words(world, is_all):
     judged(problems, len(cases), 250)
 
 
+ONCE_WRONG = [
+    ["list", "--runs", "files/dangling"], ["dashboard", "--no-browser", "--port", "0", "--runs", "files/loop"], ["sweep", *NET, "--plugin", "5\0"],
+    ["replicate", "figure1_left", "--dry-run", "--ray", ""], ["replicate", "figure1_left", "--dry-run", "--ray", hostile.ESCAPES],
+    ["show", "latest", "--by", hostile.DEEP], ["figure", "steps_against(x='nope')", "latest", "--output", "drawn.png"],
+]  # fmt: skip
+"""Words of which something else came than one message; the sample may miss them."""
+
+
+def test_words_that_were_once_taken_or_failed_otherwise(world):
+    fresh(world)
+    problems = []
+    for words in ONCE_WRONG:
+        found = outcome_of(lambda words=words: cli.main(words))
+        problems += [f"{' '.join(words)[:80]}: {one}" for one in complaints(found, world, others=sorted(world.runs))]
+    judged(problems, len(ONCE_WRONG), 7)
+
+
+@pytest.mark.parametrize("track", [range(10**12), iter(int, 1), [None], ["x"] * 10**6])
+def test_trackers_that_nobody_has_are_refused_before_they_are_listed(world, track):
+    for verb in (gl.sweep, gl.train):
+        found = outcome_of(lambda verb=verb: verb(operation="addition", modulus=7, width=8, heads=1, layers=1, steps=5, track=track))
+        assert found.status in ("ValueError", "TypeError"), found
+        assert "track: got" in found.trace
+
+
 def test_the_words_that_the_attack_departs_from_are_right(world):
     for verb in cli.VERBS:
         if verb not in ("report", "remove"):

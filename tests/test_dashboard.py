@@ -30,8 +30,9 @@ from groklab.dashboard.computing import Computing, cache_of
 from groklab.dashboard.controls import Results, marks_of, percent
 from groklab.dashboard.server import name_for, opened_as
 from groklab.dashboard.theme import LIGHT, escaped
+from groklab.results.answers import packed_answers
 from groklab.results.measures import Measured
-from groklab.results.store import RunFolder, packed_answers
+from groklab.results.store import RunFolder
 
 SECRET = "the-secret-outside"
 EVIL = "<script>window.stolen = 1</script>"

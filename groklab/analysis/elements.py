@@ -8,7 +8,8 @@ import polars as pl
 from groklab import registry
 from groklab.config.run import Run
 from groklab.data.tables import table_of
-from groklab.results.files import StoreError
+from groklab.printable import printable
+from groklab.results.files import StoreError, damaged
 from groklab.results.store import RunFolder
 from groklab.values import shown
 
@@ -32,7 +33,7 @@ def elements_table(folder: RunFolder, run: Run, step: int | None = None, *, laye
         {
             "element": np.arange(n),
             "name": list(table.elements),
-            "vector": _rows(arrays, layer, n, folder.id).tolist(),
+            "vector": _checked(_rows(arrays, layer, n, folder.id), n, folder, chosen).astype(np.float64).tolist(),
             "place": pl.Series(places, dtype=pl.Int64),
             "group": pl.Series([group_of(run)] * n, dtype=pl.String),
             "step": np.full(n, chosen),
@@ -70,17 +71,28 @@ def _places(run: Run, elements: tuple[str, ...]) -> list[int | None]:
     return [place.get(residue) for residue in residues]
 
 
+def _checked(rows: np.ndarray, n: int, folder: RunFolder, step: int) -> np.ndarray:
+    """Rows that can be those of all elements; DamagedError otherwise."""
+    if rows.ndim != 2 or len(rows) != n or rows.shape[1] == 0:
+        size = " × ".join(f"{length:,}" for length in rows.shape)
+        raise damaged(folder.step_path("checkpoints", step), f"a layer has {size} numbers, and not a row for each of the {n:,} elements")
+    return rows
+
+
 def _rows(arrays: dict[str, np.ndarray], layer: str, n: int, name: str) -> np.ndarray:
-    if layer == "output" and "output" in arrays:
-        return arrays["output"][:n].astype(np.float64)
-    if layer == "embedding" and "embedding" in arrays:
-        return arrays["embedding"][:n].astype(np.float64)
+    whole = {key: array for key, array in arrays.items() if array.ndim == 2 and array.dtype.kind in "fiu"}
+    if layer == "output" and "output" in whole:
+        return whole["output"][:n]
+    if layer == "embedding" and "embedding" in whole:
+        return whole["embedding"][:n]
     both = [f"embedding.{side}" for side in ("left", "right")]
-    if layer == "embedding" and all(part in arrays for part in both):
-        return np.concatenate([arrays[part][:n] for part in both], axis=1).astype(np.float64)
+    if layer == "embedding" and all(part in whole and len(whole[part]) >= n for part in both):
+        return np.concatenate([whole[part][:n] for part in both], axis=1)
     first = [f"layers.0.{side}" for side in ("left", "right")]
     if layer == "embedding" and all(
-        part in arrays and arrays[part].shape[1] == n for part in first
+        part in whole and whole[part].shape[1] == n for part in first
     ):  # one-hot: the columns are the embedding
-        return np.concatenate([arrays[part].T for part in first], axis=1).astype(np.float64)
-    raise StoreError(f"{name}: its network has no {layer} of a known name; it has {', '.join(sorted(arrays))}.")
+        return np.concatenate([whole[part].T for part in first], axis=1)
+    raise StoreError(
+        f"{name}: its network has no {layer} of a known name; it has {', '.join(printable(key)[:60] for key in sorted(arrays)[:20])}."
+    )

@@ -18,9 +18,10 @@ from groklab.config.stops import end_of
 from groklab.config.sweep import hints as field_hints
 from groklab.data.splits import Split, split_of
 from groklab.data.tables import Table, table_of
+from groklab.results.answers import read_answers
 from groklab.results.files import DamagedError, InaccessibleError, StoreError
 from groklab.results.history import in_sequence, within
-from groklab.results.store import Reading, RunFolder, unpacked_answers
+from groklab.results.store import Reading, RunFolder
 from groklab.signatures import options_of
 
 
@@ -31,8 +32,7 @@ def cells_table(folder: RunFolder, run: Run, step: int | None = None) -> pl.Data
     probability, step, and the names x_name, y_name, z_name, answer_name.
     """
     table, split = table_of(run.task), split_of(run)
-    chosen, arrays = folder.read_step("answers", step)
-    answer, probability = unpacked_answers(arrays)
+    chosen, answer, probability = read_answers(folder, step, cells=len(table.x), elements=table.n)
     return bare_cells(table, split).with_columns(
         answer=pl.Series(answer),
         probability=pl.Series(probability),

@@ -7,6 +7,7 @@ import errno
 import html
 import ipaddress
 import logging
+import os
 import socket
 import tempfile
 import threading
@@ -44,8 +45,8 @@ def serve(
     plugins: tuple[Path, ...] = (),
 ) -> int:  # fmt: skip
     """Serve until Ctrl-C, and open a browser."""
-    if root.exists() and not root.is_dir():
-        raise ValueError(f"DIR: got {shown(str(root))}, which is a file; expected the folder of the results.")
+    if os.path.lexists(root) and not root.is_dir():
+        raise ValueError(f"DIR: got {shown(str(root))}, which is no folder; expected the folder of the results.")
     if port is not None and not 0 <= port <= 65535:
         raise ValueError(f"--port: got {port}; expected 0 (any free one) to 65535.")
     server, computing, address = serving(root, host=host, port=port, with_token=with_token, plugins=plugins)

@@ -108,8 +108,10 @@ class Parameters(Mapping[str, Tensor]):
         return {name: view[r].detach().cpu().numpy().copy() for name, view in self.items()}
 
 
-def parameters_from(layout: Layout, arrays: Mapping[str, np.ndarray], *, device: str = "cpu", dtype: torch.dtype) -> Parameters:
-    """One run's parameters, (1, P), from named arrays; ValueError names what is missing, extra or misshapen."""
+def parameters_from(
+    layout: Layout, arrays: Mapping[str, np.ndarray], *, device: str = "cpu", dtype: torch.dtype, of: str = ""
+) -> Parameters:
+    """One run's parameters, (1, P), from named arrays; ValueError begins with ``of`` and names what is missing, extra or misshapen."""
     wrong = [f"{name} is missing" for name in layout.entries if name not in arrays]
     wrong += [f"{name} does not belong to this network" for name in arrays if name not in layout.entries]
     wrong += [
@@ -117,8 +119,9 @@ def parameters_from(layout: Layout, arrays: Mapping[str, np.ndarray], *, device:
         for name, entry in layout.entries.items()
         if name in arrays and tuple(arrays[name].shape) != entry.shape
     ]
+    wrong += [f"{name} holds {array.dtype}, expected numbers" for name, array in arrays.items() if array.dtype.kind not in "fiu"]
     if wrong:
-        raise ValueError("these parameters are of another network: " + "; ".join(wrong[:6]) + ("; …" if len(wrong) > 6 else "") + ".")
+        raise ValueError(f"{of}these parameters are of another network: " + "; ".join(wrong[:6]) + ("; …" if len(wrong) > 6 else "") + ".")
     flat = np.concatenate([np.asarray(arrays[name]).ravel() for name in layout.entries])
     return Parameters(layout, torch.from_numpy(flat).to(device=device, dtype=dtype)[None])
 

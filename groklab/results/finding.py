@@ -32,6 +32,8 @@ def _inside(root: Path) -> list[Path]:
         with os.scandir(root) as entries:
             return [Path(root, entry.name) for entry in sorted(entries, key=lambda entry: entry.name) if _is_folder(entry)]
     except FileNotFoundError:
+        if os.path.lexists(root):
+            raise ValueError(f"--runs: got {shown(str(root))}, a link that leads nowhere; expected a folder of results.") from None
         return []
     except (OSError, ValueError) as error:
         reason = "a file" if isinstance(error, NotADirectoryError) else getattr(error, "strerror", None) or error

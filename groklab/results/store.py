@@ -52,6 +52,7 @@ from groklab.results.files import (
 from groklab.results.history import Evaluations, checksum, read_evaluations, within
 from groklab.results.lock import STALE, InProgressError, Lock, owner_of
 from groklab.results.plugins import Trust, keep_plugins, load_stored
+from groklab.results.sizes import checkpoint_limit, state_limit
 from groklab.values import shown
 
 
@@ -176,8 +177,11 @@ class RunFolder:
         found = (re.fullmatch(r"step_(\d+)\.safetensors", path.name) for path in (self.path / kind).glob("step_*.safetensors"))
         return sorted(int(match[1]) for match in found if match)
 
-    def read_step(self, kind: str, step: int | None = None) -> tuple[int, dict[str, np.ndarray]]:
-        """Arrays of a checkpoint or of answers, the last by default; StoreError names the nearest steps where there are none."""
+    def read_step(self, kind: str, step: int | None = None, *, limit: int | None = None) -> tuple[int, dict[str, np.ndarray]]:
+        """Arrays of a checkpoint or of answers, the last by default; StoreError names the nearest steps where there are none.
+
+        A file of more bytes than ``limit``, by default than the run's network can need, is not read.
+        """
         stored = self.steps_of(kind)
         if not stored:
             raise StoreError(f"{self.id} has no stored {kind}.")
@@ -185,20 +189,28 @@ class RunFolder:
         if chosen not in stored:
             near = sorted(sorted(stored, key=lambda s: abs(s - chosen))[:3])
             raise StoreError(f"{self.id} has no {kind} at step {chosen:,}; the nearest are at {', '.join(f'{s:,}' for s in near)}.")
-        arrays, _ = read_arrays(self._step_path(kind, chosen))
+        arrays, _ = read_arrays(self.step_path(kind, chosen), limit=checkpoint_limit(self._counted()) if limit is None else limit)
         return chosen, arrays
 
     def state(self) -> tuple[int, dict[str, np.ndarray]] | None:
         """Step and arrays of the newest training state; None where none is stored."""
         try:
-            arrays, facts = read_arrays(self.path / "state.safetensors")
+            arrays, facts = read_arrays(self.path / "state.safetensors", limit=state_limit(self._counted()))
         except FileNotFoundError:
             return None
         if not facts.get("step", "").isdigit():
             raise damaged(self.path / "state.safetensors", "it does not say at which step it stands")
         return int(facts["step"]), arrays
 
-    def _step_path(self, kind: str, step: int) -> Path:
+    def _counted(self) -> dict[str, Any] | None:
+        """What run.json holds, for the sizes of files; None where it cannot be read. What is computed again lies in the run's folder."""
+        try:
+            return (self if self.exists else RunFolder(self.path.parent)).description()
+        except StoreError:
+            return None
+
+    def step_path(self, kind: str, step: int) -> Path:
+        """Where the checkpoint or the answers of a step are."""
         return self.path / kind / f"step_{step:09d}.safetensors"
 
     # — writing; only while the run's lock is held —
@@ -268,7 +280,7 @@ class RunFolder:
     def write_step(self, kind: str, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Store a checkpoint or answers."""
         make_part(self.path / kind)
-        write_arrays(self._step_path(kind, step), arrays, {"step": str(step)})
+        write_arrays(self.step_path(kind, step), arrays, {"step": str(step)})
 
     def write_state(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the training state; the history is on the disk before it."""
@@ -299,7 +311,7 @@ class RunFolder:
             for kind in ("answers", "checkpoints"):
                 for step in again.steps_of(kind):
                     make_part(self.path / kind)
-                    again._step_path(kind, step).replace(self._step_path(kind, step))
+                    again.step_path(kind, step).replace(self.step_path(kind, step))
             for name in ("history.jsonl", "state.safetensors"):
                 with contextlib.suppress(FileNotFoundError):
                     (again.path / name).replace(self.path / name)
@@ -354,14 +366,3 @@ def _is_left_of_a_lock(path: Path) -> bool:
         return time.time() - path.lstat().st_mtime > 10 * STALE
     except OSError:
         return False
-
-
-def packed_answers(answer: np.ndarray, probability: np.ndarray) -> dict[str, np.ndarray]:
-    """Answers as small integers: elements, of four bytes where two do not hold them, and probabilities in steps of 1/65,535."""
-    elements = np.uint16 if answer.max(initial=0) <= 65535 else np.uint32
-    return {"answer": answer.astype(elements), "probability": np.rint(probability * 65535).astype(np.uint16)}
-
-
-def unpacked_answers(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Element and probability of every cell."""
-    return arrays["answer"].astype(np.int64), arrays["probability"].astype(np.float64) / 65535
