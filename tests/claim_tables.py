@@ -89,12 +89,14 @@ def final(accuracies, fractions=(0.6, 0.7, 0.8), count=5, watched=100_000):
 
 
 def laws(*kinds):
-    """Tasks whose steps follow one of the two laws over a wide range of fractions, or fall as data shrink."""
+    """Tasks whose steps follow one of these laws over a wide range of fractions, or fall as data shrink."""
     parts = []
     for task, kind in enumerate(kinds):
         for fraction in (0.2, 0.35, 0.5, 0.7, 0.9):
             power, falling = 1000 * (fraction / 0.9) ** -4, 1000 * np.exp(2 * fraction)
-            steps = {"exponential": 1000 * np.exp(-9 * (fraction - 0.9)), "power": power, "falling": falling}[kind]
+            linear, saturating = 1000 * (1 + 20 * (0.9 - fraction)), 16_000 / (1 + 15 * np.exp(20 * (fraction - 0.9)))
+            exponential = 1000 * np.exp(-9 * (fraction - 0.9))
+            steps = {"exponential": exponential, "power": power, "falling": falling, "linear": linear, "saturating": saturating}[kind]
             at = [round(steps * scatter) for scatter in (0.97, 1.0, 1.03)]
             parts.append(runs(f"task {task}", generalized=at, watched=10**7, train_fraction=fraction))
     return together(*parts)
@@ -311,6 +313,17 @@ def changed(table, column, value, *, seed=0, **where):
     return table.with_columns(pl.when(chosen).then(pl.lit(value)).otherwise(column).cast(table.schema[column]).alias(column))
 
 
+def diverged(table, **where):
+    """A table in which the runs with these values diverged; None: without a value."""
+    chosen = pl.all_horizontal(pl.lit(value=True), *(pl.col(name).eq_missing(wanted) for name, wanted in where.items()))
+    return table.with_columns(status=pl.when(chosen).then(pl.lit("diverged")).otherwise("status"))
+
+
+def later(table, by=20):
+    """The same runs under other seeds."""
+    return table.with_columns(seed=pl.col("seed") + by)
+
+
 def unlike(draw, parts, usual, other):
     """As many parts as asked for, one of them, drawn by chance, unlike all others."""
     found = [usual] * parts
@@ -336,11 +349,16 @@ def bent(draw):
 
 CONTRADICTIONS = {
     "C1": {
+        "five runs of one seed": lambda draw: CASES["C1"][0].with_columns(seed=pl.lit(draw.randrange(9))),
         "one of five is late": lambda draw: changed(CASES["C1"][0], "memorized_at", 2000, seed=draw.randrange(5)),
         "one of five never": lambda draw: changed(CASES["C1"][0], "memorized_at", None, seed=draw.randrange(5)),
         "five rows of one seed": lambda draw: together(*[runs(ADAM, memorized=[500])] * 5),
     },
     "C2": {
+        "near perfect long before": lambda draw: adam([draw.choice([120_000, 300_000])] * 5),
+        "one of unknown accuracy": lambda draw: changed(
+            adam([600_000] * 5), "best_validation_accuracy_to_100000", draw.choice([None, float("nan")]), seed=draw.randrange(5)
+        ),
         "one has 30 % early": lambda draw: changed(adam([600_000] * 5), "best_validation_accuracy_to_100000", 0.3, seed=draw.randrange(5)),
         "one generalizes early and stops": lambda draw: changed(
             changed(adam([600_000] * 6), "best_validation_accuracy_to_100000", None, seed=5), "generalized_at", 50_000, seed=5
@@ -349,23 +367,45 @@ CONTRADICTIONS = {
         "one never gets there": lambda draw: changed(adam([600_000] * 5), "generalized_at", None, seed=draw.randrange(5)),
     },
     "C3": {
+        "some diverged": lambda draw: together(losses(5.0, 15.0, 6.0), diverged(later(losses(5.0, draw.choice([6.0, float("inf")]), 6.0, watched=3000)))),
+        "of some nothing is known": lambda draw: together(losses(5.0, 15.0, 6.0), later(losses(5.0, None, None))),
+        "infinite": lambda draw: losses(5.0, float("inf"), 6.0),
         "one does not fall": lambda draw: changed(losses(5.0, 15.0, 6.0), "loss_after_peak", 14.0, seed=draw.randrange(3)),
         "one does not rise": lambda draw: changed(losses(5.0, 15.0, 6.0), "loss_at_first", 14.0, seed=draw.randrange(3)),
         "all rise, one tells no fall yet": lambda draw: together(losses(5.0, 15.0, 6.0), losses(5.0, 15.0, 15.0).with_columns(seed=pl.col("seed") + 5)),
     },
     "C4": {
+        "the smallest never": lambda draw: together(
+            growing(1.45, (0.26, 0.27, 0.28, 0.3)), runs("x · y in S₅", generalized=[None] * 4, watched=10**7, train_fraction=0.25)
+        ),
         "steep in one half, flat in the other": bent,
         "one fraction as easy as the next": lambda draw: together(
             growing(1.45, (0.25, 0.27)), growing(1.0, (0.28,)), growing(1.45, (0.3,))
         ),
     },
     "C5": {
+        "few seeds outside at one fraction": lambda draw: together(
+            memorized(900, 2000, 4000), runs("x · y in S₅", memorized=[50_000] * draw.randint(1, 4), watched=100_000, train_fraction=0.6)
+        ),
+        "few seeds out of order": lambda draw: together(
+            memorized(900, 2000, 4000), runs("x · y in S₅", memorized=[9000] * draw.randint(2, 4), train_fraction=0.6)
+        ),
+        "out of order after 6,000 steps": lambda draw: memorized(900, 19_000, 7000).with_columns(steps=pl.lit(50_000), evaluated_at=pl.lit(50_000)),
+        "never with most data": lambda draw: together(memorized(900, 2000, 4000), runs("x · y in S₅", memorized=NEVER, watched=100_000, train_fraction=0.9)),
         "longer in the middle than with more data": lambda draw: memorized(900, draw.choice([5500, 5800]), 4000),
         "sooner at one fraction than with less data": lambda draw: memorized(900, 600, 4000),
         "outside at one fraction": lambda draw: memorized(300, 2000, 4000),
         "two fractions, no trend": lambda draw: memorized(900, 4000, fractions=(0.5, 0.8)),
     },
     "C6": {
+        "99 % and not 100 % at one fraction": lambda draw: final(unlike(draw, 3, 1.0, 0.991)),
+        "unknown at one fraction": lambda draw: final(unlike(draw, 3, 1.0, float("nan"))),
+        "few seeds out of order": lambda draw: together(
+            final((1.0, 1.0, 1.0)), runs("x · y in S₅", generalized=[500] * 2, watched=100_000, train_fraction=0.65, validation_accuracy=1.0)
+        ),
+        "never within the range": lambda draw: together(
+            final((1.0, 1.0, 1.0)), runs("x · y in S₅", generalized=NEVER, watched=100_000, train_fraction=0.75, validation_accuracy=0.1)
+        ),
         "a single run within the range is lost": lambda draw: together(
             final((1.0, 1.0, 1.0)), runs("x · y in S₅", generalized=[7000], watched=20_000, train_fraction=0.65, validation_accuracy=0.1)
         ),
@@ -379,6 +419,14 @@ CONTRADICTIONS = {
         ),
     },
     "C7": {
+        "one task grows in proportion": lambda draw: fourth_law(draw, "linear"),
+        "one task grows ever less": lambda draw: fourth_law(draw, "saturating"),
+        "few seeds of one task": lambda draw: together(
+            laws(*EXPONENTIAL), laws("power").filter(pl.col("seed") < draw.choice([1, 2])).with_columns(setting=pl.lit("another"))
+        ),
+        "one fraction of one task out of trend": lambda draw: changed(
+            laws(*EXPONENTIAL), "generalized_at", draw.choice([300, None]), seed=None, setting="task 2", train_fraction=draw.choice([0.5, 0.7])
+        ),
         "one task follows a power law": lambda draw: fourth_law(draw, "power"),
         "one task is sooner with less data": lambda draw: fourth_law(draw, "falling"),
         "one task has too few fractions": lambda draw: together(
@@ -390,6 +438,12 @@ CONTRADICTIONS = {
         ),
     },
     "C8": {
+        "few seeds reversed at another fraction": lambda draw: together(
+            pairs((QUICK, SLOW)), runs("x + y", generalized=SLOW[:4], train_fraction=0.4), runs("x − y", generalized=QUICK[:4], train_fraction=0.4)
+        ),
+        "all of one counterpart diverged": lambda draw: diverged(
+            pairs(*unlike(draw, 3, (QUICK, SLOW), (QUICK, NEVER))), generalized_at=None
+        ),
         "one pair reversed": lambda draw: pairs(*unlike(draw, 3, ([1000 + k for k in range(10)], [3000 + k for k in range(10)]), ([3000 + k for k in range(10)], [1000 + k for k in range(10)]))),
         "one pair never generalizes": lambda draw: pairs(*unlike(draw, 3, (QUICK, SLOW), (NEVER, NEVER))),
         "one pair alike": lambda draw: pairs(*unlike(draw, 3, (QUICK, SLOW), (QUICK, QUICK))),
@@ -404,10 +458,20 @@ CONTRADICTIONS = {
         ),
     },
     "C9": {
+        "apart at a third fraction": lambda draw: together(
+            two_lines(0.01),
+            runs("x − y", generalized=NEVER, watched=100_000, train_fraction=0.3),
+            runs("x / y", generalized=SLOW, watched=100_000, train_fraction=0.3),
+        ),
         "opposite at the two fractions": lambda draw: two_lines(*draw.choice([(0.1, -0.1), (-0.1, 0.1)]), scatter=0.005),
         "apart at one fraction": lambda draw: two_lines(*draw.choice([(0.08, 0.0), (0.0, 0.08)]), scatter=0.002),
     },
     "C10": {
+        "one of unknown accuracy": lambda draw: changed(
+            cubic([None] * 3), "best_validation_accuracy", draw.choice([None, float("nan")]), seed=draw.randrange(3)
+        ),
+        "not tried at 95 %": lambda draw: cubic([None] * 3, fraction=0.9),
+        "one seed was trained twice": lambda draw: together(cubic([None] * 3), cubic([90_000])),
         "one seed generalizes": lambda draw: changed(cubic([None] * 3), "generalized_at", 60_000, seed=draw.randrange(3)),
         "one run nearly does, with less data": lambda draw: together(
             cubic([None] * 3), cubic([None], fraction=0.8).with_columns(best_validation_accuracy=pl.lit(0.97))
@@ -416,6 +480,8 @@ CONTRADICTIONS = {
         "one seed stopped early": lambda draw: changed(cubic([None] * 3), "steps", 20_000, seed=draw.randrange(3)),
     },
     "C11": {
+        "two fail at a larger fraction": lambda draw: together(parity([5000] * 3, fraction=0.5), parity([None] * 2)),
+        "after more steps": lambda draw: parity([150_000] * 3, watched=200_000),
         "works at one fraction, not at a larger one": lambda draw: together(parity([5000] * 3, fraction=0.5), parity([None] * 3)),
         "those that stopped early are runs too": lambda draw: together(
             parity([5000, 6000]), parity([None, None], watched=900).with_columns(seed=pl.col("seed") + 2)
@@ -423,11 +489,18 @@ CONTRADICTIONS = {
         "one of three": lambda draw: parity([5000, None, None], watched=50_000),
     },
     "C13": {
+        "AdamW fails again at a larger fraction": lambda draw: changed(
+            needing(0.2, 0.8), "generalized_at", None, seed=None, setting=ADAMW, train_fraction=draw.choice([0.4, 0.5, 0.9])
+        ),
+        "all others diverged": lambda draw: together(
+            needing(0.2, 0.8).filter(pl.col("setting") == ADAMW), diverged(needing(0.2, 2.0).filter(pl.col("setting") != ADAMW))
+        ),
         "half of the others need no more": lambda draw: needing(0.2, *draw.sample([0.8] * 4 + [0.3] * 4, 8)),
         "less data, but not half": lambda draw: needing(0.4, 0.7),
         "the others had fewer steps": lambda draw: needing(0.2, 0.8, watched=20_000),
     },
     "C14": {
+        "without decay all diverged": lambda draw: diverged(decays(QUICK, SLOW, NEVER), setting="Adam"),
         "helps as much as towards zero": lambda draw: decays(QUICK, QUICK, NEVER),
         "does not help": lambda draw: decays(QUICK, SLOW, SLOW),
         "reversed at another fraction": lambda draw: together(decays(QUICK, SLOW, NEVER), decays(SLOW, QUICK, NEVER, fraction=0.7)),
@@ -441,6 +514,9 @@ CONTRADICTIONS = {
         "a small budget makes it help": lambda draw: noises([5000, 6000, 7000, 8000, None], NEVER, NEVER, NEVER),
     },
     "C16": {
+        "one seed of a rate far away": lambda draw: together(
+            rates(3e-4, 1e-3, 3e-3), runs("AdamW", generalized=[4000], watched=100_000, learning_rate=draw.choice([0.03, 3e-5]))
+        ),
         "four rates work": lambda draw: rates(1e-4, 3e-4, 1e-3, 3e-3, at=(50_000, 15_000, 5_000, 5_000)),
         "the slow rates had few steps": lambda draw: rates(3e-4, 1e-3, 3e-3, watched=20_000),
         "one between them fails": lambda draw: rates(3e-4, 3e-3),
@@ -453,11 +529,14 @@ CONTRADICTIONS = {
         "one way was not run": lambda draw: memorizing(900).filter(pl.col("setting") != draw.choice(METHODS)),
     },
     "C18": {
+        "others were not measured": lambda draw: together(circles(0.001, 0.001), later(circles(draw.choice([None, float("nan")]), 0.001))),
+        "a line just missed": lambda draw: circles(0.001, 0.051),
         "one network without a line": lambda draw: changed(circles(0.001, 0.001), "line_p", 0.4, seed=draw.randrange(3)),
         "one network without a circle": lambda draw: changed(circles(0.001, 0.001), "circle_p", 0.4, seed=draw.randrange(3)),
         "circles and no lines": lambda draw: circles(0.001, 0.4),
     },
     "C19": {
+        "others were not measured": lambda draw: together(cosets("dihedral(5)", 12.0, 0.001), later(cosets("dihedral(5)", 12.0, None))),
         "one network has another": lambda draw: changed(
             changed(cosets("dihedral(5)", 12.0, 0.001), "coset_type", "dihedral(3)", seed=1), "cosets", 20.0, seed=1
         ),
@@ -465,11 +544,19 @@ CONTRADICTIONS = {
         "twelve cosets of another kind": lambda draw: cosets("cyclic(10)", 12.0, 0.001),
     },
     "C20": {
+        "one of unknown structure": lambda draw: clearer([0.5, 0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.3, 0.35, float("nan")]),
         "alike": lambda draw: clearer([0.5] * 5, [0.5] * 5),
         "most alike, ties": lambda draw: clearer([0.5, 0.5, 0.5, 0.9, 0.9], [0.5, 0.5, 0.5, 0.5, 0.5]),
         "one without decay is clearest": lambda draw: clearer([0.5, 0.55, 0.6, 0.65, 0.7], [0.1, 0.2, 0.3, 0.95, 0.9]),
     },
     "C21": {
+        "few seeds have a larger delay": lambda draw: together(
+            delays(DELAYED), runs("x · y in S₅", memorized=[1000] * 4, generalized=[90_000] * 4, watched=100_000, train_fraction=0.6)
+        ),
+        "none generalizes in the middle": lambda draw: delays(DELAYED | {0.5: None}),
+        "not closely with the most data": lambda draw: delays(DELAYED | {0.9: draw.choice([3, 10, None])}),
+        "validation long before training": lambda draw: delays(DELAYED | {0.8: 0.3}),
+        "no delay anywhere": lambda draw: delays({0.25: None, 0.3: 1.25, 0.5: 1.24, 0.8: 1.2}),
         "largest in the middle": lambda draw: delays(DELAYED | {0.5: draw.choice([60, 90])}),
         "none generalizes where data are few": lambda draw: delays({0.25: None, 0.5: None, 0.8: 1.2}),
         "not closely with more data": lambda draw: delays(DELAYED | {0.8: 3}),
@@ -478,6 +565,10 @@ CONTRADICTIONS = {
         "less data had few steps": lambda draw: together(delays({0.25: None}, watched=20_000), delays({0.3: 30, 0.5: 8, 0.8: 1.2})),
     },
     "C23": {
+        "two seeds fail beside fewer": lambda draw: together(wrong({200: 5000, 2000: None}), wrong({50: None}).filter(pl.col("seed") < 2)),
+        "two seeds work beside more again": lambda draw: together(
+            wrong({200: 5000, 1000: None, 2000: None}), wrong({1500: 5000}).filter(pl.col("seed") < 2)
+        ),
         "too many had few steps": lambda draw: wrong({200: 5000, 2000: None}, watched=10_000),
         "fails beside fewer": lambda draw: wrong({50: None, 200: 5000, 2000: None}),
         "works beside more again": lambda draw: wrong({200: 5000, 1000: None, 2000: 5000}),
@@ -485,6 +576,10 @@ CONTRADICTIONS = {
         "no point was seen": lambda draw: wrong({200: 5000, 2000: 5000}),
     },
     "C24": {
+        "four runs of one setting rise": lambda draw: together(
+            sharp(-4.0, count=24),
+            runs("another", generalized=[None] * 4, sharpness=[5.0, 6.0, 7.0, 8.0], validation_accuracy=[0.1, 0.3, 0.6, 0.9]),
+        ),
         "one setting rises": lambda draw: sharp(*unlike(draw, 3, -4.0, 4.0), count=24),
         "between settings, not within": lambda draw: sharp(4.0, count=24).with_columns(
             sharpness=pl.col("sharpness") + 20 * pl.col("setting").replace_strict(dict(zip(METHODS[:3], (0, 1, 2), strict=True)), return_dtype=pl.Float64),
@@ -492,14 +587,17 @@ CONTRADICTIONS = {
         ),
     },
     "N1": {
+        "others were not measured": lambda draw: together(frequencies(5), later(frequencies(5).with_columns(key_frequencies=pl.lit(float("nan"))))),
         "one network has forty": lambda draw: frequencies(unlike(draw, 3, 5, 40)),
         "one network has one": lambda draw: frequencies(unlike(draw, 4, 4, 1), networks=4),
     },
     "N2": {
+        "others were not measured": lambda draw: together(frequencies(5), later(frequencies(5, restricted=draw.choice([None, float("nan")])))),
         "one knows something without": lambda draw: frequencies(5, excluded=unlike(draw, 3, 4.0, 0.1)),
         "one loses something": lambda draw: frequencies(5, restricted=unlike(draw, 3, 1e-5, 1e-2)),
     },
     "R1": {
+        "five runs of one seed": lambda draw: CASES["R1"][0].with_columns(seed=pl.lit(3)),
         "one of five is late": lambda draw: changed(CASES["R1"][0], "memorized_at", 5000, seed=draw.randrange(5)),
         "one of five never": lambda draw: changed(CASES["R1"][0], "memorized_at", None, seed=draw.randrange(5)),
         "one of five is early": lambda draw: changed(CASES["R1"][0], "memorized_at", 50, seed=draw.randrange(5)),
@@ -513,6 +611,7 @@ CONTRADICTIONS = {
         ),
     },
     "F1": {
+        "without it all diverged": lambda draw: diverged(against(FILTER, QUICK, PLAIN, NEVER), setting=PLAIN),
         "as quick without, with the same decay": lambda draw: together(against(FILTER, QUICK, PLAIN, QUICK), runs(EQUAL, generalized=NEVER)),
         "the other side was watched for less": lambda draw: together(
             runs(FILTER, generalized=QUICK, watched=5_000), runs(PLAIN, generalized=NEVER, watched=draw.choice([300, 900]))
@@ -520,6 +619,7 @@ CONTRADICTIONS = {
         "one with the filter never": lambda draw: against(FILTER, [1000, 1100, 1200, 1300, None], PLAIN, NEVER),
     },
     "F2": {
+        "without it all diverged": lambda draw: diverged(against(WINDOW, QUICK, EQUAL, NEVER), setting=EQUAL),
         "as quick with the same decay": lambda draw: together(against(WINDOW, QUICK, EQUAL, QUICK), runs(PLAIN, generalized=NEVER)),
         "against another decay alone": lambda draw: against(WINDOW, QUICK, PLAIN, NEVER),
         "three seeds with the same decay": lambda draw: together(against(WINDOW, QUICK, EQUAL, NEVER[:3]), runs(PLAIN, generalized=SLOW)),
@@ -530,6 +630,8 @@ CONTRADICTIONS = {
         "one task not run": lambda draw: muons(QUICK, SLOW, tasks=(draw.choice(["x + y", "x / y"]),)),
     },
     "O1": {
+        "the usual recipe has hardly a delay": lambda draw: norms(1.0, draw.choice([1.3, 1.9])),
+        "validation long before training": lambda draw: norms(0.3, 30),
         "smaller, but not at once": lambda draw: norms(3, 30),
         "no usual delay": lambda draw: norms(1.2, 1.2),
         "one does not memorize": lambda draw: changed(
@@ -537,10 +639,18 @@ CONTRADICTIONS = {
         ),
     },
     "D1": {
+        "five runs of one seed": lambda draw: CASES["D1"][0].with_columns(seed=pl.lit(3)),
+        "one of unknown accuracy": lambda draw: changed(CASES["D1"][0], "best_validation_accuracy", None, seed=draw.randrange(5)),
         "one is late": lambda draw: changed(CASES["D1"][0], "generalized_at", 200, seed=draw.randrange(5)),
         "one has not all cells": lambda draw: changed(CASES["D1"][0], "best_validation_accuracy", 0.991, seed=draw.randrange(5)),
     },
     "D2": {
+        "one of unknown accuracy": lambda draw: changed(
+            unlearned(1.0, 0.65), draw.choice(["validation_accuracy", "train_accuracy"]), draw.choice([None, float("nan")]), seed=draw.randrange(5)
+        ),
+        "four without decay do not fit either": lambda draw: together(
+            unlearned(1.0, 0.65), runs("35 % wrong, decay 0", generalized=QUICK[:4], validation_accuracy=1.0, train_accuracy=0.65)
+        ),
         "one does not find the rule": lambda draw: changed(unlearned(1.0, 0.65), "validation_accuracy", 0.9, seed=draw.randrange(5)),
         "one fits the labels": lambda draw: changed(unlearned(1.0, 0.65), "train_accuracy", 0.9, seed=draw.randrange(5)),
         "not fitted without decay either": lambda draw: together(

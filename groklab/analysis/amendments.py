@@ -24,8 +24,8 @@ AMENDMENTS: dict[str, Amendment] = {
     identity: Amendment(_DATE, why)
     for identity, why in {
         "C1": "runs that never got there could not refute it",
-        "C2": "much before 10⁵ updates could not refute “very little before 10⁵”",
-        "C3": "10⁵ of 10⁶ updates without a rise or a fall counted as a refutation",
+        "C2": "much before 10⁵ updates could not refute “very little before 10⁵”, and near perfect at 1.2·10⁵ counted as close to 10⁶",
+        "C3": "10⁵ of 10⁶ updates without a rise or a fall counted as a refutation, and seeds that diverged were left out",
         "C4": "one law over all fractions hid steps between two of them that contradict it",
         "C5": "two fractions are no trend, and what lies between them was not looked at",
         "C6": "runs that stop once they have generalized end at 99 % because they stop, and fractions of few seeds within the range were passed over",
@@ -34,7 +34,7 @@ AMENDMENTS: dict[str, Amendment] = {
         "C9": "opposite differences at the two fractions could cancel",
         "C10": "runs that diverged, and runs that nearly generalize, counted as tasks that are not learned",
         "C11": "a larger fraction at which it fails did not count against it",
-        "C13": "other ways with fewer than the paper's 10⁵ updates counted as needing more data",
+        "C13": "other ways with fewer than the paper's 10⁵ updates counted as needing more data, and that AdamW fails again with more data did not count",
         "C14": "2·10⁴ updates are a fifth of the paper's, and that Adam without decay has not generalized in them may be their doing",
         "C15": "three differences that are not significant counted as evidence that no noise helps, and a small budget could favor it",
         "C16": "rates that do not generalize in 2·10⁴ updates, a fifth of the paper's, counted as rates that fail",
@@ -52,7 +52,7 @@ AMENDMENTS: dict[str, Amendment] = {
         "M1": "tasks were tested together, and AdamW had a third of the rate that Muon's side gives to all that is no hidden matrix",
         "N1": _EVERY_NETWORK,
         "N2": _EVERY_NETWORK,
-        "O1": "runs that do not memorize with the norm held fixed were left out",
+        "O1": "runs that do not memorize with the norm held fixed were left out, and a usual recipe without a delay was good enough",
         "R1": "the median alone decided, however far its interval reached",
         "R2": "runs that stopped early were left out, and each seed's own steps were not looked at",
     }.items()

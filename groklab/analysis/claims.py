@@ -6,6 +6,10 @@ some was known by then. What all rules have in common:
 
 - no verdict without runs: what is missing makes a claim undecided, and the reason says what is missing;
 - runs that did not get there are censored, never left out;
+- runs of one seed are one network: a verdict that falls without those that were trained again is undecided (``judge``); numbers that are not
+  finite are unknown;
+- a run that diverged never got there, but no comparison rests on such runs alone: it must hold without those of the slower side too;
+- a part of which too few seeds are known decides nothing, but where it is the other way round at p < 0.05 no claim is reproduced;
 - every part of a sentence (a pair, a task, a fraction, a way of optimizing) bears its own share: each is tested at its level, none is hidden
   in a sum, and one in which nobody got there carries nothing;
 - one part that is significantly the other way round counts against the whole, at a level divided by how many are looked at;
@@ -23,7 +27,7 @@ rule itself tells which runs can decide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,7 +89,27 @@ def judge(entry: registry.Entry, table: pl.DataFrame | None) -> Judgment:
         return entry.function()
     if table is None or table.is_empty():
         return undecided("no run of its experiment is stored")
-    return entry.function(table.unique(maintain_order=True))  # a run that is told twice is one run
+    floats = [name for name, kind in table.schema.items() if kind.is_float()]
+    known = table.with_columns(pl.when(pl.col(name).is_finite()).then(name).alias(name) for name in floats)
+    known = known.unique(maintain_order=True)  # a run that is told twice is one run
+    found, networks = entry.function(known), _networks(known)
+    if found.verdict == "undecided" or networks.height == known.height or entry.function(networks).verdict == found.verdict:
+        return found
+    reason = f"{known.height - networks.height} of {known.height} runs are of a seed that is there already, and without them it is not decided alike"
+    return replace(found, verdict="undecided", reason=f"{reason}; {found.reason}", settled=None)
+
+
+_APART = (
+    "setting", "seed", "operation", "modulus", "group", "train_fraction", "outliers", "learning_rate", "weight_decay", "optimizer", "batch_size",
+)  # fmt: skip
+"""Columns in which different networks of an experiment differ; those that a table lacks are alike in it."""
+
+
+def _networks(table: pl.DataFrame) -> pl.DataFrame:
+    """A row per network: of a seed that was trained more than once the run that stands furthest; of two such that which got there later or never."""
+    order = [name for name in ("steps", "generalized_at", "memorized_at") if name in table.columns]
+    furthest = table.sort(order, descending=True, nulls_last=[name == "steps" for name in order], maintain_order=True)
+    return furthest.unique([name for name in _APART if name in table.columns], keep="first", maintain_order=True)
 
 
 def told_settled(settled: bool | None) -> str:
@@ -250,9 +274,10 @@ def sooner(strata: Sequence[Pair], quantity: Quantity = "generalized_at", *, sig
     def tested(pairs: Sequence[Pair]) -> tuple[Verdict, float]:
         samples = [(sample_of(first, quantity, beside=second), sample_of(second, quantity, beside=first)) for first, second in pairs]
         p_sooner, p_later = (stratified_log_rank(samples, alternative=side).p_value for side in ("sooner", "later"))
-        if enough and p_sooner < significant:
+        if enough and p_sooner < significant and _holds_without_diverged(pairs, quantity, 1, significant):
             return "reproduced", p_sooner
-        return "not reproduced" if enough and p_later < significant / looks else "undecided", p_sooner
+        is_later = enough and p_later < significant / looks and _holds_without_diverged(pairs, quantity, 0, significant / looks)
+        return "not reproduced" if is_later else "undecided", p_sooner
 
     verdict, p_value = tested(full)
     settled: bool | None = True
@@ -265,6 +290,32 @@ def sooner(strata: Sequence[Pair], quantity: Quantity = "generalized_at", *, sig
     if verdict == "undecided":
         settled = False if enough and not settled else None
     return Sooner(verdict, p_value, fewest, len(full), settled)
+
+
+def _holds_without_diverged(pairs: Sequence[Pair], quantity: Quantity, slower: int, significant: float) -> bool:
+    """Whether one side is sooner too if the diverged runs of the slower one (0 or 1) are left out: they tell nothing about when it gets there."""
+    kept = [tuple(without_diverged(side) if place == slower else side for place, side in enumerate(pair)) for pair in pairs]
+    if all(a.height + b.height == c.height + d.height for (a, b), (c, d) in zip(kept, pairs, strict=True)):
+        return True
+    samples = [
+        (sample_of(first, quantity, beside=second), sample_of(second, quantity, beside=first))
+        for first, second in kept
+        if first.height and second.height
+    ]
+    return bool(samples) and stratified_log_rank(samples, alternative="sooner" if slower else "later").p_value < significant
+
+
+def without_diverged(runs: pl.DataFrame) -> pl.DataFrame:
+    """The runs that did not diverge before they generalized."""
+    return runs.filter((pl.col("status") != "diverged") | pl.col("generalized_at").is_not_null()) if "status" in runs.columns else runs
+
+
+def leans_back(first: pl.DataFrame, second: pl.DataFrame, quantity: Quantity = "generalized_at") -> bool:
+    """Whether the second of two settings is sooner at p < 0.05, however few their runs: too little for a no, and enough against a yes."""
+    if not first.height or not second.height:
+        return False
+    samples = [(sample_of(first, quantity, beside=second), sample_of(second, quantity, beside=first))]
+    return stratified_log_rank(samples, alternative="later").p_value < SIGNIFICANT
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:

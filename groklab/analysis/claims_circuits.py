@@ -8,7 +8,7 @@ import polars as pl
 
 from groklab.analysis.budgets import Verdict, count
 from groklab.analysis.claims import FEWEST, Judgment, in_range, part, seeds_in, told_steps, undecided
-from groklab.analysis.claims_structure import NEARLY_ALL, trained_out
+from groklab.analysis.claims_structure import NEARLY_ALL, told_unmeasured, trained_out, unmeasured
 from groklab.analysis.statistics import sample_of
 from groklab.config.run import Run
 from groklab.registry import claim
@@ -45,15 +45,17 @@ def few_key_frequencies(table: pl.DataFrame) -> Judgment:
     if len(counts) < 3:
         return undecided(f"{len(counts)} generalized networks have been measured; three decide", **facts)
     inside = sum(1.5 <= number <= 10 for number in counts)
-    verdict = _of_networks(inside, len(counts))
-    return Judgment(verdict=verdict, reason=f"{inside} of {len(counts)} networks have 2 to 10", settled=_trained(table, verdict), **facts)
+    unknown = unmeasured(table, "key_frequencies")
+    verdict = _of_networks(inside, len(counts), unknown)
+    told = f"{inside} of {len(counts)} networks have 2 to 10{told_unmeasured(unknown)}"
+    return Judgment(verdict=verdict, reason=told, settled=_trained(table, verdict), **facts)
 
 
-def _of_networks(holds: int, networks: int) -> Verdict:
+def _of_networks(holds: int, networks: int, unknown: int = 0) -> Verdict:
     """A sentence about a network: reproduced if it holds in nine of ten, not if it fails in most."""
-    if holds >= NEARLY_ALL * networks:
+    if holds >= NEARLY_ALL * (networks + unknown):
         return "reproduced"
-    return "not reproduced" if 2 * holds < networks else "undecided"
+    return "not reproduced" if 2 * (holds + unknown) < networks + unknown else "undecided"
 
 
 def _trained(table: pl.DataFrame, verdict: Verdict) -> bool | None:
@@ -79,7 +81,7 @@ def the_loss_rests_on_the_key_frequencies(table: pl.DataFrame) -> Judgment:
     Parts: two, "loses nothing" and "knows nothing", both in the same network, and every network. Settled where all have the published 4·10⁴ updates.
     """
     known = table.filter(pl.col("generalized_at").is_not_null())
-    names = ("restricted_loss", "excluded_loss")
+    names = ("restricted_loss", "excluded_loss", "validation_loss")
     known = (
         known.filter(pl.all_horizontal([pl.col(name).is_not_null() for name in names]))
         if set(names) <= set(known.columns)
@@ -98,8 +100,9 @@ def the_loss_rests_on_the_key_frequencies(table: pl.DataFrame) -> Judgment:
     }
     if known.height < 3:
         return undecided(f"{known.height} generalized networks have been measured; three decide", **facts)
-    verdict = _of_networks(holds.height, known.height)
-    reason = f"holds in {holds.height} of {known.height} networks"
+    unknown = unmeasured(table, *names)
+    verdict = _of_networks(holds.height, known.height, unknown)
+    reason = f"holds in {holds.height} of {known.height} networks{told_unmeasured(unknown)}"
     return Judgment(verdict=verdict, reason=reason, settled=_trained(known, verdict), **facts)
 
 

@@ -23,6 +23,7 @@ from groklab.analysis.claims import (
     told_percent,
     told_steps,
     undecided,
+    without_diverged,
 )
 from groklab.analysis.efficiency import data_efficiency
 from groklab.analysis.statistics import sample_of
@@ -59,9 +60,11 @@ def weight_decay_more_than_halves_the_data(table: pl.DataFrame) -> Judgment:
     most of them twice its lower end is above their upper end. Five fractions and three seeds each or more, of 10⁵ updates or until they generalized.
 
     Parts: "most" of the eight others, each counted by itself, an unknown one as neither. A run that stopped before 10⁵ updates without having generalized
-    has not shown that it needs more data: its fraction does not count.
+    has not shown that it needs more data: its fraction does not count, nor does one at which half of the runs diverged. "The data that is needed" is enough
+    at every larger fraction: where AdamW fails in most runs at one, the claim is undecided, and another way that does is unknown.
     """
     lines: list[str] = []
+    lapses: dict[str, float] = {}
     needed: dict[str, tuple[float | None, float | None, float | None]] = {}
     for method in METHODS:
         runs = _known(part(table, setting=method))
@@ -70,6 +73,9 @@ def weight_decay_more_than_halves_the_data(table: pl.DataFrame) -> Judgment:
             continue
         found = data_efficiency(runs, within=BUDGET, method="bootstrap")
         needed[method] = found.fraction, found.interval.lower, found.interval.upper
+        lapse = _lapse(runs, found.fraction)
+        if lapse is not None:
+            lapses[method] = lapse
         known = "beyond the fractions tried" if found.fraction is None else f"{told_percent(found.fraction)} of the table"
         lines.append(f"{method}: {known}")
     facts: dict[str, Any] = {"quantity": "train fraction needed by AdamW, decay 1", "runs": table.height, "details": tuple(lines)}
@@ -79,7 +85,9 @@ def weight_decay_more_than_halves_the_data(table: pl.DataFrame) -> Judgment:
         return undecided(told, settled=False if short else None, **facts)
     fraction, low, high = needed[DECAY]
     facts |= {"value": fraction, "interval": (low, high)}
-    others = [ends for method, ends in needed.items() if method != DECAY]
+    if DECAY in lapses:
+        return undecided(f"{DECAY} fails again at {told_percent(lapses[DECAY])}", **facts)
+    others = [ends for method, ends in needed.items() if method != DECAY and method not in lapses]
     halves = sum(high is not None and (lower or 0.0) >= 2 * high for _, lower, _ in others)
     not_halves = sum(low is not None and upper is not None and 2 * low > upper for _, _, upper in others)
     told = f"AdamW needs less than half of the data for {halves} of 8 others, more than half for {not_halves}"
@@ -88,10 +96,17 @@ def weight_decay_more_than_halves_the_data(table: pl.DataFrame) -> Judgment:
     return Judgment(verdict="not reproduced", reason=told, settled=True, **facts) if not_halves > 4 else undecided(told, **facts)
 
 
+def _lapse(runs: pl.DataFrame, needed: float | None) -> float | None:
+    """A fraction above the one that is needed at which most runs do not generalize."""
+    above = [at for at in sorted(set(runs["train_fraction"].to_list())) if needed is not None and at > needed + 1e-9]
+    return next((at for at in above if count(part(runs, train_fraction=at), BUDGET).is_not_most), None)
+
+
 def _known(runs: pl.DataFrame) -> pl.DataFrame:
-    """The runs at those fractions at which all of them have had 10⁵ updates, have generalized or diverged."""
+    """The runs at those fractions at which all of them have had 10⁵ updates, have generalized or diverged, and most have not diverged."""
     places = sorted(set(runs["train_fraction"].to_list())) if runs.height else []
-    known = [at for at in places if not count(part(runs, train_fraction=at), BUDGET).open]
+    cells = {at: part(runs, train_fraction=at) for at in places}
+    known = [at for at, cell in cells.items() if not count(cell, BUDGET).open and without_diverged(cell).height > cell.height / 2]
     return part(runs, train_fraction=tuple(known)) if known else runs.clear()
 
 
@@ -232,7 +247,7 @@ def the_learning_rate_must_lie_within_one_order_of_magnitude(table: pl.DataFrame
     generalize, and fails if half or more have not in 10⁵ steps. Reproduced if the largest working rate is at most ten times the smallest, all rates
     between them work, and the next ones on both sides fail; not reproduced if it is more than ten times. Known to the spacing of the rates.
 
-    Parts: every rate. One that has not generalized in fewer steps than the paper's 10⁵ is neither working nor failing: slow rates need more steps, and
+    Parts: every rate, of one seed too: where that generalizes more than ten times away, the claim is undecided. One that has not generalized in fewer steps than the paper's 10⁵ is neither working nor failing: slow rates need more steps, and
     a small budget would narrow the range by itself. One that diverged fails.
     """
     lines: list[str] = []
@@ -259,6 +274,13 @@ def the_learning_rate_must_lie_within_one_order_of_magnitude(table: pl.DataFrame
     if len(counts) < 5 or not works:
         return undecided(f"{len(counts)} of five rates have two seeds, {len(works)} work", settled=settled, **facts)
     told = _told_rates(works, counts)
+    beyond = [
+        rate
+        for rate in sorted(set(table["learning_rate"].to_list()) - set(counts))
+        if max(rate / min(works), max(works) / rate) > 10.01 and count(part(table, learning_rate=rate), BUDGET).reached
+    ]
+    if beyond:
+        return undecided(f"{told}; one seed at {', '.join(f'{rate:g}' for rate in beyond)} generalizes too", settled=settled, **facts)
     if is_open:
         return undecided(
             f"{told}; {', '.join(f'{rate:g}' for rate in is_open)} may with more than the steps that they had", settled=settled, **facts

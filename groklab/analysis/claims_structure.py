@@ -25,6 +25,18 @@ def trained_out(runs: pl.DataFrame, budget: int = BUDGET) -> bool:
     return bool(runs.height) and runs.filter(pl.col("steps") < budget).height == 0
 
 
+def unmeasured(table: pl.DataFrame, *columns: str) -> int:
+    """How many runs generalized of which a finding is not known: a sentence of every network is not known of them."""
+    generalized = table.filter(pl.col("generalized_at").is_not_null()) if table.height else table
+    lacking = [name for name in columns if name not in table.columns]
+    return generalized.height if lacking else generalized.filter(pl.any_horizontal(pl.col(*columns).is_null())).height
+
+
+def told_unmeasured(unknown: int) -> str:
+    """How many networks generalized and were not measured, in words; nothing where all were."""
+    return f"; {unknown} more generalized and {'was' if unknown == 1 else 'were'} not measured" if unknown else ""
+
+
 def _generalized(table: pl.DataFrame, column: str) -> pl.DataFrame:
     """Runs that generalized and of which a finding is known."""
     if column not in table.columns:
@@ -49,7 +61,9 @@ def addition_is_a_circle_with_a_number_line(table: pl.DataFrame) -> Judgment:
     Parts: circle and line, both, and every network, as the sentence is about a network and not about most. Settled where all were trained for 10⁵
     updates: before that a network may change.
     """
-    runs = _generalized(part(table, setting="AdamW, decay 1"), "circle_p")
+    networks = part(table, setting="AdamW, decay 1")
+    unknown = unmeasured(networks, "circle_p", "line_p")
+    runs = _generalized(networks, "circle_p").drop_nulls(["line_p", "circle_score", "circle_chance", "line_step", "line_score"])
     both = runs.filter((pl.col("circle_p") < SIGNIFICANT) & (pl.col("line_p") < SIGNIFICANT))
     neither = runs.filter((pl.col("circle_p") >= SIGNIFICANT) & (pl.col("line_p") >= SIGNIFICANT))
     score = runs["circle_score"].median() if runs.height else None
@@ -63,11 +77,13 @@ def addition_is_a_circle_with_a_number_line(table: pl.DataFrame) -> Judgment:
             for row in runs.sort("seed").iter_rows(named=True)
         ),
     }
-    told = f"{both.height} of {runs.height} generalized networks have circles and a line, {neither.height} neither"
+    told = f"{both.height} of {runs.height} generalized networks have circles and a line, {neither.height} neither" + told_unmeasured(
+        unknown
+    )
     if runs.height < 3:
         return undecided(f"{told}; three networks decide", **facts)
     facts["settled"] = trained_out(runs)
-    if both.height >= NEARLY_ALL * runs.height:
+    if both.height >= NEARLY_ALL * (runs.height + unknown):
         return Judgment(verdict="reproduced", reason=told, **facts)
     if neither.height > runs.height / 2:
         return Judgment(verdict="not reproduced", reason=told, **facts)
@@ -92,7 +108,9 @@ def s5_clusters_are_cosets(table: pl.DataFrame) -> Judgment:
     Parts: kind of subgroup and number of cosets, both, and every network. Of networks that stopped when they had generalized, another kind is no
     refutation: which subgroup wins may change as they are trained on.
     """
-    runs = _generalized(part(table, setting="AdamW, decay 1"), "coset_p")
+    networks = part(table, setting="AdamW, decay 1")
+    unknown = unmeasured(networks, "coset_p")
+    runs = _generalized(networks, "coset_p")
     sure = runs.filter(pl.col("coset_p") < SIGNIFICANT) if runs.height else runs
     same = sure.filter((pl.col("cosets") == 12) & pl.col("coset_type").str.starts_with("dihedral")) if sure.height else sure
     share = same["coset_share"].median() if same.height else None
@@ -110,10 +128,11 @@ def s5_clusters_are_cosets(table: pl.DataFrame) -> Judgment:
     if runs.height:
         after = sorted((runs["steps"] - runs["generalized_at"]).to_list())
         told += f"; trained for {told_steps(after[0])} to {told_steps(after[-1])} steps after they generalized"
+    told += told_unmeasured(unknown)
     if runs.height < 3:
         return undecided(f"{told}; three networks decide", **facts)
     facts["settled"] = trained_out(runs)
-    if same.height >= NEARLY_ALL * runs.height:
+    if same.height >= NEARLY_ALL * (runs.height + unknown):
         return Judgment(verdict="reproduced", reason=told, **facts)
     if sure.height - same.height > runs.height / 2 and facts["settled"]:
         return Judgment(verdict="not reproduced", reason=told, **facts)
@@ -170,13 +189,15 @@ def outliers_are_memorized_beside_the_rule(table: pl.DataFrame) -> Judgment:
     tried half of three seeds or more do not do both in 10⁵ updates.
 
     Parts: "memorize and still generalize", both, in the same runs; and "up to a point": no number above one that fails may work again, and none below one that
-    works may fail. What has not generalized in fewer steps than 10⁵ does not show a point; more wrong answers take longer.
+    works may fail, of fewer seeds neither. What has not generalized in fewer steps than 10⁵ does not show a point; more wrong answers take longer.
     """
     wrong = finished(table.filter(pl.col("outliers") > 0)) if "outliers" in table.columns else table.clear()
     lines: list[str] = []
     works: list[float] = []
     fails: list[float] = []
     lacks: list[float] = []
+    works_few: list[float] = []
+    lacks_few: list[float] = []
     few = False
     is_open = False
     counts = sorted(set(wrong["outliers"].to_list())) if wrong.height else []
@@ -192,9 +213,11 @@ def outliers_are_memorized_beside_the_rule(table: pl.DataFrame) -> Judgment:
             f"{number:.0f} outliers: {both} of {at.height} seeds reach 99 % on both, best validation {told_percent(float(np.median(best.to_numpy())), '.1f') if len(best) else 'unknown'}"
             + (f", {over.open} stopped before 10⁵ updates" if over.open else "")
         )
-        few |= seeds_in(at) < 3
         is_open |= over.open > 0
         if seeds_in(at) < 3:
+            few = True
+            lacks_few += [number] if lacking > at.height / 2 else []
+            works_few += [number] if both > at.height / 2 else []
             continue
         works += [number] if both > at.height / 2 else []
         fails += [number] if low > at.height / 2 else []
@@ -205,15 +228,15 @@ def outliers_are_memorized_beside_the_rule(table: pl.DataFrame) -> Judgment:
         "runs": wrong.height,
         "details": tuple(lines),
     }
-    in_order = bool(works) and not any(number < max(works) for number in lacks)
+    in_order = bool(works) and not any(below < above for below in lacks + lacks_few for above in works + works_few)
     if in_order and fails and max(fails) == counts[-1]:
         return Judgment(verdict="reproduced", reason=f"up to {max(works):.0f} outliers, not at {max(fails):.0f}", settled=True, **facts)
     if counts and not few and len(lacks) == len(counts):
         reason = "networks memorize and generalize at none of the numbers tried"
         return Judgment(verdict="not reproduced", reason=reason, settled=True, **facts)
     facts["settled"] = False if is_open else None
-    if works and lacks and not in_order:
-        return undecided(f"networks generalize beside {max(works):.0f} outliers and not beside fewer", **facts)
+    if works and not in_order:
+        return undecided("networks generalize beside more outliers where they do not beside fewer", **facts)
     if works and not fails:
         above = "no number tried was seen to be too many in 10⁵ updates"
         return undecided(f"up to {max(works):.0f} outliers; {above}", **facts)
@@ -231,7 +254,7 @@ def flatter_minima_generalize_better(table: pl.DataFrame) -> Judgment:
     below zero (reproduced), above (not reproduced).
 
     Parts: "across runs", of every setting too: in none with five runs or more may the correlation be surely positive, by an interval whose level is
-    divided by their number. Settings that differ may show together what none of them shows.
+    divided by their number, nor four runs all rise (one chance in 24). Settings that differ may show together what none of them shows.
     """
     from groklab.analysis.correlations import rank_correlation
 
@@ -259,9 +282,16 @@ def flatter_minima_generalize_better(table: pl.DataFrame) -> Judgment:
     for name, runs in many.items():
         own = rank_correlation(runs["sharpness"].to_numpy(), runs["validation_accuracy"].to_numpy(), level=1 - 2 * SIGNIFICANT / len(many))
         opposed += [f"{name} {own[0]:+.2f}"] if own is not None and own[1] > 0 else []
+    opposed += [f"{name} (four runs)" for name, runs in by_setting.items() if runs.height == 4 and _rises(runs)]
     told = f"{known.height} runs: {rho:+.2f}"
     if high < 0 and opposed:
         return undecided(f"{told}, but within {', '.join(opposed)}", **facts)
     if high < 0 or low > 0:
         return Judgment(verdict="reproduced" if high < 0 else "not reproduced", reason=told, **facts)
     return undecided("the interval includes zero", **facts)
+
+
+def _rises(runs: pl.DataFrame) -> bool:
+    """Whether accuracy rises with sharpness from each run to the next."""
+    ordered = runs.sort("sharpness")
+    return all(bool((ordered[name].diff().drop_nulls() > 0).all()) for name in ("sharpness", "validation_accuracy"))

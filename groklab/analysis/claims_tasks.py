@@ -16,6 +16,7 @@ from groklab.analysis.claims import (
     Judgment,
     center,
     largest,
+    leans_back,
     part,
     seeds_in,
     sooner,
@@ -67,7 +68,7 @@ def symmetric_operations_need_less_data(table: pl.DataFrame) -> Judgment:
     way round. x² + y² has no counterpart of its own and is told beside them.
 
     Parts: every pair, each at p < 0.05 of its own. A pair in which no run generalized carries nothing. At other fractions with five seeds a side a pair
-    may not be the other way round either. The level of a no is divided by the number of comparisons.
+    may not be the other way round either; with fewer seeds, at p < 0.05, it is undecided. The level of a no is divided by the number of comparisons.
     """
     cells = {
         (pair, at): [part(table, setting=name, train_fraction=at, budget=BUDGET) for name in pair[:2]]
@@ -104,9 +105,16 @@ def symmetric_operations_need_less_data(table: pl.DataFrame) -> Judgment:
     squares = part(table, setting="x² + y²", train_fraction=0.5, budget=BUDGET)
     if squares.height:
         lines.append(f"x² + y² at 50 %: median {told_steps(center(sample_of(squares)).median)} ({squares.height} seeds)")
+    leaning = [
+        f"{pair[0]} against {pair[1]} at {told_percent(at)}"
+        for (pair, at), (first, second) in cells.items()
+        if min(seeds_in(first), seeds_in(second)) < FEWEST and leans_back(first, second)
+    ]
+    parts += [Part("undecided")] if leaning else []
     verdict, settled = joined(parts)
     reason = f"symmetric sooner in {len(sooner_in)} of {len(PAIRS)} pairs" + (f" ({', '.join(sooner_in)})" if sooner_in else "")
     reason += "".join(f"; nothing is known from {one}" for one in silent) + "".join(f"; later in {one}" for one in later_in)
+    reason += "".join(f"; seems later, with few seeds, in {one}" for one in leaning)
     return Judgment(
         verdict=verdict,
         settled=settled,
@@ -131,6 +139,7 @@ def subtraction_and_division_need_the_same_data(table: pl.DataFrame) -> Judgment
 
     Parts: both fractions. A difference at one may not make up for the opposite one at the other: at each the ratio of medians alone says within ±0.05
     of the table too, by the rate that both fractions share. One beyond, and significant at half of the level, is not reproduced, else undecided.
+    Another fraction with three seeds a side that lies beyond, by the same rate and at p < 0.05, leaves it undecided.
     """
     both = [part(table, setting=name, train_fraction=(0.5, 0.7)) for name in ("x − y", "x / y")]
     runs = both[0].height + both[1].height
@@ -145,6 +154,7 @@ def subtraction_and_division_need_the_same_data(table: pl.DataFrame) -> Judgment
     if min(seeds) < 5:
         return undecided(f"{min(seeds)} seeds at one of the fractions; five decide", **facts)
     at_each = [_alone(both, at, found.rate) for at in (0.5, 0.7)]
+    elsewhere = _apart_elsewhere(table, found.rate)
     told = ", ".join(
         f"{'unknown' if one.shift is None else f'{one.shift:+.3f}'} at {told_percent(at)} alone"
         for at, one in zip((0.5, 0.7), at_each, strict=True)
@@ -154,6 +164,10 @@ def subtraction_and_division_need_the_same_data(table: pl.DataFrame) -> Judgment
     verdict = _same_data(found, at_each)
     settled = is_settled(whole, _shifted, verdict)
     facts["settled"] = settled if verdict != "undecided" else None if settled else False
+    if verdict == "reproduced" and elsewhere:
+        return undecided(
+            f"about the same at 50 and 70 %, but not at {', '.join(map(told_percent, elsewhere))}", **(facts | {"settled": None})
+        )
     if verdict == "reproduced":
         return Judgment(verdict=verdict, reason="the interval lies within ±0.05, and so does each fraction alone", **facts)
     if verdict == "not reproduced":
@@ -181,6 +195,18 @@ def _alone(both: Sequence[pl.DataFrame], fraction: float, rate: float) -> _Alone
     more, less = (_slowed(second, math.exp(direction * rate * MARGIN)) for direction in (1, -1))
     beyond = sooner([(more, first)], significant=level).verdict == "reproduced"
     return _Alone(shift, beyond or sooner([(first, less)], significant=level).verdict == "reproduced")
+
+
+def _apart_elsewhere(table: pl.DataFrame, rate: float) -> list[float]:
+    """Fractions besides the two at which the tasks lie further apart than the margin."""
+    found: list[float] = []
+    for at in sorted(set(table["train_fraction"].to_list())):
+        first, second = (part(table, setting=name, train_fraction=at) for name in ("x − y", "x / y"))
+        if min(abs(at - 0.5), abs(at - 0.7)) < 1e-9 or min(seeds_in(first), seeds_in(second)) < 3:
+            continue
+        more, less = (_slowed(second, math.exp(direction * rate * MARGIN)) for direction in (1, -1))
+        found += [at] if leans_back(first, more) or leans_back(less, first) else []
+    return found
 
 
 def _slowed(runs: pl.DataFrame, factor: float) -> pl.DataFrame:
@@ -230,11 +256,13 @@ def one_cubic_is_never_learned(table: pl.DataFrame) -> Judgment:
         return Judgment(verdict="not reproduced", reason=reason, settled=True, **facts)
     at_most = part(runs, train_fraction=0.95)
     full = at_most.filter((pl.col("steps") >= BUDGET) & (pl.col("status") != "diverged"))
-    if seeds_in(full) >= 3 and not reached.height and value is not None and value < 0.5:
+    unknown = runs["best_validation_accuracy"].null_count()
+    if seeds_in(full) >= 3 and not reached.height and value is not None and value < 0.5 and not unknown:
         reason = f"none of {full.height} seeds at 95 % generalized in 10⁵ updates"
         return Judgment(verdict="reproduced", reason=reason, settled=True, **facts)
     most = largest(at_most["steps"]) or 0
     told = f"{seeds_in(full)} of 3 seeds at 95 % have 10⁵ updates (the longest {most:,.0f}), {reached.height} generalized"
+    told += f"; the best validation accuracy of {unknown} is not known" if unknown else ""
     told += f"; the best validation accuracy is {told_percent(value)}" if value is not None and value >= 0.5 else ""
     return undecided(told, settled=False if at_most.height > full.height else None, **facts)
 
@@ -251,7 +279,7 @@ def division_or_subtraction_generalizes(table: pl.DataFrame) -> Judgment:
     10⁵ updates and most have not.
 
     Parts: one fraction is enough, but "most" is of all runs there, those that stopped early too; and with more data it may not stop to
-    generalize: a larger fraction at which most of three seeds have not, in 10⁵ updates, leaves it undecided.
+    generalize: a larger fraction at which most of two seeds have not, in 10⁵ updates, leaves it undecided.
     """
     runs = part(table, setting="x / y if y is odd, else x − y")
     counts = {
@@ -265,7 +293,8 @@ def division_or_subtraction_generalizes(table: pl.DataFrame) -> Judgment:
     enough = {at: found for at, found in counts.items() if seeds_in(part(runs, train_fraction=at)) >= 3}
     works = [at for at, found in enough.items() if found.is_most]
     fails = [at for at, found in enough.items() if found.failed > found.runs / 2]
-    if works and not any(at > works[0] for at in fails):
+    lost_beyond = [at for at, found in counts.items() if found.failed >= 2 and found.failed > found.runs / 2]
+    if works and not any(at > works[0] for at in lost_beyond):
         at = works[0]
         found = center(sample_of(part(runs, train_fraction=at)))
         reason = f"{counts[at].reached} of {counts[at].runs} seeds at {told_percent(at)} generalized"
