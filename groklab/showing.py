@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table as Screen
 
-from groklab.analysis.selection import check_columns, differing, distinguishing, select, value_in, written_in
+from groklab.analysis.distinctions import alongside, differing, distinguishing
+from groklab.analysis.selection import check_columns, select, value_in, written_in
 from groklab.analysis.survival import LEVEL, check_share
 from groklab.analysis.tables import problems_of, runs_table
 from groklab.arguments.reading import ShowArguments
@@ -121,14 +122,14 @@ def _shown(asked: ShowArguments, runs: polars.DataFrame, problems: Mapping[str, 
         return Shown("runs", runs, runs_screen(runs, problems))
     kept, notes = _readable(runs)
     if asked.compare is not None:
-        return _comparisons(asked, _in_order(kept, by), by, notes)
+        return _comparisons(asked, _in_order(kept, by), alongside(kept, by), notes)
     statistic = asked.statistic or "summary"
     over = [] if statistic == "summary" else ["train_fraction"]
     if set(by) & set(over):
         raise ValueError(
             f"--by: got {over[0]} with --statistic {statistic}; expected other fields: it is over the {over[0]}s of a setting."
         )
-    by = by or [name for name in distinguishing(kept) if name not in over]
+    by = [name for name in alongside(kept, by or [name for name in distinguishing(kept) if name not in over]) if name not in over]
     notes += _pooled_note(kept, [*by, *over], "--by")
     return _STATISTICS[statistic](asked, _in_order(kept, by), by, notes)
 
@@ -267,6 +268,8 @@ def _comparisons(asked: ShowArguments, runs: polars.DataFrame, by: list[str], no
         "method": lambda row: "–" if row["method"] is None else row["method"].replace("_", " "),
         "permutations": lambda row: number(row["permutations"] or None),
     }
+    if any(row["also_differs"] for row in rows):
+        columns["also differs"] = lambda row: row["also_differs"] or "–"
     told = [
         f"{quantity.replace('_', ' ')}, {field} {one} against {other}: medians (runs that got there) and log-rank tests.",
         f"z above 0: {one} is sooner. p: chance, two-sided, of a difference as large if there is none.",
@@ -276,4 +279,4 @@ def _comparisons(asked: ShowArguments, runs: polars.DataFrame, by: list[str], no
     if any(row["p_value"] is None for row in rows):
         told.append("– for p: there are no runs of both to compare.")
     told += _pooled_note(runs.filter(runs[field].is_in([first, second])), [*by, *strata, field], "--strata or --by")
-    return Shown("comparisons", table, screen_of(columns, rows, left=(*by, "method")), [*told, *notes])
+    return Shown("comparisons", table, screen_of(columns, rows, left=(*by, "method", "also differs")), [*told, *notes])

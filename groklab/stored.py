@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import registry
+from groklab.analysis.distinctions import labels_of, table_of_values
 from groklab.analysis.grokking import Summary, summary
-from groklab.analysis.selection import differing, distinguishing, label_of
 from groklab.analysis.tables import runs_table
 from groklab.config.run import Run, leaves
 from groklab.config.stops import end_of
@@ -335,11 +335,8 @@ def results_table(
     table = runs_table([run.folder for run in chosen], [run.run for run in chosen])
     more = results_at_the_end(results, chosen) | measures_at_the_end(measures, chosen)
     table = table.with_columns(polars.Series(name, values, dtype=polars.Float64) for name, values in more.items())
-    different = differing(table, within=[apart]) if apart in table.columns else distinguishing(table)
-    if not different:
-        return table
-    settings = table.select(different).to_dicts()
-    return table.with_columns(setting=polars.Series([label_of(values, settings, different) for values in settings]))
+    labels = labels_of(table, within=[apart] if apart in table.columns else [])
+    return table.with_columns(setting=polars.Series(labels)) if any(labels) else table
 
 
 def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
@@ -349,12 +346,11 @@ def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
     from groklab.results.tables import history_table
 
     histories = {run.id: run.rows for run in chosen}
-    settings = [run.values for run in chosen]
-    differing = [name for name in settings[0] if any(s[name] != settings[0][name] for s in settings)]
+    labels = labels_of(table_of_values(run.values for run in chosen))
     diverged = polars.col("run").is_in([run.id for run in chosen if run.status == "diverged"]).alias("diverged")
-    if not differing:
+    if not any(labels):
         return history_table(histories).with_columns(diverged, title=polars.lit(title_of(chosen[0])))
-    groups = {run.id: label_of(values, settings, differing) for run, values in zip(chosen, settings, strict=True)}
+    groups = {run.id: label for run, label in zip(chosen, labels, strict=True)}
     return history_table(histories, groups=groups).with_columns(diverged)
 
 

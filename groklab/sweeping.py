@@ -202,7 +202,7 @@ def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool)
 
 def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
     """A row for every combination of the fields that vary, seeds apart: its runs, and their medians with intervals."""
-    from groklab.analysis.selection import alongside
+    from groklab.analysis.distinctions import alongside
     from groklab.analysis.statistics import summarize
     from groklab.analysis.tables import runs_table
     from groklab.results.store import RunFolder

@@ -69,11 +69,16 @@ class StoredSweep:
 
     @checked
     def summary(self, by: Sequence[str] | None = None, *, level: float | None = None) -> polars.DataFrame:
-        """A row for every setting, by default of the fields that vary: ``analysis.statistics.summarize``."""
+        """A row for every setting, by default of the fields that vary: ``analysis.statistics.summarize``.
+
+        Fields that differ with these without having been asked for, as the decay does with the optimizer, have columns behind them.
+        """
+        from groklab.analysis.distinctions import alongside
         from groklab.analysis.statistics import summarize
         from groklab.analysis.survival import LEVEL
 
-        return summarize(self.table, self.varying if by is None else by, level=LEVEL if level is None else level)
+        names = alongside(self.table, self.varying if by is None else by)
+        return summarize(self.table, names, level=LEVEL if level is None else level)
 
     @checked
     def plot(self, name: str = "learning_curves") -> Figure:
@@ -90,10 +95,15 @@ class StoredSweep:
         return sweep_html(self)
 
     def __repr__(self) -> str:
+        from groklab.analysis.distinctions import following, table_of_values
+
         numbers = self.counts
         told = [f"{numbers['trained']} trained, {numbers['stored']} stored before"]
         told += [f"{numbers[what]} {what}" for what in ("diverged", "failed") if numbers[what]]
         over = ", ".join(f"{name} ({len(values)})" for name, values in self.asked.axes.items() if len(values) > 1)
+        found = table_of_values(job.run.resolved() for job in self.tally.jobs)
+        follow = following(found, self.varying)
+        over += f", and with it {', '.join(follow)}" if over and follow else ""
         return f"<sweep of {numbers['runs']} runs in {self.folder}: {', '.join(told)}{f'; over {over}' if over else ''}>"
 
 

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from benchmarks.yardstick import yardsticks
+from groklab.analysis.distinctions import differing, distinguishing
 from groklab.analysis.efficiency import data_efficiency, efficiencies
-from groklab.analysis.selection import Condition, differing, distinguishing, select, value_in
+from groklab.analysis.selection import Condition, select, value_in
 from groklab.analysis.statistics import compare, fit_steps, laws, summarize
 from groklab.analysis.tables import MIXED, runs_table
 from groklab.cli import main

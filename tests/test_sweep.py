@@ -91,14 +91,3 @@ def test_arrays_hold_alternatives():
 
 def test_a_text_where_several_are_expected_is_one():
     assert sweep_of(seed=[0, 1], zip="seed").zipped == ("seed",)
-
-
-def test_a_decay_that_follows_from_the_optimizer_is_shown_beside_it():
-    import polars as pl
-
-    from groklab.analysis.selection import alongside
-
-    table = pl.DataFrame({"optimizer": ["adam", "adamw"], "weight_decay": [0.0, 1.0], "learning_rate": [0.001, 0.001], "width": [8, 8]})
-    assert alongside(table, ["optimizer"]) == ["optimizer", "weight_decay"]
-    assert alongside(table, ["optimizer", "weight_decay"]) == ["optimizer", "weight_decay"]
-    assert alongside(table, []) == []

@@ -1,4 +1,4 @@
-"""Which runs of a table are meant: conditions on its columns, and what distinguishes the runs that are left.
+"""Which runs of a table are meant: conditions on its columns.
 
     select(runs_table(stored), ["operation=addition", "train_fraction>=0.3", "generalized_at!=none"])
 
@@ -10,13 +10,12 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from groklab import registry
-from groklab.config.run import leaves
 from groklab.config.sweep import is_several, sweep_of, written
 from groklab.values import shown
 
@@ -32,9 +31,6 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 SAME = 1e-9
 """Decimals that differ by a smaller part of themselves are equal: 0.3 and 0.1 + 0.2."""
-
-IMPLIED = ("modulus", "mlp_width", "learning_rate", "weight_decay")
-"""Fields that have a value of their own for each operation, width or optimizer unless they are given one."""
 
 _WRITTEN = re.compile(rf"\s*([A-Za-z][\w-]*)\s*({'|'.join(OPERATORS)})=?\s*(.*?)\s*", re.DOTALL)
 
@@ -112,32 +108,6 @@ def written_in(name: str, value: Any) -> str:
     return str(value)
 
 
-def differing(table: pl.DataFrame, *, within: Sequence[str] = ()) -> list[str]:
-    """Fields, seeds and budgets apart, in which runs differ that agree in the columns ``within``; of no columns, all runs."""
-    if table.is_empty():
-        return []
-    names = [name for name, part in leaves().items() if part not in ("seeds", "budget") and name in table.columns and name not in within]
-    counts = pl.col(names).n_unique()
-    found = table.group_by(within).agg(counts).select(pl.col(names).max()) if within else table.select(counts)
-    return [name for name in names if found[name][0] > 1]
-
-
-def alongside(table: pl.DataFrame, by: Sequence[str]) -> list[str]:
-    """The columns ``by``, and behind them what differs with them without having been asked for, as the decay does with the optimizer."""
-    follows = [name for name in IMPLIED if name in table.columns and name not in by and table[name].n_unique() > 1]
-    return [*by, *(name for name in follows if by and name not in differing(table, within=by))]
-
-
-def distinguishing(table: pl.DataFrame) -> list[str]:
-    """The fields of ``differing`` without those whose usual value follows from the others, as the decay does from the optimizer."""
-    found = differing(table)
-    for name in IMPLIED:
-        others = [other for other in found if other not in IMPLIED]
-        if name in found and others and name not in differing(table, within=others):
-            found.remove(name)
-    return found
-
-
 def _holds(table: pl.DataFrame, asked: Condition) -> pl.Expr:
     check_columns("filter", [asked.field], table)
     kind = table.schema[asked.field]
@@ -197,16 +167,3 @@ def _number(value: Any) -> int | float | None:
 def _texts(name: str, value: Any) -> list[str]:
     """How a value may stand in a column of text: as it is given, and, of a field that is a list, as the list that is meant."""
     return [str(value), *map(str, sweep_of(**{name: [value]}).axes[name])] if is_several(name) else [str(value)]
-
-
-def label_of(values: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> str:
-    """A setting among others in few words: the only field that differs, or those in which it departs from most of them."""
-    if len(differing) == 1:
-        return f"{differing[0]} {_short(values[differing[0]])}"
-    usual = {name: max((str(s[name]) for s in settings), key=[str(s[name]) for s in settings].count) for name in differing}
-    departing = [f"{name} {_short(values[name])}" for name in differing if str(values[name]) != usual[name]]
-    return ", ".join(departing) or "baseline"
-
-
-def _short(value: Any) -> str:
-    return " + ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)

@@ -27,6 +27,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from groklab.analysis.comparisons import Alternative, Method, stratified_log_rank
+from groklab.analysis.distinctions import told_following
 from groklab.analysis.fits import Fit, Law, fit_law, fit_laws
 from groklab.analysis.survival import LEVEL, Numbers, Sample, check_share, middle, product_limit, quantile_interval, shown_median
 from groklab.values import shown
@@ -183,6 +184,7 @@ def compare(
     One test for each setting ``by``, in which runs are compared within each of the ``strata`` only: ``strata=["train_fraction"]`` gives
     one p value for all fractions, ``by=["train_fraction"]`` one for each. Runs of strata that hold one of the two values only are not
     counted; where no stratum holds both, ``p_value`` is null. ``median_first`` and ``median_second`` are null where runs of several strata are pooled.
+    ``also_differs`` are the fields that the two differ in besides, as the decay follows from the optimizer, with both values; null: none.
     ``alternative`` is about the first: two-sided, sooner or later. See ``stratified_log_rank`` for ``z``, ``method`` and ``permutations``.
     """
     _need(table, field, *by, *strata)
@@ -209,11 +211,12 @@ def compare(
         if pairs:
             found = stratified_log_rank(pairs, alternative=alternative, method=method)
             row |= {"z": found.z, "p_value": found.p_value, "method": found.method, "permutations": found.permutations}
+        row["also_differs"] = told_following(known[setting], field, (first, second), within=strata)
         rows.append(row)
     schema: dict[str, Any] = {name: table.schema[name] for name in by}
     for name in ("first", "second"):
         schema |= {name: pl.String, f"runs_{name}": pl.Int64, f"reached_{name}": pl.Int64, f"median_{name}": pl.Float64}
-    schema |= {"z": pl.Float64, "p_value": pl.Float64, "method": pl.String, "permutations": pl.Int64}
+    schema |= {"z": pl.Float64, "p_value": pl.Float64, "method": pl.String, "permutations": pl.Int64, "also_differs": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
 

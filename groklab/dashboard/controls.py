@@ -224,9 +224,19 @@ def whole(number: float | None) -> str:
     return "–" if number is None else f"{number:,.0f}"
 
 
+_FOLLOWING = 3
+"""Fields that follow another one and are named with it."""
+
+
 def percent(share: float | None) -> str:
     """A share as percent, or a dash; what is not all, or not at the threshold, is never rounded to it."""
     return "100 %" if share == 1 else numbers.percent(share)
+
+
+def setting_name(row: Mapping[str, Any], field: str, follow: Sequence[str] = ()) -> str:
+    """The setting of a run as a legend tells it: a field, and behind it what ``follow``s it, as the decay does the optimizer."""
+    more = f", {len(follow) - _FOLLOWING:,} more" if len(follow) > _FOLLOWING else ""
+    return ", ".join(f"{name.replace('_', ' ')} {short(row.get(name))}" for name in (field, *follow[:_FOLLOWING])) + more
 
 
 def short(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from groklab.analysis.selection import distinguishing
+from groklab.analysis.distinctions import distinguishing, following
 from groklab.analysis.statistics import sample_of
 from groklab.analysis.survival import shown_median
 from groklab.config.run import leaves
@@ -18,7 +18,7 @@ from groklab.dashboard.access import check_file, check_inside
 from groklab.dashboard.address import Address, chosen_runs
 from groklab.dashboard.catalog import Entry
 from groklab.dashboard.computing import cache_of
-from groklab.dashboard.controls import Results, short
+from groklab.dashboard.controls import Results, setting_name, short
 from groklab.dashboard.network import Memory, remembered
 from groklab.figures.curves import FEW, on_common_steps, quantiles
 from groklab.results.files import StoreError
@@ -83,8 +83,10 @@ def curves_of(results: Results, address: Address, panels: Sequence[str]) -> Curv
         return Curves([_line(table, names[entry.id], [entry], panels) for entry in kept], False, "", measures, " ".join(told))
     group = group or _usual_group(table, entries)
     groups: dict[str, list[Entry]] = {}
+    drawn = table.filter(pl.col("id").is_in([entry.id for entry in entries if entry.run is not None]))
+    follow = following(drawn, [group]) if group in leaves() else []
     for entry in entries:
-        name = "all runs" if group in ("", "all") else f"{group.replace('_', ' ')} {short(entry.row.get(group))}"
+        name = "all runs" if group in ("", "all") else setting_name(entry.row, group, follow)
         groups.setdefault(name, []).append(entry)
     largest = sorted(groups, key=lambda name: -len(groups[name]))[:MOST_GROUPS]
     if len(groups) > MOST_GROUPS:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 import polars as pl
 
-from groklab.analysis.selection import distinguishing
+from groklab.analysis.distinctions import alongside, distinguishing
 from groklab.analysis.statistics import summarize
 from groklab.config.run import leaves
 from groklab.config.sweep import is_several
@@ -31,6 +31,7 @@ from groklab.dashboard.controls import (
     part,
     percent,
     picker,
+    setting_name,
     short,
     whole,
 )
@@ -160,7 +161,7 @@ def _fields(results: Results, entries: Sequence[Entry], address: Address) -> lis
     """The fields that have a column: those in which the runs differ and that their ids do not tell, and the one that they are sorted by."""
     known = [entry.id for entry in entries if entry.run is not None]
     table = results.catalog.table().filter(pl.col("id").is_in(known))
-    found = [name for name in distinguishing(table) if name not in _IN_ID]
+    found = [name for name in alongside(table, distinguishing(table)) if name not in _IN_ID]
     sort = address.one("sort").removeprefix("-")
     first = [sort] if sort in (*leaves(), *_RESULTS) and sort not in _SHOWN else []
     return [name for name in dict.fromkeys([*first, *found]) if name != address.one("group")][:_FIELDS_SHOWN]
@@ -296,11 +297,13 @@ def _sparkline(entry: Entry, theme: Theme) -> str:
 
 def _group_heads(results: Results, entries: Sequence[Entry], group: str) -> dict[Any, dict[str, Any]]:
     known = results.catalog.table().filter(pl.col("id").is_in([entry.id for entry in entries if entry.run is not None]))
-    return {row[group]: row for row in summarize(known, [group]).iter_rows(named=True)} if known.height else {}
+    by = alongside(known, [group]) if group in leaves() else [group]
+    return {row[group]: row for row in summarize(known, by).iter_rows(named=True)} if known.height else {}
 
 
 def _group_head(group: str, value: Any, summary: dict[str, Any] | None, address: Address) -> Piece:
-    words = [html.Strong(f"{group.replace('_', ' ')} {short(value)}")]
+    follow = list(summary)[1 : list(summary).index("runs")] if summary is not None else []
+    words = [html.Strong(setting_name(summary or {group: value}, group, follow))]
     if summary is not None and summary["runs"]:
         reached, runs = summary["generalized_at_reached"], summary["runs"]
         middle = summary["generalized_at_median"]

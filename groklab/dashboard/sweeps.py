@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from groklab.analysis.selection import differing
+from groklab.analysis.distinctions import differing, following
 from groklab.analysis.statistics import WATCHED, sample_of, with_results
 from groklab.analysis.survival import middle, quantile_interval, shown_median
 from groklab.config.run import leaves
@@ -30,6 +30,7 @@ from groklab.dashboard.controls import (
     notice,
     part,
     picker,
+    setting_name,
     short,
     whole,
 )  # fmt: skip
@@ -124,12 +125,13 @@ def sweep_of(results: Results, address: Address) -> Sweep:
     x = address.one("x", among=known) or _usual_field(table)
     by = address.one("by", among=[*known, "none"]) or _usual_line(table, x)
     by = "" if by in ("none", x) else by
+    follow = following(table, [by]) if by else []
     groups = (
         [Setting("all runs", "", table)]
         if not by
         else [
-            Setting(f"{by.replace('_', ' ')} {short(value)}", short(value), table.filter(pl.col(by).eq_missing(value)))
-            for value in table[by].unique(maintain_order=True).sort().to_list()
+            Setting(setting_name(row, by, follow), short(row[by]), table.filter(pl.col(by).eq_missing(row[by])))
+            for row in table.unique(by, maintain_order=True).sort(by).iter_rows(named=True)
         ]
     )
     if len(groups) > MOST_GROUPS:

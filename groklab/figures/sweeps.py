@@ -35,6 +35,8 @@ _ONE_PANEL = 4
 """Up to so many settings share a panel; more have one each."""
 _STEPS = ("memorized_at", "generalized_at", "steps")
 _ENDS = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+_LABEL, _SHORT_LABEL = 46, 28
+"""Letters of a label in the legend: at most, and where two stand side by side."""
 _NAMES = {"train_fraction": "share of the table shown"}
 
 
@@ -60,14 +62,16 @@ def steps_against(table: pl.DataFrame, *, x: str = "train_fraction") -> Figure:
     with style.publication():
         law = _law(settings[0].runs) if one and x == "train_fraction" else None
         caption = [_dots(settings, x), *([law[1]] if law else [])]
-        drawing, axes, free = _one_panel(_title(table, settings), caption, legend=1 if one else math.ceil(len(settings) / 2) + 1)
+        drawing, axes, free = _one_panel(
+            _title(table, settings), caption, legend=1 if one else math.ceil((len(settings) + 3) / _legend_columns(settings))
+        )
         handles: list[Line2D] = []
         for number, setting in enumerate(settings):
             colors = (style.TRAIN, style.VALIDATION) if one else (style.GROUPS[number],) * 2
             for quantity, color, line in (("memorized_at", colors[0], "-" if one else "--"), ("generalized_at", colors[1], "-")):
                 _draw_steps(axes, setting.runs, x, quantity, color, line)
             if not one:
-                handles.append(Line2D([], [], color=colors[1], label=style.label(setting.label, 28)))
+                handles.append(Line2D([], [], color=colors[1], label=style.label(setting.label, _LABEL)))
         if law is not None:
             axes.plot(*law[0], ":", color=style.INK, lw=1.1, zorder=2.5)
         _set_field_axis(axes, x, table[x])
@@ -82,7 +86,7 @@ def steps_against(table: pl.DataFrame, *, x: str = "train_fraction") -> Figure:
         if any(setting.runs["generalized_at"].null_count() for setting in settings):
             handles.append(Line2D([], [], color=style.QUIET, marker="^", mfc="white", ls="", ms=4.5, label="not within the budget"))
         axes.set_ylabel("step")
-        _legend(drawing, handles, free, columns=3 if one else 2)
+        _legend(drawing, handles, free, columns=3 if one else _legend_columns(settings))
     return drawing
 
 
@@ -98,17 +102,17 @@ def accuracy_against(table: pl.DataFrame, *, x: str = "train_fraction", quantity
     with style.publication():
         caption = [_dots(settings, x) + "; open: below the threshold within the budget"]
         if len(settings) <= _ONE_PANEL:
-            drawing, axes, free = _one_panel(_title(table, settings), caption, legend=math.ceil(len(settings) / 2))
+            drawing, axes, free = _one_panel(_title(table, settings), caption, legend=math.ceil(len(settings) / _legend_columns(settings)))
             for setting, color in zip(settings, style.GROUPS, strict=False):
                 _draw_accuracy(axes, setting.runs, x, quantity, color)
             handles = [
-                Line2D([], [], color=color, marker="o", ms=3, label=style.label(setting.label, 28))
+                Line2D([], [], color=color, marker="o", ms=3, label=style.label(setting.label, _LABEL))
                 for setting, color in zip(settings, style.GROUPS, strict=False)
             ]
             _set_field_axis(axes, x, table[x])
             axes.set_ylabel(_name(quantity))
             if len(settings) > 1:
-                _legend(drawing, handles, free, columns=2)
+                _legend(drawing, handles, free, columns=_legend_columns(settings))
             return drawing
         caption[0] += "; gray: the other settings"
         return _small_panels(table, settings, x, quantity, caption)
@@ -330,6 +334,11 @@ def _settings(name: str, table: pl.DataFrame, x: str, *, at_most: int) -> list[S
     if len(parts) > at_most:
         raise ValueError(f"figure {shown(name)}: got {len(parts)} settings; expected at most {at_most}. Draw fewer at once.")
     return [Setting(str(part["setting"][0]), part) for part in parts]
+
+
+def _legend_columns(settings: Sequence[Setting]) -> int:
+    """Labels of the legend side by side, while they are short."""
+    return 2 if all(len(setting.label) <= _SHORT_LABEL for setting in settings) else 1
 
 
 def _title(table: pl.DataFrame, settings: Sequence[Setting]) -> str:
