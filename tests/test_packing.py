@@ -305,7 +305,11 @@ def test_a_dry_run_tells_the_batches(tmp_path):
 
 @pytest.mark.medium
 @pytest.mark.parametrize(
-    ("value", "expected"), [("0", "runs_per_batch: got 0; expected auto or a whole number"), ("some", "invalid literal")]
+    ("value", "expected"),
+    [
+        ("0", "runs_per_batch: got 0; expected auto or a whole number"),
+        ("some", "--runs-per-batch: got 'some'; expected a whole number or auto"),
+    ],
 )
 def test_bad_values(tmp_path, value, expected):
     for more in ([], ["--dry-run"]):

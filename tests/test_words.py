@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import smaller
 
 import groklab
 from groklab import cli
@@ -67,7 +68,9 @@ def test_what_the_page_on_sweeps_shows_works(tmp_path, monkeypatch, capsys):
     commands = [line for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
     assert len(commands) >= 10
     for command in commands:
-        words = shlex.split(f"{command} {small}" if command.startswith("groklab sweep") else command)
+        words = shlex.split(command)
+        if words[1] == "sweep":
+            words = smaller(words, shlex.split(small))
         assert words[0] == "groklab"
         assert cli.main(words[1:]) == 0, command
         out, err = capsys.readouterr()
@@ -102,7 +105,9 @@ def commands_of(text, small, capsys):
     """Run the commands of a page, on a smaller network, one after the other in one folder; how many there are."""
     commands = [line for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
     for command in commands:
-        words = shlex.split(f"{command} {small}" if command.split()[1] in ("train", "sweep") else command)
+        words = shlex.split(command)
+        if words[1] in ("train", "sweep"):
+            words = smaller(words, shlex.split(small))
         files = [sorted(map(str, Path().glob(word))) if "*" in word else [word] for word in words[1:]]  # as a shell does
         assert cli.main([word for some in files for word in some]) == 0, command
         assert capsys.readouterr().out, command

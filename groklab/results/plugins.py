@@ -84,11 +84,16 @@ def restore_known(folder: Path, names: Iterable[object]) -> None:
 
 def check_known(run: Run, run_id: str, names: Sequence[object]) -> None:
     """ValueError where a run's table or network is of a plugin that is not loaded here, or is loaded in another version."""
+    if not names and not registry.plugins():
+        return  # nothing here is of a plugin, and architectures are not looked up: their files import torch
     hashes = {match[1] for name in names if isinstance(name, str) and (match := _NAME.fullmatch(name))}
     for kind, name in _named(run):
         if kind not in ("operation", "architecture", "group"):
             continue
-        entry = registry.entries(kind).get(name)
+        try:
+            entry = registry.entries(kind).get(name)
+        except ModuleNotFoundError:  # torch, without which nothing computes a network
+            continue
         is_other = entry is not None and entry.plugin is not None and entry.source_hash not in hashes
         if is_other or (entry is None and names):
             what = "is of another version of its plugin" if is_other else "is of a plugin, whose code is not executed to read results"
