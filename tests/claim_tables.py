@@ -349,12 +349,14 @@ def bent(draw):
 
 CONTRADICTIONS = {
     "C1": {
+        "a quarter of twenty are late": lambda draw: runs(ADAM, memorized=[300] * 15 + [draw.choice([5000, None])] * 5),
         "five runs of one seed": lambda draw: CASES["C1"][0].with_columns(seed=pl.lit(draw.randrange(9))),
         "one of five is late": lambda draw: changed(CASES["C1"][0], "memorized_at", 2000, seed=draw.randrange(5)),
         "one of five never": lambda draw: changed(CASES["C1"][0], "memorized_at", None, seed=draw.randrange(5)),
         "five rows of one seed": lambda draw: together(*[runs(ADAM, memorized=[500])] * 5),
     },
     "C2": {
+        "a quarter of twenty never": lambda draw: adam([600_000] * 15 + [None] * 5),
         "near perfect long before": lambda draw: adam([draw.choice([120_000, 300_000])] * 5),
         "one of unknown accuracy": lambda draw: changed(
             adam([600_000] * 5), "best_validation_accuracy_to_100000", draw.choice([None, float("nan")]), seed=draw.randrange(5)
@@ -500,6 +502,9 @@ CONTRADICTIONS = {
         "the others had fewer steps": lambda draw: needing(0.2, 0.8, watched=20_000),
     },
     "C14": {
+        "few seeds reversed at another fraction": lambda draw: together(
+            decays(QUICK, SLOW, NEVER), decays(SLOW, QUICK, NEVER, fraction=0.7).filter(pl.col("seed") < 4)
+        ),
         "without decay all diverged": lambda draw: diverged(decays(QUICK, SLOW, NEVER), setting="Adam"),
         "helps as much as towards zero": lambda draw: decays(QUICK, QUICK, NEVER),
         "does not help": lambda draw: decays(QUICK, SLOW, SLOW),
@@ -507,6 +512,9 @@ CONTRADICTIONS = {
         "a small budget makes it help": lambda draw: decays([1905, 2089, 2754, 3311, 3981], [6918, 8318, 17378, 19055, None], NEVER, watched=20_000),
     },
     "C15": {
+        "few seeds harmed at another fraction": lambda draw: together(
+            noises(QUICK, SLOW, QUICK, QUICK), noises(SLOW, QUICK, SLOW, SLOW, fraction=0.7).filter(pl.col("seed") < 4)
+        ),
         "one kind harms": lambda draw: noises(QUICK, SLOW, *draw.choice([(SLOW, QUICK), (QUICK, LATE), (SLOW, SLOW)])),
         "it harms at another fraction": lambda draw: together(
             noises(QUICK, SLOW, QUICK, SLOW), noises(SLOW, QUICK, SLOW, QUICK, fraction=0.7)
@@ -565,6 +573,7 @@ CONTRADICTIONS = {
         "less data had few steps": lambda draw: together(delays({0.25: None}, watched=20_000), delays({0.3: 30, 0.5: 8, 0.8: 1.2})),
     },
     "C23": {
+        "beside the most all diverged": lambda draw: diverged(wrong({200: 5000, 2000: None}), outliers=2000.0),
         "two seeds fail beside fewer": lambda draw: together(wrong({200: 5000, 2000: None}), wrong({50: None}).filter(pl.col("seed") < 2)),
         "two seeds work beside more again": lambda draw: together(
             wrong({200: 5000, 1000: None, 2000: None}), wrong({1500: 5000}).filter(pl.col("seed") < 2)
@@ -625,6 +634,9 @@ CONTRADICTIONS = {
         "three seeds with the same decay": lambda draw: together(against(WINDOW, QUICK, EQUAL, NEVER[:3]), runs(PLAIN, generalized=SLOW)),
     },
     "M1": {
+        "all of one side diverged": lambda draw: diverged(
+            changed(muons(QUICK, SLOW), "generalized_at", None, seed=None, setting="x / y, AdamW"), setting="x / y, AdamW"
+        ),
         "one task reversed": lambda draw: together(muons(QUICK, SLOW, tasks=("x + y",)), muons(SLOW, QUICK, tasks=("x / y",))),
         "as quick at the same rate": lambda draw: muons(QUICK, SLOW, QUICK),
         "one task not run": lambda draw: muons(QUICK, SLOW, tasks=(draw.choice(["x + y", "x / y"]),)),
@@ -639,6 +651,7 @@ CONTRADICTIONS = {
         ),
     },
     "D1": {
+        "a quarter of twenty never": lambda draw: runs("decay 5", generalized=[40] * 15 + [None] * 5),
         "five runs of one seed": lambda draw: CASES["D1"][0].with_columns(seed=pl.lit(3)),
         "one of unknown accuracy": lambda draw: changed(CASES["D1"][0], "best_validation_accuracy", None, seed=draw.randrange(5)),
         "one is late": lambda draw: changed(CASES["D1"][0], "generalized_at", 200, seed=draw.randrange(5)),

@@ -15,7 +15,8 @@ some was known by then. What all rules have in common:
 - one part that is significantly the other way round counts against the whole, at a level divided by how many are looked at;
 - that one setting is sooner than another is decided by the exact log-rank test at p < 0.05 (``sooner``), from five runs a side at a
   fraction chosen beforehand or three at each of three fractions, in strata;
-- a range of steps that the paper gives holds if the runs lie within a factor of two of it (``in_range``);
+- a range of steps that the paper gives holds if the runs lie within a factor of two of it (``in_range``): the median, by its interval, and four of
+  five runs;
 - runs with less than the paper's budget decide only what more steps could not turn (``budgets.joined``);
 - *not reproduced* is as strong a statement as *reproduced*, and needs the same evidence.
 
@@ -46,6 +47,10 @@ SIGNIFICANT = 0.05
 
 FEWEST = 5
 """Runs a side that decide at one fraction; at three or more fractions it is three runs at each."""
+
+
+USUAL = 0.8
+"""Share of the runs that must lie where their median is said to lie: of many runs the interval of the median alone lets go of nearly half."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +222,8 @@ class Range(NamedTuple):
 
 
 def in_range(sample: Sample, low: float, high: float, *, factor: float = 2.0, fewest: int = 3, looks: int = 1) -> Range:
-    """Whether the steps of a sample lie within a factor of a range: the whole 90 % interval of their median, or of three and four runs all of them.
+    """Whether the steps of a sample lie within a factor of a range: the whole 90 % interval of their median and four of five runs, or of
+    three and four runs all of them.
 
     *Not reproduced* where the interval lies outside; three and four runs have none. ``looks``: in how many parts an answer of no is looked for,
     by which its level is divided.
@@ -228,6 +234,11 @@ def in_range(sample: Sample, low: float, high: float, *, factor: float = 2.0, fe
     return Range(verdict, found, len(sample), settled)
 
 
+def is_usual(sample: Sample, low: float, high: float) -> bool:
+    """Whether four of five runs got there within a range of steps."""
+    return float((sample.reached & (sample.steps >= low) & (sample.steps <= high)).mean()) >= USUAL
+
+
 def _in_range(sample: Sample, low: float, high: float, fewest: int, looks: int) -> Verdict:
     if len(sample) < fewest:
         return "undecided"
@@ -235,7 +246,8 @@ def _in_range(sample: Sample, low: float, high: float, fewest: int, looks: int) 
     lower, upper = found.lower, found.upper
     if len(sample) < FEWEST and bool(sample.reached.all()):
         lower, upper = float(sample.steps.min()), float(sample.steps.max())
-    if found.median is not None and lower is not None and upper is not None and low <= lower and upper <= high:
+    inside = found.median is not None and lower is not None and upper is not None and low <= lower and upper <= high
+    if inside and is_usual(sample, low, high):
         return "reproduced"
     sure = quantile_interval(sample, level=1 - 2 * SIGNIFICANT / looks, method="exact")
     beyond = sure.lower is not None and sure.lower > high

@@ -15,6 +15,7 @@ from groklab.analysis.claims import (
     Pair,
     center,
     in_range,
+    leans_back,
     part,
     seeds_in,
     sooner,
@@ -116,6 +117,13 @@ def _fractions(first: pl.DataFrame, second: pl.DataFrame) -> list[float]:
     return [at for at in shared if all(seeds_in(part(one, train_fraction=at)) >= FEWEST for one in (first, second))]
 
 
+def _leaning(first: pl.DataFrame, second: pl.DataFrame) -> list[float]:
+    """The fractions of fewer than five seeds a side at which the second seems sooner."""
+    shared = sorted(set(first["train_fraction"].to_list()) & set(second["train_fraction"].to_list()))
+    few = [at for at in shared if at not in _fractions(first, second)]
+    return [at for at in few if leans_back(*_at((first, second), at))]
+
+
 def _at(pair: Pair, fraction: float) -> Pair:
     first, second = (part(one, train_fraction=fraction, budget=BUDGET) for one in pair)
     return first, second
@@ -132,8 +140,8 @@ def decay_towards_the_initial_weights_helps_less(table: pl.DataFrame) -> Judgmen
     Rule, product in S₅, 90 % of the table, as far as the runs went and 10⁵ steps at most, five seeds a side, both by the exact log-rank test at p < 0.025:
     it generalizes sooner than Adam without decay, and later than AdamW. A first look, after 10⁴ steps, could not tell; hence half of the usual level.
 
-    Parts: two, "helps" and "less than towards zero", each at its level; at other fractions with five seeds a side neither may be the other way
-    round. Below 10⁵ steps a part counts only if more steps cannot turn it: that one side has not generalized yet may be the budget's doing.
+    Parts: two, "helps" and "less than towards zero", each at its level; at other fractions neither may be the other way round, with
+    fewer than five seeds a side at p < 0.05. Below 10⁵ steps a part counts only if more steps cannot turn it: that one side has not generalized yet may be the budget's doing.
     """
     sides = {name: part(table, setting=name) for name in (DECAY, TO_INITIAL, PLAIN)}
     pairs = {"helps": (sides[TO_INITIAL], sides[PLAIN]), "less": (sides[DECAY], sides[TO_INITIAL])}
@@ -146,6 +154,7 @@ def decay_towards_the_initial_weights_helps_less(table: pl.DataFrame) -> Judgmen
         for at in _fractions(*pair)
         if abs(at - COMPARED) > 1e-9 and sooner([_at(pair, at)], looks=looks).verdict == "not reproduced"
     ]
+    back += [f"{name}: seems the other way round at {told_percent(at)}" for name, pair in pairs.items() for at in _leaning(*pair)]
     parts += [Part("undecided")] if back else []
     cells = {name: part(runs, train_fraction=COMPARED, budget=BUDGET) for name, runs in sides.items()}
     is_cut = any(count(runs, BUDGET).open for runs in cells.values())
@@ -182,7 +191,8 @@ def some_noise_helps(table: pl.DataFrame) -> Judgment:
     batches, noise on weights against none, noise on updates against none, by the exact log-rank test. Reproduced if one is sooner at p < 0.05 / 3 and none
     later, at any fraction; not reproduced if all three are later.
 
-    Parts: "some" of three kinds: one is enough, and its level is divided by three. A kind that is significantly later counts against. That none is
+    Parts: "some" of three kinds: one is enough, and its level is divided by three. A kind that is significantly later, or of fewer
+    than five seeds at p < 0.05, counts against. That none is
     significantly sooner is no evidence that none helps. Below 10⁵ steps a kind counts only if more steps cannot turn it.
     """
     pairs = {
@@ -193,6 +203,7 @@ def some_noise_helps(table: pl.DataFrame) -> Judgment:
     p_values: list[float] = []
     helps: list[Part] = []
     harms: list[Part] = []
+    unsure: list[str] = []
     unsettled = False
     for name, settings in pairs.items():
         sides = (part(table, setting=settings[0]), part(table, setting=settings[1]))
@@ -209,6 +220,9 @@ def some_noise_helps(table: pl.DataFrame) -> Judgment:
             fraction for fraction, pair in at.items() if sooner([pair], significant=SIGNIFICANT, looks=len(at)).verdict == "not reproduced"
         ]
         unsettled |= found.settled is False
+        leaning = _leaning(*sides)
+        if leaning:
+            unsure.append(name)
         if later:
             harms.append(Part("not reproduced", sooner([at[later[0]]]).settled))
         elif found.verdict == "reproduced":
@@ -221,7 +235,7 @@ def some_noise_helps(table: pl.DataFrame) -> Judgment:
         "value": min(p_values, default=None), "quantity": "smallest of three one-sided exact p values", "runs": table.height, "details": tuple(lines),
     }  # fmt: skip
     sure = [one for one in helps if one.verdict == "reproduced"]
-    if sure and not harms:
+    if sure and not harms and not unsure:
         return Judgment(
             verdict="reproduced",
             reason="at least one kind of noise is sooner",
@@ -231,6 +245,8 @@ def some_noise_helps(table: pl.DataFrame) -> Judgment:
     if len(harms) == 3 and all(one.settled for one in harms):
         return Judgment(verdict="not reproduced", reason="every kind of noise is later", settled=True, **facts)
     facts["settled"] = False if unsettled or len(helps) > len(sure) else None
+    if sure and unsure and not harms:
+        return undecided(f"one kind is sooner, but with few seeds it seems later for {', '.join(unsure)}", **facts)
     if len(p_values) < 3:
         return undecided("; ".join(lines), **facts)
     return undecided("one kind is sooner, another later" if helps and harms else "the difference is too small", **facts)

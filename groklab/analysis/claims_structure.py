@@ -9,7 +9,7 @@ import polars as pl
 
 from groklab.analysis.budgets import PAPER as BUDGET
 from groklab.analysis.budgets import count
-from groklab.analysis.claims import SIGNIFICANT, Judgment, finished, part, seeds_in, told_percent, told_steps, undecided
+from groklab.analysis.claims import SIGNIFICANT, Judgment, finished, part, seeds_in, told_percent, told_steps, undecided, without_diverged
 from groklab.registry import claim
 
 PAPER = "Power et al. 2022"
@@ -189,7 +189,7 @@ def outliers_are_memorized_beside_the_rule(table: pl.DataFrame) -> Judgment:
     tried half of three seeds or more do not do both in 10⁵ updates.
 
     Parts: "memorize and still generalize", both, in the same runs; and "up to a point": no number above one that fails may work again, and none below one that
-    works may fail, of fewer seeds neither. What has not generalized in fewer steps than 10⁵ does not show a point; more wrong answers take longer.
+    works may fail, of fewer seeds neither. What diverged, or has not generalized in fewer steps than 10⁵, does not show a point; more wrong answers take longer.
     """
     wrong = finished(table.filter(pl.col("outliers") > 0)) if "outliers" in table.columns else table.clear()
     lines: list[str] = []
@@ -206,7 +206,7 @@ def outliers_are_memorized_beside_the_rule(table: pl.DataFrame) -> Judgment:
         both = at.filter(pl.col("memorized_at").is_not_null() & pl.col("generalized_at").is_not_null()).height
         over = count(at, BUDGET)
         full = at.filter(pl.col("steps") >= BUDGET)
-        low = full.filter(pl.col("best_validation_accuracy") < 0.5).height
+        low = without_diverged(full).filter(pl.col("best_validation_accuracy") < 0.5).height
         lacking = full.filter(pl.col("memorized_at").is_null() | pl.col("generalized_at").is_null()).height
         best = at["best_validation_accuracy"].drop_nulls()
         lines.append(
