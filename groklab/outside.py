@@ -12,6 +12,7 @@ import json
 import os
 import re
 import stat
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -100,6 +101,12 @@ def parsed_json(content: bytes, *, deepest: int = DEEPEST) -> Any:
         raise ValueError(f"byte {error.start} is not UTF-8") from None
     try:
         return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        if "digits" not in str(error):
+            raise
+        raise ValueError(f"it holds a whole number of more than {sys.get_int_max_str_digits():,} digits") from None
     except RecursionError:
         raise ValueError(f"it is nested more than {deepest} levels deep") from None
 

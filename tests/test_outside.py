@@ -78,10 +78,15 @@ def test_json_is_read_as_json_reads_it():
         (b"\xff\xfe[\x00", "byte 0 is not UTF-8"),
         (b"NaN", "NaN"),
         (b"[-Infinity]", "-Infinity"),
-        (b"9" * 5000, "4300"),
+        (b"9" * 5000, "4,300 digits"),
     ],
     ids=lambda value: repr(value[:8]) if isinstance(value, bytes) else "",
 )
 def test_what_is_no_json_of_ours_is_a_value_error(content, words):
     with pytest.raises(ValueError, match=words):
         parsed_json(content)
+
+
+def test_a_number_of_too_many_digits_is_named_in_plain_words():
+    with pytest.raises(ValueError, match="^it holds a whole number of more than 4,300 digits$"):
+        parsed_json(b'{"step": ' + b"9" * 10_000 + b"}")
