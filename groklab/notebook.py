@@ -80,7 +80,10 @@ def run_html(run: StoredRun) -> str:
     default = Run().flat()
     changed = [f"{name} {_text(value)}" for name, value in run.run.flat().items() if value != default[name]]
     message = str(run.folder.description().get("message", ""))
-    lines = [f"{run.status}{': ' + message if message else ''}; {told(result)}", curves_svg(rows, run.run.budget.threshold)]
+    lines = [
+        f"{run.status}{': ' + message if message else ''}; {told(result, threshold=run.run.budget.threshold)}",
+        curves_svg(rows, run.run.budget.threshold),
+    ]
     lines.append(_accuracies(rows[-1] if rows else {}))
     return _panel(run.id, [escape(lines[0]), *lines[1:]], [", ".join(changed) or "the default recipe, power_default", str(run.folder.path)])
 

@@ -75,12 +75,14 @@ def _sheet(run: StoredRun) -> Screen:
 
     screen = Screen(title=run.id, title_justify="left", show_header=False, box=None, padding=(0, 2))
     facts = _stored_facts(run)
-    result = run.summary
-    screen.add_row("result", told(result))
+    result, threshold = run.summary, run.run.budget.threshold
+    screen.add_row("result", told(result, threshold=threshold))
     screen.add_row("status", run.status + (f": {run.folder.description()['message']}" if run.folder.description().get("message") else ""))
     screen.add_row("steps", f"{result.steps:,} of {run.run.budget.steps:,}")
-    screen.add_row("train", f"accuracy {percent(result.train_accuracy)}, loss {_loss(result.train_loss)}")
-    screen.add_row("validation", f"accuracy {percent(result.validation_accuracy)}, loss {_loss(result.validation_loss)}")
+    screen.add_row("train", f"accuracy {percent(result.train_accuracy, threshold=threshold)}, loss {_loss(result.train_loss)}")
+    screen.add_row(
+        "validation", f"accuracy {percent(result.validation_accuracy, threshold=threshold)}, loss {_loss(result.validation_loss)}"
+    )
     events = _events(run)
     for heading, line in told_events(events).items() if events is not None else ():
         screen.add_row(heading, line)

@@ -20,6 +20,7 @@ from groklab.analysis.expectations import can_decide
 from groklab.config.experiments import SCALES, Settings, once_each, price, settings_of
 from groklab.evidence import is_finished, stored_of
 from groklab.results.files import make_folder, write_whole
+from groklab.text.numbers import percent
 from groklab.withdrawals import withdrawn_of
 
 if TYPE_CHECKING:
@@ -358,7 +359,7 @@ def spread_of(part: Mapping[str, Any]) -> list[list[str]]:
     rows = [["setting", axis.replace("_", " "), "runs", "memorized", "generalized", "best validation accuracy"]]
     for row in settings:
         accuracy, low, high = (row.get(f"best_validation_accuracy{end}") for end in ("", "_min", "_max"))
-        told = "" if accuracy is None else f"{accuracy:.3f} ({low:.3f} to {high:.3f})"
+        told = "" if accuracy is None else f"{percent(accuracy)} ({percent(low)} to {percent(high)})"
         place = row[axis]
         steps = [_steps(row, quantity) for quantity in ("memorized_at", "generalized_at")]
         rows.append([row["setting"], number(place) if isinstance(place, (int, float)) else str(place), str(row["runs"]), *steps, told])

@@ -11,7 +11,7 @@ from rich.text import Text
 from groklab.analysis.selection import written_in
 from groklab.analysis.survival import LEVEL
 from groklab.terminal import console, say
-from groklab.text.numbers import percent
+from groklab.text.numbers import GROKKED, percent
 
 if TYPE_CHECKING:
     import polars
@@ -65,7 +65,7 @@ def runs_columns() -> Columns:
         "memorized": lambda row: number(row["memorized_at"]),
         "generalized": lambda row: number(row["generalized_at"]),
         "delay": lambda row: times(row["delay"]),
-        "validation": lambda row: percent(row["validation_accuracy"]),
+        "validation": lambda row: percent(row["validation_accuracy"], threshold=row.get("threshold") or GROKKED),
     }
 
 

@@ -89,7 +89,7 @@ def report(results: list[tuple[StoredRun, int | None]], asked: Any) -> int:
         elif run.status == "diverged":
             aside(f"diverged: {run.folder.description()['message']}. Try a smaller learning rate.")
         else:
-            say(told(run.summary))
+            say(told(run.summary, threshold=run.run.budget.threshold))
     if asked.where.json:
         found = [run.to_dict() for run, _ in results]
         write_json(found[0] if len(found) == 1 else {"runs": found})

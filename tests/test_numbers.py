@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from groklab.analysis.claims import told_percent
 from groklab.analysis.grokking import summary, told
-from groklab.text.numbers import percent, percentage
+from groklab.dashboard.controls import percent as cell
+from groklab.dashboard.theme import SHARE
+from groklab.report import spread_of
+from groklab.text.numbers import explained, percent, percentage
 
 
 @pytest.mark.parametrize(
@@ -60,3 +64,31 @@ def test_the_dashboard_rounds_as_the_terminal_does():
     for share in (0.0003, 0.5, 0.9896, 0.99973, None):
         assert controls.percent(share) == percent(share)
     assert controls.percent(1.0) == "100 %"
+
+
+def test_a_run_s_own_threshold_bounds_what_is_told_of_it():
+    rows = [
+        {"step": 0, "train_accuracy": 0.0, "validation_accuracy": 0.0},
+        {"step": 5, "train_accuracy": 1.0, "validation_accuracy": 0.9496},
+    ]
+    assert told(summary(rows, steps=9, threshold=0.95), threshold=0.95).endswith("(best validation accuracy 94.96 %)")
+    assert told(summary(rows, steps=9, threshold=0.99)).endswith("(best validation accuracy 95.0 %)")
+
+
+def test_claims_reports_and_variances_round_nothing_to_all():
+    assert (told_percent(0.9997), told_percent(0.9896, ".1f"), told_percent(0.45), told_percent(-0.004, "+.1f")) == (
+        "99.97 %", "98.96 %", "45 %", "-0.4 %",
+    )  # fmt: skip
+    steps = {f"{name}_{end}": 0 for name in ("memorized_at", "generalized_at") for end in ("reached", "censored")}
+    steps |= {f"{name}_{end}": None for name in ("memorized_at", "generalized_at") for end in ("median", "min", "max")}
+    row = {"setting": "a", "train_fraction": 0.5, "runs": 2, **steps}
+    row |= {"best_validation_accuracy": 0.9997, "best_validation_accuracy_min": 0.9896, "best_validation_accuracy_max": 1.0}
+    assert spread_of({"settings": [row]})[1][-1] == "99.97 % (98.96 % to 100.0 %)"
+    assert (explained(0.423), explained(0.9996), explained(np.float64(1.0000001)), explained(0.0)) == ("42 %", "99.96 %", "100 %", "0 %")
+
+
+def test_pages_of_the_dashboard_round_to_the_threshold_of_the_run():
+    assert (cell(0.9496, threshold=0.95), cell(0.9496), cell(0.9896, threshold=None), cell(1.0, threshold=0.95)) == (
+        "94.96 %", "95.0 %", "98.96 %", "100 %",
+    )  # fmt: skip
+    assert SHARE == ".4~%", "d3: at most four decimals, without zeros at the end"

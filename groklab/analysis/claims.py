@@ -39,6 +39,7 @@ from groklab.analysis.budgets import Verdict, completed, is_open, sample_complet
 from groklab.analysis.comparisons import stratified_log_rank
 from groklab.analysis.statistics import WATCHED, Quantity, sample_of, with_results
 from groklab.analysis.survival import LEVEL, Sample, quantile_interval, shown_median
+from groklab.text.numbers import percent
 
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "not reproduced", "undecided")
 
@@ -201,12 +202,14 @@ def told_median(value: float | None) -> str:
 
 
 def told_percent(share: float, form: str = ".0f") -> str:
-    """A share for people: its number of percent in a format such as ``.1f`` or ``+.1f``.
+    """A share for people: its number of percent in a format such as ``.1f`` or ``+.1f``, or with more decimals where these would round it across a threshold.
 
-    >>> told_percent(0.5), told_percent(0.069, "+.1f")
-    ('50 %', '+6.9 %')
+    >>> told_percent(0.5), told_percent(0.9896), told_percent(0.069, "+.1f")
+    ('50 %', '98.96 %', '+6.9 %')
     """
-    return f"{100 * share:{form}} %"
+    if form.startswith("+"):  # a change, which no threshold bounds
+        return f"{100 * share:{form}} %"
+    return percent(share, places=int(form.strip(".f")))
 
 
 # — rules —

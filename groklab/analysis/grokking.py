@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from groklab.text.numbers import percent
+from groklab.text.numbers import GROKKED, percent
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -62,8 +62,8 @@ def summary(rows: Rows, *, steps: int, threshold: float) -> Summary:
     )
 
 
-def told(result: Summary) -> str:
-    """One line for people.
+def told(result: Summary, *, threshold: float = GROKKED) -> str:
+    """One line for people; ``threshold`` is the accuracy that counts as generalized, across which none is rounded.
 
     >>> rows = [{"step": 0, "train_accuracy": 0.0, "validation_accuracy": 0.0}, {"step": 5, "train_accuracy": 1.0, "validation_accuracy": 0.1}]
     >>> told(summary(rows, steps=9, threshold=0.99))
@@ -76,7 +76,7 @@ def told(result: Summary) -> str:
     memorized = "not memorized" if result.memorized_at is None else f"memorized at step {result.memorized_at:,}"
     if result.generalized_at is None:
         best = result.best_validation_accuracy or 0.0
-        return f"{memorized}, not generalized within {result.steps:,} steps (best validation accuracy {percent(best)})"
+        return f"{memorized}, not generalized within {result.steps:,} steps (best validation accuracy {percent(best, threshold=threshold)})"
     if result.delay is None:
         return f"{memorized}, generalized at step {result.generalized_at:,}"
     ratio = _compared(result.delay)

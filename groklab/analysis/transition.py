@@ -24,6 +24,7 @@ from scipy.optimize import least_squares
 from scipy.special import erf
 from scipy.stats import f as f_distribution
 
+from groklab.text.numbers import percent
 from groklab.values import shown
 
 Scale = Literal["log10", "steps"]
@@ -221,14 +222,14 @@ def _problem(curve: _Curve, x: Numbers, y: Numbers, least_rise: float) -> str | 
     left, total = float(((curve.at(x) - y) ** 2).sum()), float(((y - y.mean()) ** 2).sum())
     explained = 1 - left / total
     if explained < LEAST_SHARE:
-        return f"noisy: the curve explains {max(explained, 0):.0%} of the variance, less than {LEAST_SHARE:.0%}".replace("%", " %")
+        return f"noisy: the curve explains {percent(max(explained, 0.0), places=0, threshold=LEAST_SHARE)} of the variance, less than {percent(LEAST_SHARE, places=0)}"
     if left > 0 and float(f_distribution.sf((total - left) / 3 / (left / (n - 4)), 3, n - 4)) > LARGEST_P:
         return f"noisy: by chance {n} evaluations would look like this too"
     if not x[0] <= curve.center <= x[-1]:
         return "the middle of the rise lies outside of what was watched"
     made = float(curve.share(x[-1:])[0])
     if made < WATCHED:
-        return f"the fitted rise is not finished: {made:.0%} of it is seen".replace("%", " %")
+        return f"the fitted rise is not finished: {percent(made, places=0, threshold=WATCHED)} of it is seen"
     return None
 
 

@@ -319,7 +319,7 @@ def course(entry: Entry, step: int | None, theme: Theme) -> go.Figure:
     traces = [
         go.Scatter(
             x=np.maximum(history.step, 1).tolist(), y=history.columns[f"{split}_accuracy"].tolist(), mode="lines", name=split,
-            line={"color": shade, "width": 1.8}, hovertemplate=f"{split} %{{y:.1%}}<br>step %{{x:,}}<extra></extra>",
+            line={"color": shade, "width": 1.8}, hovertemplate=f"{split} %{{y:{look.SHARE}}}<br>step %{{x:,}}<extra></extra>",
         )
         for split, shade in (("train", theme.train), ("validation", theme.validation))
     ]  # fmt: skip

@@ -30,7 +30,7 @@ def spectrum(weights: Weights, layer: str, group: bool, theme: Theme) -> tuple[s
     bars = go.Bar(
         x=names, y=share.tolist(), marker={"color": [theme.validation if k in keys else look.faint(theme.validation, 0.45) for k in range(len(share))], "line": {"width": 0}},
         text=[names[k] if k in keys and not group else "" for k in range(len(share))], textposition="outside", constraintext="none", textangle=0, textfont={"size": 11, "color": theme.ink}, cliponaxis=False,
-        hovertemplate=f"{word} %{{x}}: %{{y:.2%}}<extra></extra>",
+        hovertemplate=f"{word} %{{x}}: %{{y:{look.SHARE}}}<extra></extra>",
     )  # fmt: skip
     drawing = look.figure(
         theme, [bars], margin={"l": 56, "r": 8, "t": 16, "b": 44}, bargap=0.25, revision=layer,
@@ -62,7 +62,7 @@ def spectra(course: Course, layer: str, step: int, group: bool, theme: Theme) ->
     ground = [[0, theme.ground], [0.35, look.faint(theme.validation, 0.55)], [1, theme.validation if theme.name == "light" else "#bfe3fb"]]
     heat = go.Heatmap(
         z=z.tolist(), x=steps, y=[escaped(name) for name in names], colorscale=ground, showscale=False, zmin=0, hoverongaps=False,
-        hovertemplate=f"step %{{x}}<br>{'representation' if group else 'frequency'} %{{y}}: %{{z:.2%}}<extra></extra>",
+        hovertemplate=f"step %{{x}}<br>{'representation' if group else 'frequency'} %{{y}}: %{{z:{look.SHARE}}}<extra></extra>",
     )  # fmt: skip
     shapes = []
     if f"{step:,}" in steps:

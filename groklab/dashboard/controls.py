@@ -228,9 +228,9 @@ _FOLLOWING = 3
 """Fields that follow another one and are named with it."""
 
 
-def percent(share: float | None) -> str:
+def percent(share: float | None, *, threshold: float | None = None) -> str:
     """A share as percent, or a dash; what is not all, or not at the threshold, is never rounded to it."""
-    return "100 %" if share == 1 else numbers.percent(share)
+    return "100 %" if share == 1 else numbers.percent(share, threshold=threshold or numbers.GROKKED)
 
 
 def setting_name(row: Mapping[str, Any], field: str, follow: Sequence[str] = ()) -> str:

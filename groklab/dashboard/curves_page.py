@@ -170,7 +170,7 @@ def _traces(line: Line, place: int, panel: str, number: int, found: Curves, them
         dash = "dot" if is_train and not one else "solid"
         if not one and place >= len(theme.groups):
             dash = "dash" if not is_train else "dashdot"
-        value = "%{y:.2%}" if panel == "accuracy" else "%{y:.4g}"
+        value = f"%{{y:{look.SHARE}}}" if panel == "accuracy" else "%{y:.4g}"
         title = split if one else f"{escaped(line.name)}, {split}"
         hover = value if one else f"%{{customdata[0]}}<br>step %{{x:,}}: {value}"
         shown = (one and (first or panel not in ("accuracy", "loss"))) or (not one and first and not is_train)

@@ -22,6 +22,7 @@ from groklab.dashboard.catalog import Entry
 from groklab.dashboard.network import elements_at, finite_group_of, order_of_elements, remembered
 from groklab.dashboard.theme import Theme
 from groklab.data.groups import FiniteGroup
+from groklab.text.numbers import explained
 
 _PERMUTATIONS = 99
 """Pictures are judged by eye here; `groklab figure number_line` has p values."""
@@ -70,13 +71,13 @@ def components(place: Place, axes_of: Place) -> Shown:
     count = min(3, *matrix.shape)
     if axes_of.key == place.key:
         found = remembered(("pca", *place.key), lambda: pca(matrix, count))
-        return Shown(_three(found.points), f"{100 * found.explained.sum():.0f} % of the variance")
+        return Shown(_three(found.points), f"{explained(found.explained.sum())} of the variance")
     axes = remembered(("axes", *axes_of.key), lambda: _axes(axes_of.matrix, count))
     centered = matrix - matrix.mean(axis=0)
     points = centered @ axes
     whole = float((centered**2).sum())
     share = float((points**2).sum()) / whole if whole else 0.0
-    return Shown(_three(points), f"{100 * share:.0f} % of the variance, along the axes of step {axes_of.step:,}")
+    return Shown(_three(points), f"{explained(share)} of the variance, along the axes of step {axes_of.step:,}")
 
 
 def _axes(matrix: Numbers, count: int) -> Numbers:
@@ -101,7 +102,9 @@ def circle(place: Place, axes_of: Place) -> Shown:
     matrix = place.matrix - place.matrix.mean(axis=0)
     points = matrix @ plane
     whole = float((matrix**2).sum())
-    return Shown(points, f"{100 * float((points**2).sum()) / whole if whole else 0:.0f} % of the variance, circle of frequency {frequency}")
+    return Shown(
+        points, f"{explained(float((points**2).sum()) / whole if whole else 0.0)} of the variance, circle of frequency {frequency}"
+    )
 
 
 def strongest(place: Place) -> int:
@@ -232,7 +235,7 @@ def colors_for(place: Place, final: Place, kind: str, k: int | None, theme: Them
     if kind == "coset" and _has_cosets(group):
         found = remembered(("cosets", *final.key), lambda: search_cosets(final.matrix, group, permutations=_PERMUTATIONS).best)
         labels = found.labels().tolist()
-        told = f"cosets {found.side} of {found.subgroup.name}, {found.subgroup.type}, which hold {100 * found.share:.0f} % of the variance ({100 * found.expected:.0f} % by chance)"
+        told = f"cosets {found.side} of {found.subgroup.name}, {found.subgroup.type}, which hold {explained(found.share)} of the variance ({explained(found.expected)} by chance)"
         return Colors([_class(label, found.subgroup.index, theme) for label in labels], told, [f"coset {label + 1}" for label in labels])
     orders = order_of_elements(group)
     distinct = sorted(set(orders))

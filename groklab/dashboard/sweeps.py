@@ -310,14 +310,14 @@ def _accuracies(found: Sweep, quantity: str, scale: str, theme: Theme) -> go.Fig
                 go.Scatter(
                     x=_places(found, part_of), y=part_of[quantity].to_list(), mode="markers", customdata=_hover(part_of), showlegend=False,
                     marker={"color": color, "size": 7, "symbol": "circle" if full else "circle-open", "opacity": 0.75, "line": {"width": 1.4, "color": color}},
-                    hovertemplate="%{customdata}<br>%{x}: %{y:.2%}<extra></extra>",
+                    hovertemplate=f"%{{customdata}}<br>%{{x}}: %{{y:{look.SHARE}}}<extra></extra>",
                 )
             )  # fmt: skip
         medians = [(value, middle(part_of[quantity].to_numpy())) for value, part_of in _by_place(found, runs)]
         traces.append(
             go.Scatter(
                 x=[value for value, _ in medians], y=[value for _, value in medians], mode="lines", line={"color": color, "width": 2}, name=escaped(setting.name), showlegend=len(found.settings) > 1,
-                hovertemplate=f"{escaped(setting.name)}<br>%{{x}}: median %{{y:.2%}}<extra></extra>",
+                hovertemplate=f"{escaped(setting.name)}<br>%{{x}}: median %{{y:{look.SHARE}}}<extra></extra>",
             )
         )  # fmt: skip
     axis = look.axis(theme, title="accuracy", range=[-0.03, 1.05], tickformat=".0%", nticks=6)

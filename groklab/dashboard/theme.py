@@ -14,6 +14,9 @@ import plotly.graph_objects as go
 from groklab.figures import style
 from groklab.printable import printable
 
+SHARE = ".4~%"
+"""How a share is told at a point, in the words of d3: so many decimals that no share of cells is rounded to the threshold or to all."""
+
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 """What the machine itself writes in: nothing is fetched."""
 

@@ -21,6 +21,7 @@ from groklab.analysis.structure import number_line as line_of
 from groklab.data.groups import group_named
 from groklab.figures import letters, style
 from groklab.registry import figure
+from groklab.text.numbers import explained
 from groklab.values import shown
 
 _NEEDS = ("element", "name", "vector", "place", "group")
@@ -52,7 +53,7 @@ def embeddings(table: pl.DataFrame, *, layer: str = "output") -> Figure:
         size = (_SIDE / _PAGE, _SIDE / height)
         first = drawing.add_axes((places[0], bottom, *size))
         _scatter(first, flat.points, colors, table)
-        first.set_title(f"2 principal components, {100 * flat.explained.sum():.0f} %", size=style.SMALL_SIZE)
+        first.set_title(f"2 principal components, {explained(flat.explained.sum())}", size=style.SMALL_SIZE)
         if components == 3:
             space: Any = drawing.add_axes((places[1], bottom, *size), projection="3d")
             space.scatter(*deep.points.T, c=colors, s=9, depthshade=False, linewidths=0)
@@ -62,7 +63,7 @@ def embeddings(table: pl.DataFrame, *, layer: str = "output") -> Figure:
                 axis.pane.set_facecolor("white")
                 axis.pane.set_edgecolor(style.GRID)
                 axis._axinfo["grid"]["color"] = style.GRID
-            space.set_title(f"3 principal components, {100 * deep.explained.sum():.0f} %", size=style.SMALL_SIZE)
+            space.set_title(f"3 principal components, {explained(deep.explained.sum())}", size=style.SMALL_SIZE)
         last = drawing.add_axes((places[2], bottom, *size))
         _scatter(last, projections.tsne(matrix), colors, table)
         last.set_title("t-SNE", size=style.SMALL_SIZE)
@@ -140,7 +141,7 @@ def cosets(table: pl.DataFrame, *, layer: str = "output", method: str = "tsne", 
         told = [
             f"{_what(table, layer)}, {_METHOD_NAMES[_known(method)]}",
             f"colors: cosets {best.side} of {best.subgroup.name}, {best.subgroup.type}, order {best.subgroup.order}, {best.subgroup.index} cosets",
-            f"{100 * best.share:.0f} % of the variance between them, {100 * best.expected:.0f} % by chance; p = {best.p_corrected:.2g} among all subgroups",
+            f"{explained(best.share)} of the variance between them, {explained(best.expected)} by chance; p = {best.p_corrected:.2g} among all subgroups",
         ]
         side = _WIDTH - 2 * _EDGE
         drawing, bottom = _sheet(table, told, side * 0.8, _WIDTH)

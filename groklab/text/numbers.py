@@ -28,6 +28,15 @@ def percent(share: float | None, *, places: int = 1, threshold: float = GROKKED,
     return "–" if share is None else f"{percentage(share, places=places, threshold=threshold, whole=whole)} %"
 
 
+def explained(share: float) -> str:
+    """A share of variance as percent without decimals, unless these would make it none or all; computed, and so all up to a millionth.
+
+    >>> explained(0.423), explained(0.9971), explained(0.99999999), explained(0.002)
+    ('42 %', '99.7 %', '100 %', '0.2 %')
+    """
+    return percent(round(float(share), 6), places=0, threshold=1.0)
+
+
 def percentage(share: float, *, places: int = 1, threshold: float = GROKKED, whole: bool = False) -> str:
     """The number of ``percent`` without its sign, as at the ticks of an axis that says it once."""
     if not 0 <= share <= 1:  # nan, or no share
