@@ -69,6 +69,8 @@ HARMLESS = re.compile(
     | \w+\ --workers\ huge$ | \w+\ --runs-per-batch\ huge$   # at most as many as there are runs
     | \w+\ --checkpoint\ number$ | replicate\ --output
     | import\ --(step)\ huge$
+    | \w+\ --plugin\ (empty|list)\.json$   # a Python file that registers nothing
+    | dashboard\ --folder\ escapes$
     """,
     re.VERBOSE,
 )
