@@ -17,7 +17,8 @@ from groklab.config.steps import steps_up_to
 from groklab.display import Display
 from groklab.laboratory import STATE_INTERVAL, Progress
 from groklab.measures.task import MeasuredTask, take
-from groklab.results.store import RunFolder, packed_answers
+from groklab.results.answers import packed_answers
+from groklab.results.store import RunFolder
 from groklab.training import engine
 from groklab.training.answering import evaluation
 from groklab.training.batches import Batch, State

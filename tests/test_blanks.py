@@ -323,7 +323,7 @@ def test_what_known_cells_rule_out_is_ruled_out(answers, commutative, associativ
 
 def written(answers, known, path="table.csv"):
     rows = [[x, y, answers[x, y] if known[x, y] else ""] for x in range(len(answers)) for y in range(len(answers))]
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["x", "y", "z"], *rows])
 
 

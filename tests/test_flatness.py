@@ -487,3 +487,13 @@ def test_settings_out_of_range_are_refused(call, expected):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         inspect.unwrap(registry.look_up("measure", parsed.name).function)(parameters, task, **dict(parsed.settings))
     assert str(caught.value) == expected
+
+
+def test_more_passes_than_a_day_are_refused_before_the_first():
+    for text in (
+        f"learning_coefficient_calibration(burn_in={'9' * 40})",
+        "learning_coefficient(draws=1000001)",
+        f"sharpness(iterations={10**9})",
+    ):
+        (problem,) = registry.call_problems("measure", text)
+        assert "at most 1,000,000" in str(problem)

@@ -498,3 +498,9 @@ def test_the_figure_of_the_paper_has_the_official_dropout():
     for scale in ("laptop", "paper"):
         runs = settings_of("figure2_left", scale)["Adam, dropout 0.1"]
         assert {run.training.interventions for run in runs} == {("residual_dropout(rate=0.1, after='mlp')",)}
+
+
+def test_a_setting_that_no_number_of_torch_holds_is_named() -> None:
+    for text in (f"grokfast_ema(strength={'9' * 40})", f"weight_noise(std={'9' * 19})", f"grokfast_ma(strength={'9' * 400})"):
+        (problem,) = registry.call_problems("intervention", text)
+        assert "expected a number of at most 1e+18" in str(problem)

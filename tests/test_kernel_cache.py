@@ -281,6 +281,7 @@ def test_a_name_of_the_home_folder_is_read_as_such(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["relative", "with\na line", "with $(touch x) `y`", "\udcff", "ü" * 80, " a "])
 def test_any_name_that_a_folder_can_have_will_do(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(name.encode("utf-8", "surrogateescape"))  # as the environment has it where file names are not UTF-8
     monkeypatch.setenv("GROKLAB_CACHE", name)
     assert asked_afresh() == ""
     assert len(kept_in(tmp_path / name)) == 1
@@ -356,6 +357,7 @@ def test_a_folder_that_cannot_be_trusted_is_not_used_and_that_is_said(tmp_path, 
 @pytest.mark.parametrize("name", ["/proc/nowhere", "/dev/null/cache", "/proc/self/fd", "~nobody-of-this-name/cache", "x" * 300])
 def test_a_folder_that_cannot_be_made_is_not_used_and_that_is_said(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(name.encode("utf-8", "surrogateescape"))  # as the environment has it where file names are not UTF-8
     monkeypatch.setenv("GROKLAB_CACHE", name)
     assert asked_afresh() == ""
     assert compiled.remark().startswith("kept elsewhere than asked: ")

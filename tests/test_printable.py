@@ -73,7 +73,7 @@ def test_characters_that_an_encoding_lacks_have_others_in_their_place(text, enco
 def test_a_command_to_be_copied_is_one_line_and_means_the_same_words(word):
     written = command("printf", "%s", word)
     assert printable(written) == written
-    done = subprocess.run(["bash", "-c", written], capture_output=True, env={"LC_ALL": "C.UTF-8"})
+    done = subprocess.run(["bash", "-c", written.encode()], capture_output=True, env={"LC_ALL": "C.UTF-8"})
     assert done.stdout == word.encode()
     if word.isprintable():
         assert shlex.split(written) == ["printf", "%s", word]

@@ -32,7 +32,7 @@ def test_numbers_and_harmless_text_stay(text):
 def test_a_table_for_a_spreadsheet_has_no_formula_and_parquet_has_it_as_it_is(tmp_path):
     table = pl.DataFrame({"=head": DANGEROUS, "number": [-1.5] * len(DANGEROUS)})
     write_table(table, tmp_path / "a.csv")
-    with open(tmp_path / "a.csv", newline="") as file:
+    with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert [row[0] for row in rows] == ["'=head", *(f"'{text}" for text in DANGEROUS)]
     assert {row[1] for row in rows[1:]} == {"-1.5"}

@@ -22,6 +22,7 @@ from groklab.measures.task import MeasuredTask
 from groklab.model.batched import examples
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.signatures import is_finite
 from groklab.values import shown
 
 CHUNK = 1200
@@ -161,16 +162,24 @@ class Objective:
 # — what settings may be —
 
 
+MOST_PASSES = 1_000_000
+"""Steps, draws or iterations of one measure at most: a day of a small network's passes."""
+
+
 def whole_number(name: str, settings: Mapping[str, Any], low: int) -> list[str]:
     """What is wrong with a setting that counts something."""
     value = settings[name]
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return [] if is_whole and value >= low else [f"{name}: got {shown(value)}; expected a whole number from {low} on."]
+    if is_whole and low <= value <= MOST_PASSES:
+        return []
+    return [
+        f"{name}: got {shown(value)}; expected a whole number from {low} on{f', at most {MOST_PASSES:,}' if is_whole and value > low else ''}."
+    ]
 
 
 def is_positive(value: Any) -> bool:
     """Whether a value is a finite number above zero."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value) and value > 0
 
 
 def positive_number(name: str, settings: Mapping[str, Any], *, zero_allowed: bool = False) -> list[str]:

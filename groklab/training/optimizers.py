@@ -27,9 +27,15 @@ Memory = Mapping[str, Parameters]
 Betas = tuple[Number, Number]
 
 
+_LARGEST = 1e18
+"""Of a setting: what torch takes of a whole number, and far more than any network bears."""
+
+
 def number_problem(name: str, value: Any, low: float, high: float, *, low_included: bool = True, high_included: bool = False) -> list[str]:
     """The problem of a setting that is not a number of the given range, as a list of none or one."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and value >= low and value > _LARGEST and high > _LARGEST:
+        return [f"{name}: got {shown(value)}; expected a number of at most {_LARGEST:.0e}."]
     if is_number and low <= value <= high and (low_included or value > low) and (high_included or value < high):
         return []
     at_top = "]" if high_included else ")"
