@@ -11,6 +11,7 @@ import numpy as np
 from rich.table import Table as Screen
 
 from groklab import registry
+from groklab.results.files import check_folder
 from groklab.results.finding import find
 from groklab.results.measures import Measured
 from groklab.results.plugins import Trust
@@ -177,14 +178,16 @@ def measure_verb(asked: MeasureArguments) -> int:
     folders = list({folder.path.resolve(): folder for folder in (find(asked.where.runs, text) for text in words)}.values())
     trust = trust_of(asked.trust_plugins)
     runs = [StoredRun(folder, folder.run(trust) if asked.stored_plugins else folder.settings()) for folder in folders]
+    if asked.into is not None:
+        check_folder("--into", asked.into)
+        if len(runs) > 1:
+            raise ValueError(f"--into: got {asked.into} for {len(runs)} runs; expected one run. Each needs a folder of its own.")
     for run in runs:  # all that can be wrong is found before anything is computed
         run.check_known()
         _calls(names, run)
         for step in steps or ():
             run.folder.read_step("checkpoints", step)
     found: list[Measurement] = []
-    if asked.into is not None and len(runs) > 1:
-        raise ValueError(f"--into: got {asked.into} for {len(runs)} runs; expected one run. Each needs a folder of its own.")
     for run in runs:
         found += measure(names, run, steps=steps, into=asked.into)
     if asked.where.json:

@@ -28,7 +28,7 @@ from groklab.config.run import Run
 from groklab.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
 from groklab.outside import parsed_json, read_regular
 from groklab.printable import command, printable
-from groklab.results.files import REPORT_LIMIT, StoreError
+from groklab.results.files import REPORT_LIMIT, StoreError, check_folder
 from groklab.results.store import RunFolder
 from groklab.terminal import aside, say, write_json
 from groklab.values import shown
@@ -48,12 +48,13 @@ def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int
     runs = in_order(settings, asked.where.runs)
     for run in runs:
         run.check()
+    output = asked.output or Path("replication") / asked.scale
+    check_folder("--output", output)
     if asked.dry_run:
         from groklab.forecast import dry_run
 
         return dry_run(asked, runs)
     tally, was_stopped = _trained(asked, runs, should_stop) if asked.train else (None, False)
-    output = asked.output or Path("replication") / asked.scale
     found = written(settings, asked.where.runs, output, asked.scale)
     if asked.archive:  # after what it keeps has been measured; the report is then of what is kept, while other processes may train on
         _archive(found, output)

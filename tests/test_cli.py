@@ -394,6 +394,26 @@ def test_remove_with_yes_says_what_it_removed(trained):
     assert result(trained("remove", "--prune", "--yes", "--json")) == {"removed": [], "refused": []}
 
 
+def test_remove_of_a_run_prunes_as_well_where_it_is_asked(trained):
+    trained("train", *TINY, "--steps", 5, "--seed", 7, "--no-figures")
+    damaged, named = next(Path("runs").glob("*-s7-*")), next(Path("runs").glob("*-s0-*"))
+    (damaged / "run.json").write_text("{", encoding="utf-8")
+    removed = result(trained("remove", named.name, "--prune", "--yes", "--json"))["removed"]
+    assert sorted(removed) == sorted([damaged.name, named.name])
+
+
+@pytest.mark.parametrize(
+    ("verb", "flag"), [(("replicate", "figure1_left", "--dry-run"), "--output"), (("measure", "weight_norm", "latest"), "--into")]
+)
+@pytest.mark.parametrize("place", ["taken", "taken/inside"])
+def test_a_place_for_a_folder_that_is_a_file_is_named_before_anything_is_done(trained, verb, flag, place):
+    Path("taken").write_text("mine", encoding="utf-8")
+    status, _, err = trained(*verb, flag, place)
+    assert status == 2
+    assert f"{flag}: got '{place}'; expected a folder, or a place for one. 'taken' is no folder." in err
+    assert Path("taken").read_text(encoding="utf-8") == "mine"
+
+
 def test_prune_removes_what_is_damaged_diverged_or_empty_and_nothing_else(trained):
     flags = ["--learning-rate", "1e30", "--norm", "none", "--warmup", 0, "--steps", 30, "--no-figures"]
     trained("train", *TINY, *flags)

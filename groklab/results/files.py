@@ -193,3 +193,12 @@ def _checksum(arrays: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> str
         array = np.ascontiguousarray(arrays[name])
         value = zlib.crc32(array.tobytes(), zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), value))
     return f"crc32:{value:08x}"
+
+
+def check_folder(field: str, path: Path) -> None:
+    """ValueError where no folder is or can be made at a path, as it or what it would lie in is a file."""
+    place = path
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise ValueError(f"{field}: got {shown(str(path))}; expected a folder, or a place for one. {shown(str(place))} is no folder.")
