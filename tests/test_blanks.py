@@ -408,4 +408,10 @@ def test_promises_of_real_networks_come_true():
     rows = [completed(Case(pattern, table, seed)) for pattern in patterns for table in ("x - y mod 19", "dihedral(9)") for seed in (10, 11)]
     given = [row for row in rows if row["promised"]]
     assert sum(row["right"] < row["promised_right"] for row in given) <= 1
-    assert {row["pattern"] for row in given} == set(patterns[:2])
+    patterns_given = {row["pattern"] for row in given}
+    assert set(patterns[:2]) <= patterns_given
+    assert not patterns_given & {
+        "a block",
+        "a triangle",
+        "every 3rd",
+    }  # of the other diagonal some are promised, as docs/completing.md says

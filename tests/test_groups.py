@@ -12,6 +12,7 @@ from groklab.config.run import Run, Task
 from groklab.data.groups import FiniteGroup, group_named, group_problems, order_of
 from groklab.data.properties import is_associative, is_latin_square
 from groklab.data.tables import table_of
+from groklab.sources import is_built_in
 
 EXAMPLES = [
     "cyclic(1)",
@@ -56,7 +57,8 @@ def test_axioms_and_stated_order(text: str) -> None:
 
 
 def test_every_registered_group_has_an_example() -> None:
-    assert set(registry.entries("group")) <= {text.split("(")[0] for text in EXAMPLES}
+    own = {name for name, entry in registry.entries("group").items() if is_built_in(entry.function)}  # other tests register some as well
+    assert own <= {text.split("(")[0] for text in EXAMPLES}
 
 
 small = st.one_of(
