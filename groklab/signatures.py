@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from groklab.values import shown
+from groklab.values import as_python, shown
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
@@ -59,7 +59,7 @@ def wrong_arguments(function: Callable[..., Any], given: Sequence[Any], named: M
             continue
         hint = hints_of(function).get(name)
         for one in value if kind is inspect.Parameter.VAR_POSITIONAL else (value,):
-            if hint is not None and not matches(_python_s(one), hint):
+            if hint is not None and not matches(as_python(one), hint):
                 yield f"{name}: got {shown(one)}; expected {described(hint)}."
 
 
@@ -83,11 +83,6 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
             continue
     found.pop("return", None)
     return found
-
-
-def _python_s(value: Any) -> Any:
-    """A number or an array of numpy's or torch's as Python's own."""
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 # — annotations —
@@ -150,7 +145,7 @@ def _items_match(value: Any, origin: type, arguments: tuple[Any, ...]) -> bool:
     if len(arguments) != 1 or not issubclass(origin, collections.abc.Iterable) or not isinstance(value, (list, tuple)):
         return True
     items: Sequence[Any] = value
-    return all(matches(_python_s(item), arguments[0]) for item in items[:_LOOKED_AT])
+    return all(matches(as_python(item), arguments[0]) for item in items[:_LOOKED_AT])
 
 
 def described(hint: Any) -> str:

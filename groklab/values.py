@@ -80,3 +80,8 @@ def _whole(value: int) -> str:
 
 def _cut(written: str) -> str:
     return written if len(written) <= 3 * LONGEST else f"{written[: 2 * LONGEST]}… ({len(written):,} characters)"
+
+
+def as_python(value: Any) -> Any:
+    """A number or an array of numpy's (or torch's) as Python's own; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -24,7 +24,7 @@ from groklab.config.checks import FieldError, RunError, at_least, between, field
 from groklab.config.dependents import with_its_operation, without_what_does_not_apply
 from groklab.config.identity import as_annotated, identity, paper_name
 from groklab.config.table_file import READERS, TableFile, table_file
-from groklab.values import shown
+from groklab.values import as_python, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,12 +360,7 @@ def operation_is_modular(name: str) -> bool:
     return registry.look_up("operation", name).facts.get("over", "modulus") == "modulus"
 
 
-def plain(value: Any) -> Any:
-    """A number or an array of numpy's (or torch's) as Python's own; anything else as it is."""
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def _frozen(value: Any, depth: int = 5) -> Any:
     """A list as a tuple, and those in it; what lies deeper than any field's value is left to the check of types."""
-    value = plain(value)
+    value = as_python(value)
     return tuple(_frozen(v, depth - 1) for v in value) if depth and isinstance(value, (list, tuple)) else value

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groklab import registry
-from groklab.config.run import Run, plain
+from groklab.config.run import Run
 from groklab.registry import stop
-from groklab.values import shown
+from groklab.values import as_python, shown
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -77,7 +77,7 @@ def end_of(run: Run, history: Rows, reached: int) -> int | None:
     rule = registry.entries("stop").get(call.name)
     if rule is None:
         return run.budget.steps if reached >= run.budget.steps else None
-    ended = plain(rule.function(within, run.budget.threshold, **dict(call.settings)))
+    ended = as_python(rule.function(within, run.budget.threshold, **dict(call.settings)))
     if ended is not None:
         if isinstance(ended, bool) or ended not in [row["step"] for row in within]:
             told = f"got {shown(ended)} from {run.budget.stop} after step {reached:,}; expected the step of one of the evaluations it is given, or None"

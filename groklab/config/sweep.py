@@ -19,9 +19,9 @@ from typing import Any
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError
-from groklab.config.run import GROUPS, Run, leaves, plain
+from groklab.config.run import GROUPS, Run, leaves
 from groklab.signatures import matches
-from groklab.values import LONGEST, shown
+from groklab.values import LONGEST, as_python, shown
 
 MOST = 1_000_000
 """Runs of a sweep."""
@@ -145,10 +145,10 @@ Plain = str | bool | int | float | None | tuple[str | int | float, ...]
 
 
 def _alternatives(name: str, value: Any) -> tuple[Any, ...]:
-    value = plain(value)
+    value = as_python(value)
     if isinstance(value, range) and _length(value) > MOST:
         return value  # pyright: ignore[reportReturnType] - which `_problems` refuses before anybody lists it
-    given = tuple(map(plain, value)) if isinstance(value, (list, tuple, range)) else (value,)
+    given = tuple(map(as_python, value)) if isinstance(value, (list, tuple, range)) else (value,)
     return tuple(_one_of_several(name, item) for item in given) if is_several(name) else given
 
 
