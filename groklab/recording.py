@@ -1,7 +1,6 @@
-"""Runs of one shape trained side by side, and what the engine yields for them stored.
+"""Runs of one shape trained side by side, and what the engine yields for them stored: one run is the batch of one.
 
-One run is the batch of one. Whatever is written is written beside the computation, and so that a process killed at any moment
-leaves every run able to go on to the same history.
+Whatever is written is written beside the computation; a process killed at any moment leaves every run able to go on.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groklab.config.run import Run
 from groklab.results.answers import packed_answers
-from groklab.results.files import damaged, make_folder
+from groklab.results.files import StoreError, damaged, make_folder
 from groklab.results.history import in_sequence
 from groklab.results.lock import Lock, LostError
 from groklab.results.store import RunFolder
@@ -348,17 +347,25 @@ class Recorder:
         self._write(partial(self._write_state, event.state()))  # the state as it is now; it may be written later
 
     def _write(self, write: Callable[[], object]) -> None:
-        def confirmed() -> None:
-            try:
-                self.lock.confirm()
-            except LostError as error:
-                raise LostError(
-                    f"{self.run.id}: at step {self.reached:,} {error}. Nothing was made anew, and nothing more is written. Put the folder back "
-                    "to go on from what is in it, or run the same command again to begin at step 0."
-                ) from error
-            write()
+        self.writer.do(partial(self._confirmed, write), of=self)
 
-        self.writer.do(confirmed, of=self)
+    def _confirmed(self, write: Callable[[], object]) -> None:
+        self._confirm()
+        try:
+            write()
+        except StoreError:
+            self._confirm()  # a folder that vanished since is the reason, whatever the write says of it
+            raise
+
+    def _confirm(self) -> None:
+        """Nothing where the folder is still this run's; LostError with what to do where it disappeared."""
+        try:
+            self.lock.confirm()
+        except LostError as error:
+            raise LostError(
+                f"{self.run.id}: at step {self.reached:,} {error}. Nothing was made anew, and nothing more is written. Put the "
+                "folder back to go on from what is in it, or run the same command again to begin at step 0."
+            ) from error
 
     def _close(self) -> None:
         self.lock.release()
@@ -384,15 +391,10 @@ class Recorder:
 
     def _write_warning(self, message: str) -> None:
         told = self.folder.description().get("warnings", [])
-        if _kind_of(message) not in map(_kind_of, told):  # each once, and not again whenever the run is continued
+        if re.sub(r"[0-9,]+", "", message) not in (re.sub(r"[0-9,]+", "", one) for one in told):  # each once, whatever its numbers
             self.folder.update(warnings=[*told, message])
 
     def _write_state(self, state: State) -> None:
         began = time.perf_counter()
         self.into.write_state(state.step, state.arrays)
         self.rounds.took(time.perf_counter() - began)
-
-
-def _kind_of(warning: str) -> str:
-    """What a warning is about: its words without the step and other numbers."""
-    return re.sub(r"[0-9,]+", "", warning)

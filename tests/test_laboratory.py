@@ -857,6 +857,24 @@ def test_a_folder_that_disappears_while_its_run_is_trained_is_an_error_and_nothi
         assert (tmp_path / "elsewhere" / "run.json").exists()
 
 
+@pytest.mark.parametrize("name", VANISHING)
+def test_a_folder_that_disappears_between_the_look_at_it_and_the_write_is_named_as_well(tmp_path, monkeypatch, name):
+    make, words = VANISHING[name]
+    run, append = Run.of(**TINY, steps=60), RunFolder.append
+
+    def late(folder, row, **known):
+        if row["step"] == 21:
+            make(folder.path, tmp_path / "elsewhere")
+        return append(folder, row, **known)
+
+    monkeypatch.setattr(RunFolder, "append", late)
+    with pytest.raises(StoreError, match=words) as caught:
+        train(run, runs=tmp_path / "runs")
+    assert not isinstance(caught.value, InProgressError)
+    if name != "history cut":
+        assert re.search(r"at step [0-9]+ ", str(caught.value))
+
+
 def test_the_other_runs_of_a_batch_go_on_where_one_loses_its_folder(tmp_path):
     asked = [Run.of(**TINY, steps=60, seed=seed) for seed in range(3)]
 
