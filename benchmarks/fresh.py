@@ -62,7 +62,7 @@ def memory(*words: str) -> None:
 
 def stored_run(*words: str) -> None:
     """A run of `groklab train`: the time inside of its updates, and all from the first of them to the end of its training."""
-    from groklab import laboratory
+    from groklab.laboratory import runs as laboratory
     from groklab.training.batches import Batch
 
     began: list[float] = []

@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.timing import Contender, interleaved, spread
 from groklab.config.run import Run
 from groklab.config.steps import steps_up_to
-from groklab.display import Display
-from groklab.laboratory import STATE_INTERVAL, Progress
+from groklab.display.terminal import Display
+from groklab.laboratory.runs import STATE_INTERVAL, Progress
 from groklab.measures.task import MeasuredTask, take
 from groklab.results.answers import packed_answers
 from groklab.results.store import RunFolder

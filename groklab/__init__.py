@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from groklab.completing import Completion, complete
+    from groklab.completion.completion import Completion, complete
     from groklab.config.run import Run
-    from groklab.laboratory import continued, table, train
+    from groklab.laboratory.runs import continued, table, train
     from groklab.registry import (
         architecture,
         claim,
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
         schedule,
         stop,
     )
-    from groklab.stored import StoredRun, load, stored_runs
-    from groklab.sweeps import StoredSweep, sweep
+    from groklab.stored.run import StoredRun, load, stored_runs
+    from groklab.workers.sweeps import StoredSweep, sweep
 
 _HOMES = {
-    "groklab.completing": ("Completion", "complete"),
+    "groklab.completion.completion": ("Completion", "complete"),
     "groklab.config.run": ("Run",),
-    "groklab.laboratory": ("continued", "table", "train"),
-    "groklab.stored": ("StoredRun", "load", "stored_runs"),
-    "groklab.sweeps": ("StoredSweep", "sweep"),
+    "groklab.laboratory.runs": ("continued", "table", "train"),
+    "groklab.stored.run": ("StoredRun", "load", "stored_runs"),
+    "groklab.workers.sweeps": ("StoredSweep", "sweep"),
     "groklab.registry": (
         "architecture",
         "claim",

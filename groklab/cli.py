@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from groklab.printable import printable
-from groklab.stopping import stop_requests
-from groklab.terminal import aside, ended, open_what_is_closed, safe_streams, say, write_json
-from groklab.values import shown
+from groklab.laboratory.interruption import stop_requests
+from groklab.outside.printable import printable
+from groklab.outside.streams import aside, ended, open_what_is_closed, safe_streams, say, write_json
+from groklab.text.values import shown
 
 if TYPE_CHECKING:
-    from groklab.stored import StoredRun
+    from groklab.stored.run import StoredRun
 
 HELP = """groklab: the laboratory for grokking
 
@@ -99,9 +99,9 @@ def _load_plugins(words: Sequence[str]) -> None:
 
 def _train(words: list[str]) -> int:
     from groklab.arguments.parsing import fields_in, parse
+    from groklab.arguments.start import starting_run, tell_notes
     from groklab.arguments.training import TrainArguments
-    from groklab.starting import starting_run, tell_notes
-    from groklab.telling import draw, report, trained
+    from groklab.display.training import draw, report, trained
 
     _load_plugins(words)
     asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
@@ -122,10 +122,10 @@ def _train(words: list[str]) -> int:
 
 
 def _sweep(words: list[str]) -> int:
-    from groklab import sweeping
     from groklab.arguments.parsing import parse
+    from groklab.arguments.start import starting_run
     from groklab.arguments.training import sweep_arguments
-    from groklab.starting import starting_run
+    from groklab.commands import sweep as sweeping
 
     _load_plugins(words)
     asked = parse(sweep_arguments(), "sweep", words)
@@ -134,9 +134,9 @@ def _sweep(words: list[str]) -> int:
 
 
 def _replicate(words: list[str]) -> int:
-    from groklab import replicating
     from groklab.arguments.parsing import parse
     from groklab.arguments.training import ReplicateArguments
+    from groklab.replication import replication as replicating
 
     _load_plugins(words)
     asked = parse(ReplicateArguments, "replicate", words)
@@ -145,18 +145,18 @@ def _replicate(words: list[str]) -> int:
 
 
 def _report_again(words: list[str]) -> int:
-    from groklab import replicating
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import ReportArguments
+    from groklab.replication import replication as replicating
 
     _load_plugins(words)
     return replicating.report(parse(ReportArguments, "report", words))
 
 
 def _complete(words: list[str]) -> int:
-    from groklab import completing
     from groklab.arguments.parsing import parse
     from groklab.arguments.training import complete_arguments
+    from groklab.completion import completion as completing
 
     _load_plugins(words)
     asked = parse(complete_arguments(), "complete", words)
@@ -167,13 +167,13 @@ def _complete(words: list[str]) -> int:
 def _continue(words: list[str]) -> int:
     from groklab.arguments.parsing import parse
     from groklab.arguments.training import ContinueArguments
-    from groklab.trust import refuse, trust_of
+    from groklab.commands.trust import refuse, trust_of
 
     _load_plugins(words)
     asked = parse(ContinueArguments, "continue", words)
     if not asked.which:
         raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
-    from groklab.telling import report, trained
+    from groklab.display.training import report, trained
 
     lab = _lab()
     trust = trust_of(asked.trust_plugins)  # all are found, and their plugins loaded, before one is trained
@@ -193,7 +193,7 @@ def _continue(words: list[str]) -> int:
 
 
 def _lab() -> Any:
-    from groklab import laboratory
+    from groklab.laboratory import runs as laboratory
 
     return laboratory
 
@@ -202,35 +202,35 @@ def _lab() -> Any:
 
 
 def _show(words: list[str]) -> int:
-    from groklab import reading
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import ShowArguments
+    from groklab.commands import reading
 
     return reading.show(parse(ShowArguments, "show", words))
 
 
 def _list(words: list[str]) -> int:
-    from groklab import reading
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import ListArguments
+    from groklab.commands import reading
 
     _load_plugins(words)
     return reading.list_kind(parse(ListArguments, "list", words))
 
 
 def _table(words: list[str]) -> int:
-    from groklab import reading
     from groklab.arguments.parsing import fields_in, parse
     from groklab.arguments.reading import TableArguments
+    from groklab.commands import reading
 
     _load_plugins(words)
     return reading.table(parse(TableArguments, "table", words), fields_in(words))
 
 
 def _measure(words: list[str]) -> int:
-    from groklab import measuring
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import MeasureArguments
+    from groklab.stored import measurements as measuring
 
     _load_plugins(words)
     return measuring.measure_verb(parse(MeasureArguments, "measure", words))
@@ -239,8 +239,8 @@ def _measure(words: list[str]) -> int:
 def _figure(words: list[str]) -> int:
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import FigureArguments
+    from groklab.display.training import draw
     from groklab.registry import look_up, parse_call
-    from groklab.telling import draw
 
     _load_plugins(words)
     asked = parse(FigureArguments, "figure", words)
@@ -259,18 +259,18 @@ def _figure(words: list[str]) -> int:
 
 
 def _dashboard(words: list[str]) -> int:
-    from groklab import reading
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import DashboardArguments
+    from groklab.commands import reading
 
     _load_plugins(words)
     return reading.dashboard(parse(DashboardArguments, "dashboard", words))
 
 
 def _remove(words: list[str]) -> int:
-    from groklab import reading
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import RemoveArguments
+    from groklab.commands import reading
 
     return reading.remove(parse(RemoveArguments, "remove", words))
 
@@ -279,18 +279,18 @@ def _remove(words: list[str]) -> int:
 
 
 def _export(words: list[str]) -> int:
-    from groklab import exchanging
     from groklab.arguments.exchange import ExportArguments
     from groklab.arguments.parsing import parse
+    from groklab.laboratory import networks as exchanging
 
     _load_plugins(words)
     return exchanging.export(parse(ExportArguments, "export", words))
 
 
 def _import(words: list[str]) -> int:
-    from groklab import exchanging
     from groklab.arguments.exchange import ImportArguments
     from groklab.arguments.parsing import parse
+    from groklab.laboratory import networks as exchanging
 
     _load_plugins(words)
     asked = parse(ImportArguments, "import", words)

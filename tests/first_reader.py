@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab.data.groups import CELL_LIMIT
-from groklab.values import shown
+from groklab.text.values import shown
 
 _LONGEST_NAME = 1000
 _FEWEST_KNOWN = 4

@@ -29,7 +29,7 @@ import pytest
 
 import groklab as gl
 from groklab import cli, registry
-from groklab.printable import printable
+from groklab.outside.printable import printable
 from groklab.results.files import StoreError
 
 pytestmark = pytest.mark.medium

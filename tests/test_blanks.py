@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import binom
 
 import groklab as gl
-from groklab.analysis.blanks import blanks_of
-from groklab.analysis.completions import Network, evidence_of, promise, votes
-from groklab.analysis.doubts import less_sure, other_answers
-from groklab.analysis.randomness import departures
 from groklab.cli import main
+from groklab.completion.blanks import blanks_of
+from groklab.completion.doubts import less_sure, other_answers
+from groklab.completion.randomness import departures
+from groklab.completion.votes import Network, evidence_of, promise, votes
 from groklab.data.contradictions import as_far_as_ruled_out, contradictions_of
 from groklab.data.groups import group_named
 from groklab.data.identification import structure_of

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from groklab import archives
 from groklab.cli import main
 from groklab.model.weights import read_weights
+from groklab.replication import archive as archives
 from groklab.results.files import StoreError
 
 

@@ -36,15 +36,15 @@ from claim_tables import (
 )  # fmt: skip
 
 from groklab import cli, registry
-from groklab.analysis.claims import Judgment, all_of, in_range, judge, ordered, part, sooner, told_percent
-from groklab.analysis.expectations import can_decide, expected_table
-from groklab.analysis.findings import OF_HISTORY, OF_LAYER
 from groklab.analysis.statistics import compare, sample_of
 from groklab.analysis.survival import Sample
 from groklab.analysis.tables import runs_table
+from groklab.claims.expectations import can_decide, expected_table
+from groklab.claims.findings import OF_HISTORY, OF_LAYER
+from groklab.claims.rules import Judgment, all_of, in_range, judge, ordered, part, sooner, told_percent
 from groklab.config.experiments import SCALES, settings_of
 from groklab.config.run import Run
-from groklab.laboratory import train
+from groklab.laboratory.runs import train
 
 CLAIMS = {entry.facts["id"]: entry for entry in registry.entries("claim").values()}
 

@@ -14,6 +14,7 @@ import groklab
 from groklab import registry
 from groklab.cli import VERBS, main
 from groklab.config.run import Run
+from groklab.registry import names as names_
 
 TINY = ["--operation", "addition", "--modulus", "5", "--width", "8", "--layers", "1", "--mlp-width", "8", "--stop", "never"]
 PLUGIN = '''
@@ -160,8 +161,8 @@ def test_a_preset_is_where_flags_depart_from(groklab_in):
 
 def test_a_plugin_is_named_trained_and_continued_without_its_file(groklab_in, monkeypatch):
     registry.entries("operation")
-    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
+    monkeypatch.setattr(names_, "_plugins", {})
     flags = ["--plugin", "my_lab.py", "--operation", "my_sum", *TINY[2:], "--steps", 5, "--json", "--no-figures"]
     Path("my_lab.py").write_text(PLUGIN, encoding="utf-8")
     first = result(groklab_in("train", *flags))
@@ -489,12 +490,12 @@ def test_the_reading_half_never_imports_torch():
 
     names = [
         "groklab.registry",
-        "groklab.laboratory",
-        "groklab.stored",
-        "groklab.reading",
-        "groklab.screens",
-        "groklab.showing",
-        "groklab.display",
+        "groklab.laboratory.runs",
+        "groklab.stored.run",
+        "groklab.commands.reading",
+        "groklab.display.tables",
+        "groklab.commands.show",
+        "groklab.display.terminal",
         "groklab.cli",
     ]
     for package in (groklab.arguments, groklab.config, groklab.data, groklab.results, groklab.analysis, groklab.figures):

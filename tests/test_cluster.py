@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from groklab.cluster import Board
 from groklab.results.store import RunFolder
+from groklab.workers.cluster import Board
 
 FLAGS = ["--modulus", "7", "--width", "16", "--layers", "1", "--stop", "never", "--operation", "addition", "--json"]
 has_ray = importlib.util.find_spec("ray") is not None

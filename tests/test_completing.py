@@ -11,11 +11,11 @@ import pytest
 from scipy.stats import binomtest
 
 import groklab as gl
-from groklab.analysis import completions
-from groklab.analysis.blanks import blanks_of
-from groklab.analysis.completions import Network, Suspicion, at_least, corrected, suspicions, votes
-from groklab.calibration import temperature
 from groklab.cli import main
+from groklab.completion import votes as completions
+from groklab.completion.blanks import blanks_of
+from groklab.completion.calibration import temperature
+from groklab.completion.votes import Network, Suspicion, at_least, corrected, suspicions, votes
 from groklab.config.run import Task
 from groklab.data.identification import structure_of
 from groklab.data.properties import has_inverses, neutral_element

@@ -25,9 +25,9 @@ from claim_tables import (
 )
 
 from groklab import registry
-from groklab.analysis import claims_tasks
-from groklab.analysis.budgets import completed
-from groklab.analysis.claims import judge
+from groklab.claims import tasks as claims_tasks
+from groklab.claims.budgets import completed
+from groklab.claims.rules import judge
 from groklab.config.run import Run
 from groklab.data import tables
 

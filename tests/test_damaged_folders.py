@@ -15,7 +15,7 @@ from groklab.results.files import DamagedError, StoreError
 from groklab.results.finding import find, folders
 from groklab.results.history import HISTORY_LIMIT
 from groklab.results.store import RunFolder
-from groklab.stored import load, stored_runs
+from groklab.stored.run import load, stored_runs
 
 TINY = {"operation": "addition", "modulus": 5, "steps": 100}
 SEGMENT = {"from_step": 0, "began": "2026-01-01T00:00:00+00:00", "groklab": "0.1.0", "torch": "2.6", "device": "cpu", "path": "compiled"}

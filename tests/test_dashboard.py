@@ -92,7 +92,7 @@ def with_answers(folder, step=100):
 
 def trained(root):
     """A run that was trained for some steps, with its checkpoints."""
-    from groklab.laboratory import train
+    from groklab.laboratory.runs import train
 
     fields = {"width": 16, "heads": 2, "layers": 1, "mlp_width": 32, "checkpoints_per_decade": 1}
     return train(operation="addition", modulus=7, steps=20, stop="never", runs=root, **fields).folder

@@ -20,7 +20,7 @@ from playwright import sync_api
 
 from groklab.dashboard import maps
 from groklab.dashboard.server import opened_as, serving
-from groklab.laboratory import train
+from groklab.laboratory.runs import train
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 EVIL = "<script>window.stolen=1</script><img src=x onerror='window.stolen=1'>"

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from groklab.config.run import Run
-from groklab.display import Display, duration, sparkline
-from groklab.laboratory import Progress
+from groklab.display.terminal import Display, duration, sparkline
+from groklab.laboratory.runs import Progress
 from groklab.text.numbers import percent
 
 RUN = Run.of(group="product(cyclic(3), dihedral(4))", train_fraction=0.123456, seed=123456789, steps=1_000_000)

@@ -8,13 +8,13 @@ import pytest
 from groklab import cli, registry
 from groklab.analysis.elements import elements_table, matrix_of, order_of
 from groklab.config.run import Run
-from groklab.laboratory import train
+from groklab.laboratory.runs import train
 from groklab.measures import activations, patterns
 from groklab.measures.activations import activations_of, all_pairs
 from groklab.measures.patterns import attention_patterns, neuron_maps
-from groklab.measuring import checkpoint_of, measure
 from groklab.results.files import StoreError
-from groklab.stored import drawn, filmed
+from groklab.stored.measurements import checkpoint_of, measure
+from groklab.stored.run import drawn, filmed
 
 TINY = dict(width=8, heads=2, layers=1, train_fraction=0.6, steps=20, stop="never", checkpoints_per_decade=1)
 

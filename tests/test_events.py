@@ -12,7 +12,7 @@ from scipy.special import erf
 from groklab import cli
 from groklab.analysis.events import events_of, told_events, told_spikes
 from groklab.figures.transitions import transition
-from groklab.laboratory import train
+from groklab.laboratory.runs import train
 
 STEPS = np.array(sorted({0, *(round(10 ** (k / 25)) for k in range(101))}), dtype=float)
 

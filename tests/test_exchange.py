@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 import groklab as gl
 from groklab.cli import main
 from groklab.config.run import Run
-from groklab.exchanging import export_network, import_network
+from groklab.laboratory.networks import export_network, import_network
 from groklab.model.exchange import OFFICIAL_VOCABULARY, official_network, tokens_of
 from groklab.model.parameters import Parameters, initial_parameters
 from groklab.model.transformer import of_equations
@@ -561,7 +561,7 @@ def test_entries_that_are_missing_extra_or_misshapen_are_named(command):
 
 def test_entries_of_an_exported_file_are_checked_too(command, tmp_path):
     """A file whose description and parameters are of two networks, its checksum right."""
-    from groklab.exchanging import _digest
+    from groklab.laboratory.networks import _digest
 
     export_network(stored(tmp_path), Path("net.safetensors"))
     arrays = load_file("net.safetensors")

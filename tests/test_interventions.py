@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from groklab import laboratory, registry
+from groklab import registry
 from groklab.config.checks import RunError
 from groklab.config.experiments import settings_of
 from groklab.config.run import Run
+from groklab.laboratory import runs as laboratory
 from groklab.model.losses import cross_entropy
 from groklab.training import engine
 from groklab.training.batches import Batch

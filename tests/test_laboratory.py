@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import groklab.laboratory as laboratory
+import groklab.laboratory.runs as laboratory
 from groklab.config.checks import RunError
 from groklab.config.run import Run
-from groklab.laboratory import Interrupted, continued, drawn, load, train, train_together
+from groklab.laboratory.runs import Interrupted, continued, drawn, load, train, train_together
+from groklab.registry import names as names_
+from groklab.registry.sources import hash_of
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder
-from groklab.sources import hash_of
-from groklab.stored import history_of, title_of
+from groklab.stored.run import history_of, title_of
 from groklab.training import engine
 
 TINY = {"operation": "addition", "modulus": 5, "width": 8, "layers": 1, "mlp_width": 8, "stop": "never"}
@@ -613,17 +614,17 @@ def own_registry(monkeypatch):
 
     for kind in ("operation", "measure"):
         registry.entries(kind)
-    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
+    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
+    monkeypatch.setattr(names_, "_plugins", dict(names_._plugins))
     return registry
 
 
 def forget(registry):
     """As another process would find it."""
-    for names in registry._entries.values():
+    for names in names_._entries.values():
         for name in [name for name, entry in names.items() if entry.plugin is not None]:
             del names[name]
-    registry._plugins.clear()
+    names_._plugins.clear()
 
 
 def test_a_run_goes_on_from_its_copy_of_a_plugin(tmp_path, own_registry):
@@ -779,7 +780,7 @@ def end_by(monkeypatch):
     from groklab import registry
     from groklab.config.stops import end_of
 
-    monkeypatch.setitem(registry._entries, "stop", dict(registry.entries("stop")))
+    monkeypatch.setitem(names_._entries, "stop", dict(registry.entries("stop")))
 
     def end(answer):
         @registry.stop()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from test_figures import FIGURES, cells, fixture_of, history, texts
 
 from groklab.figures import curves, letters, style, tables
-from groklab.terminal import Note
+from groklab.outside.streams import Note
 
 ODD = [
     "$_$",

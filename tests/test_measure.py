@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from groklab import cli, registry
-from groklab.laboratory import train
-from groklab.measuring import measure
+from groklab.laboratory.runs import train
+from groklab.registry import names as names_
 from groklab.results.files import DamagedError, StoreError
 from groklab.results.measures import Measured, file_name
-from groklab.stored import drawn, landmarks, load
+from groklab.stored.measurements import measure
+from groklab.stored.run import drawn, landmarks, load
 
 TINY = dict(operation="addition", modulus=5, width=8, heads=2, layers=1, train_fraction=0.6, steps=30, stop="never")
 
@@ -25,7 +26,7 @@ def run(tmp_path):
 @pytest.fixture
 def parts(monkeypatch):
     """Measures of this test: one that counts how often it is taken, one of arrays, one that applies to no run but larger ones."""
-    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
+    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     taken = []
 
     @registry.measure(label="largest weight")

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from groklab.analysis.claims import center
 from groklab.analysis.statistics import sample_of, summarize
 from groklab.analysis.survival import middle, shown_median
+from groklab.claims.rules import center
 from groklab.cli import main
 from groklab.figures import curves, style, sweeps
-from groklab.report import spread_of
+from groklab.replication.scorecard import spread_of
 
 
 def table_of(generalized, ends, status=None):
@@ -108,7 +108,7 @@ def test_the_commands_give_one_median(tmp_path, monkeypatch, capsys):
     expected = json.loads(capsys.readouterr().out)["settings"][0]["memorized_at_median"]
     assert main(["show", "--table", "--by", "train_fraction", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["settings"][0]["memorized_at_median"] == expected
-    from groklab.stored import StoredRun, drawn, stored_runs
+    from groklab.stored.run import StoredRun, drawn, stored_runs
 
     drawing = drawn("learning_curves", [StoredRun(folder, folder.run()) for folder in stored_runs("runs")])
     texts = " ".join(text.get_text() for axes in drawing.axes for text in axes.texts)

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import groklab as gl
-from groklab import laboratory, notebook
 from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.data.markup import png, table_html
+from groklab.display import notebook
 from groklab.figures import style
-from groklab.recording import Interrupted, Progress
-from groklab.tally import Job, Tally
+from groklab.laboratory import runs as laboratory
+from groklab.laboratory.batch import Interrupted, Progress
+from groklab.workers.tally import Job, Tally
 
 FIELDS = {"operation": "addition", "modulus": 5, "width": 16, "heads": 2, "layers": 1, "train_fraction": 0.6}
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "docs" / "notebooks").glob("*.ipynb"))

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from groklab.analysis.claims import told_percent
 from groklab.analysis.grokking import summary, told
+from groklab.claims.rules import told_percent
 from groklab.dashboard.controls import percent as cell
 from groklab.dashboard.theme import SHARE
-from groklab.report import spread_of
+from groklab.replication.scorecard import spread_of
 from groklab.text.numbers import explained, percent, percentage
 
 

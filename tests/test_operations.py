@@ -10,6 +10,7 @@ from groklab.config.run import Run, Task
 from groklab.data.groups import group_named
 from groklab.data.operations import prime
 from groklab.data.tables import Table, properties, table_of
+from groklab.registry import names as names_
 
 PAPER = {
     "addition": (9409, True),
@@ -316,7 +317,7 @@ def test_a_plugin_registers_operations(tmp_path: Path) -> None:
         assert told == [f"operation: tests_raising_requires: {failure}"]
     finally:
         for name in set(registry.entries("operation")) - before:
-            del registry._entries["operation"][name]
+            del names_._entries["operation"][name]
 
 
 def test_group_operations_use_inverses() -> None:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from groklab.outside import DEEPEST, UnreadableError, check_regular, open_regular, parsed_json, read_regular
+from groklab.outside.files import DEEPEST, UnreadableError, check_regular, open_regular, parsed_json, read_regular
 
 
 def test_a_regular_file_is_read_up_to_its_bound_and_not_beyond(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from groklab import registry
 from groklab.config.run import Run
 from groklab.registry import intervention, optimizer
+from groklab.registry import names as names_
 from groklab.training.acting import shared_settings
 from groklab.training.batches import Batch
 
@@ -21,7 +22,7 @@ def _own_parts(monkeypatch):
     """What these tests register is gone after them."""
     for kind in ("intervention", "optimizer"):
         registry.entries(kind)
-        monkeypatch.setitem(registry._entries, kind, dict(registry._entries[kind]))
+        monkeypatch.setitem(names_._entries, kind, dict(names_._entries[kind]))
 
 
 def history(run, steps=5, at=None):

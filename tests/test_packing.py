@@ -9,14 +9,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from groklab import packing, workers
-from groklab.cluster import Board, Cluster, _reason
 from groklab.config.run import Run
 from groklab.config.sweep import sweep_of
-from groklab.crew import DEATHS, Crew
-from groklab.laboratory import train
-from groklab.packing import Waiting, places, processes_on
-from groklab.tally import Job, Order, Tally, finish, hear
+from groklab.laboratory.runs import train
+from groklab.workers import batches as packing
+from groklab.workers import pool as workers
+from groklab.workers.batches import Waiting, places, processes_on
+from groklab.workers.cluster import Board, Cluster, _reason
+from groklab.workers.processes import DEATHS, Crew
+from groklab.workers.tally import Job, Order, Tally, finish, hear
 
 TINY = {"operation": "addition", "modulus": 7, "width": 16, "layers": 1, "stop": "never", "checkpoints_per_decade": 0}
 
@@ -244,7 +245,7 @@ def test_results_that_can_no_longer_be_read_fail_one_run_alone(tmp_path):
 
 
 def test_a_run_that_has_generalized_counts_as_that_whatever_its_last_evaluation():
-    from groklab.sweeping import _counts
+    from groklab.commands.sweep import _counts
 
     jobs = jobs_of(seed=range(3))
     for job, accuracies in zip(jobs, ([0.1, 1.0, 0.9], [0.1, 0.2, 0.9], [0.1, 0.2, 1.0]), strict=True):

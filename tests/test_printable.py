@@ -10,7 +10,7 @@ import pytest
 from groklab.config.run import Task
 from groklab.data.markup import table_html
 from groklab.data.tables import table_of
-from groklab.printable import command, plain, printable
+from groklab.outside.printable import command, plain, printable
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from groklab import registry
 from groklab.config.run import Run
 from groklab.registry import Call, canonical_call, look_up, nearest, parse_call
-from groklab.sources import source_hash_of
+from groklab.registry import names as names_
+from groklab.registry.sources import source_hash_of
 
 PLUGIN = '''
 from groklab.registry import operation
@@ -26,8 +27,8 @@ def _own_registry(monkeypatch):
     """What a test registers is forgotten after it."""
     for kind in ("operation", "group"):
         registry.entries(kind)
-    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
+    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
+    monkeypatch.setattr(names_, "_plugins", dict(names_._plugins))
 
 
 def plugin(folder: Path, *, name: str = "my_sum", factor: int = 2, file: str = "my_lab.py") -> Path:
@@ -216,6 +217,7 @@ def test_a_plugin_that_ends_the_process_is_refused(tmp_path):
 FRESH = """
 from pathlib import Path
 from groklab import registry
+from groklab.registry import names as names_
 from groklab.config.run import Run
 
 Path("my_lab.py").write_text({source!r})

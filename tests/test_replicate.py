@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 
 from benchmarks.yardstick import yardsticks
-from groklab import cli, registry, replicating
+from groklab import cli, registry
 from groklab.config import experiments
 from groklab.config.power_experiments import OPERATIONS
 from groklab.config.run import Run
-from groklab.laboratory import check, train
-from groklab.report import SECONDS_A_STEP
-from groklab.stored import drawn, load
+from groklab.laboratory.runs import check, train
+from groklab.registry import names as names_
+from groklab.replication import replication as replicating
+from groklab.replication.scorecard import SECONDS_A_STEP
+from groklab.stored.run import drawn, load
 
 NAMES = list(registry.entries("experiment"))
 
@@ -144,7 +146,7 @@ def my_widths(scale):
 
 
 def test_a_plugins_experiment_within_its_budgets(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
+    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     plugin = tmp_path / "my_lab.py"
     plugin.write_text(PLUGIN, encoding="utf-8")
     registry.load_plugin(plugin)

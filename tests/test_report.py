@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from groklab import archives, cli, registry, replicating, report
+from groklab import cli, registry
 from groklab.config.run import Run
-from groklab.evidence import Findings, left_out_of, stored_of, table_for_figure
-from groklab.laboratory import train
+from groklab.laboratory.runs import train
+from groklab.registry.sources import is_built_in
+from groklab.replication import archive as archives
+from groklab.replication import replication as replicating
+from groklab.replication import scorecard as report
+from groklab.replication.evidence import Findings, left_out_of, stored_of, table_for_figure
 from groklab.results.files import StoreError
-from groklab.sources import is_built_in
-from groklab.stored import load
+from groklab.stored.run import load
 
 REPOSITORY = Path(__file__).parent.parent
 KEPT = REPOSITORY / "replication" / "laptop"

@@ -29,6 +29,7 @@ from groklab.measures.representations import (
 )
 from groklab.measures.task import MeasuredTask, take
 from groklab.model.parameters import Entry, Layout, Parameters, initial_parameters
+from groklab.registry import names as names_
 from groklab.training.batches import network
 
 MEASURES = (
@@ -324,7 +325,7 @@ def test_the_logits_of_any_architecture_can_be_measured():
             with pytest.raises(ValueError, match="got the architecture tests_of_cells; expected transformer or mlp"):
                 take((name,), parameters, task)
     finally:
-        del registry._entries["architecture"]["tests_of_cells"]
+        del names_._entries["architecture"]["tests_of_cells"]
 
 
 def test_one_mistake_does_not_hide_behind_a_measure():

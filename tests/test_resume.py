@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from groklab.results.finding import folders
-from groklab.stored import load
+from groklab.stored.run import load
 
 RUN = ["--operation", "addition", "--modulus", "7", "--width", "16", "--layers", "1", "--stop", "never", "--no-figures"]
 #: The command line with a state saved many times a second, so that kills fall between states, into one and beside it.
-COMMAND = "import sys, groklab.laboratory as l; l.STATE_INTERVAL = {interval}; l.SAVING_PAUSE = 0; from groklab.cli import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = "import sys, groklab.laboratory.runs as l; l.STATE_INTERVAL = {interval}; l.SAVING_PAUSE = 0; from groklab.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def start(runs, *flags, verb="train", interval=0.05):

@@ -18,7 +18,7 @@ from groklab.cli import main
 from groklab.config.run import Run
 from groklab.config.steps import steps_up_to
 from groklab.results.store import RunFolder
-from groklab.stored import StoredRun, stored_runs
+from groklab.stored.run import StoredRun, stored_runs
 
 BUDGET = 10_000
 

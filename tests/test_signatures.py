@@ -11,7 +11,7 @@ import pytest
 import groklab as gl
 from groklab import registry
 from groklab.config.run import Run
-from groklab.signatures import checked, described, matches
+from groklab.registry.signatures import checked, described, matches
 
 
 @pytest.mark.parametrize(

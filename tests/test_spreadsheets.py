@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groklab.data.files import read_cells
+from groklab.outside.spreadsheets import as_text, bare
 from groklab.results.tables import write_table
-from groklab.spreadsheets import as_text, bare
 
 DANGEROUS = ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "＝1", "'=1", "''=1"]
 

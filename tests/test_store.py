@@ -12,13 +12,13 @@ import pytest
 import groklab.results.files as files
 from groklab.analysis.tables import runs_table
 from groklab.config.run import Run
-from groklab.laboratory import train
+from groklab.laboratory.runs import train
 from groklab.results.answers import packed_answers, unpacked_answers
 from groklab.results.files import DamagedError, StoreError, read_arrays, write_arrays, write_json, write_whole
 from groklab.results.finding import UnknownRunError, empty_folders, find, folders
 from groklab.results.store import RunFolder
 from groklab.results.tables import history_table, write_table
-from groklab.stored import load
+from groklab.stored.run import load
 
 TINY = {"operation": "addition", "modulus": 5, "width": 8, "layers": 1, "mlp_width": 8, "steps": 12}
 

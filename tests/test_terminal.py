@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 
 import groklab
-from groklab import cli, laboratory, sweeping
+from groklab import cli
+from groklab.commands import sweep as sweeping
 from groklab.config.run import Run
 from groklab.data.files import read_cells
-from groklab.display import Display
-from groklab.recording import Progress
-from groklab.terminal import Note, Safe, aside, console, drawn, ended, safe_streams, say, warn, write_data, write_json
+from groklab.display.terminal import Display
+from groklab.laboratory import runs as laboratory
+from groklab.laboratory.batch import Progress
+from groklab.outside.streams import Note, Safe, aside, console, drawn, ended, safe_streams, say, warn, write_data, write_json
 
 ROOT = Path(groklab.__file__).parent.parent
 TEXT = "loss 2×10⁻³ – a ∘ b ≤ 中"
@@ -215,7 +217,7 @@ def test_a_warning_is_a_line_on_the_command_line_and_ends_nothing_where_it_canno
 
 
 def test_files_that_are_closed_are_opened_before_a_run_is_in_their_place(tmp_path):
-    code = "from groklab.terminal import open_what_is_closed; open_what_is_closed(); import os; print(os.open(os.devnull, 0) > 2)"
+    code = "from groklab.outside.streams import open_what_is_closed; open_what_is_closed(); import os; print(os.open(os.devnull, 0) > 2)"
     done = subprocess.run(["sh", "-c", f'exec "{sys.executable}" -c "{code}" <&- 2>&-'], stdout=subprocess.PIPE, encoding="utf-8")
     assert done.stdout == "True\n"
 
@@ -258,7 +260,7 @@ def test_every_file_and_process_names_its_encoding():
 
 
 def test_nothing_is_printed_but_through_the_safe_streams():
-    ways = [(path, node) for path, node in source_calls() if path.parts[0] == "groklab" and path.name != "terminal.py"]
+    ways = [(path, node) for path, node in source_calls() if path.parts[0] == "groklab" and path.name != "streams.py"]
     assert not [f"{path}:{node.lineno}" for path, node in ways if isinstance(node.func, ast.Name) and node.func.id in ("print", "Console")]
     written = ("sys.stdout.write", "sys.stderr.write", "warnings.warn")
     assert not [f"{path}:{node.lineno}" for path, node in ways if ast.unparse(node.func) in written]
@@ -320,7 +322,7 @@ def test_a_library_call_in_such_a_stream_trains_and_leaves_the_streams_alone(tmp
         "assert sys.stdout is out and sys.stderr is None and out.encoding == 'ascii' and out.errors == 'strict'\n"
         "gl.sweep(operation='addition', modulus=5, width=8, heads=2, layers=1, train_fraction=0.6, steps=30, runs='r', seed=[1, 2], workers=1)\n"
         "sys.__stdout__.write(run.status)\n"
-    ).replace("gl.display.Display", "__import__('groklab.display').display.Display")
+    ).replace("gl.display.Display", "__import__('groklab.display.terminal').display.Display")
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | ASCII | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=300
     )

@@ -10,13 +10,13 @@ from functools import partial
 import pytest
 import torch
 
-import groklab.laboratory as laboratory
+import groklab.laboratory.runs as laboratory
 from groklab.config.checks import RunError
 from groklab.config.run import Run
-from groklab.laboratory import Interrupted, train, train_together
+from groklab.laboratory.runs import Interrupted, train, train_together
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder
-from groklab.stored import StoredRun
+from groklab.stored.run import StoredRun
 from groklab.training import engine
 
 TINY = {"operation": "addition", "modulus": 7, "width": 16, "layers": 1, "norm": "none", "stop": "never"}
@@ -268,7 +268,7 @@ def test_a_wrong_number_of_runs_per_batch_is_named(tmp_path, value):
     assert not (tmp_path / "runs").exists()
 
 
-COMMAND = "import sys, groklab.laboratory as l; l.STATE_INTERVAL = 0.1; l.SAVING_PAUSE = 0; from groklab.cli import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = "import sys, groklab.laboratory.runs as l; l.STATE_INTERVAL = 0.1; l.SAVING_PAUSE = 0; from groklab.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.mark.slow

@@ -9,10 +9,12 @@ import types
 import pytest
 
 from benchmarks.yardstick import yardsticks
-from groklab import cli, laboratory, trackers, tracking
+from groklab import cli
 from groklab.config.run import Run
-from groklab.recording import Progress, Telling
-from groklab.sweeps import sweep
+from groklab.laboratory import runs as laboratory
+from groklab.laboratory import trackers, tracking
+from groklab.laboratory.batch import Progress, Telling
+from groklab.workers.sweeps import sweep
 
 RUN = Run.of(operation="addition", modulus=5, width=16, heads=2, layers=1, train_fraction=0.6, steps=30, stop="never")
 FLAGS = [

@@ -8,15 +8,16 @@ import shutil
 import pytest
 
 from groklab import registry
+from groklab.arguments.start import run_in
 from groklab.cli import main
-from groklab.laboratory import continued, load, train
-from groklab.measuring import measure
+from groklab.laboratory.runs import continued, load, train
+from groklab.registry import names as names_
+from groklab.registry.sources import hash_of
 from groklab.results.files import DamagedError, StoreError
 from groklab.results.plugins import UntrustedError, stored_plugins
-from groklab.sources import hash_of
-from groklab.starting import run_in
-from groklab.sweeps import sweep
-from groklab.workers import train_all
+from groklab.stored.measurements import measure
+from groklab.workers.pool import train_all
+from groklab.workers.sweeps import sweep
 
 PLUGIN = '''
 from groklab import operation
@@ -38,16 +39,16 @@ def fresh(monkeypatch):
     """A registry that has loaded no plugin, as another process has it."""
     for kind in registry.HOMES:
         registry.entries(kind)
-    monkeypatch.setattr(registry, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(registry, "_plugins", {})
-    monkeypatch.setattr(registry, "_files", {})
+    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
+    monkeypatch.setattr(names_, "_plugins", {})
+    monkeypatch.setattr(names_, "_files", {})
 
     def forget():
-        for names in registry._entries.values():
+        for names in names_._entries.values():
             for name in [name for name, entry in names.items() if entry.plugin is not None]:
                 del names[name]
-        registry._plugins.clear()
-        registry._files.clear()
+        names_._plugins.clear()
+        names_._files.clear()
 
     return forget
 

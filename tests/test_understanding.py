@@ -7,9 +7,9 @@ import pytest
 from groklab.analysis.elements import elements_table, matrix_of, order_of
 from groklab.analysis.structure import circularity, number_line
 from groklab.figures.style import save
-from groklab.laboratory import train
-from groklab.measuring import measure
-from groklab.stored import drawn
+from groklab.laboratory.runs import train
+from groklab.stored.measurements import measure
+from groklab.stored.run import drawn
 
 
 def circle(run, step):

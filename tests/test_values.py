@@ -7,15 +7,15 @@ import pytest
 
 import groklab
 from groklab.config.run import Run
-from groklab.values import shown
+from groklab.text.values import shown
 
 PACKAGE = Path(groklab.__file__).parent
 
 WRITTEN_IN_FULL = {
     ("__init__.py", "name"),
-    ("values.py", "value[:30] + '…' + value[-20:]"),
-    ("stored.py", "settings[name]"),
-    ("reading.py", "default"),
+    ("text/values.py", "value[:30] + '…' + value[-20:]"),
+    ("stored/run.py", "settings[name]"),
+    ("commands/reading.py", "default"),
     ("data/lookalikes.py", "printable(name, limit=40)"),
 }
 """Places where a value is part of a call, or cannot be long."""
@@ -62,7 +62,7 @@ def test_a_wrong_field_of_5000_characters_is_named_in_a_line():
 
 
 def test_tags_in_a_report_are_text_and_numbers_below_others_stay():
-    from groklab.report import without_html
+    from groklab.replication.scorecard import without_html
 
     told = without_html({"reason": "<script>x</script>\n<img src=x>, p < 0.01", "value": 0.5, "notes": ["a <b"]})
     assert told == {"reason": "\\<script>x\\</script> \\<img src=x>, p < 0.01", "value": 0.5, "notes": ["a \\<b"]}

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from groklab import workers
 from groklab.config.run import Run
 from groklab.config.sweep import sweep_of
-from groklab.crew import DEATHS
 from groklab.results.store import RunFolder
-from groklab.tally import Tally
+from groklab.workers import pool as workers
+from groklab.workers.processes import DEATHS
+from groklab.workers.tally import Tally
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 

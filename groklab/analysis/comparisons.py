@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groklab.analysis.survival import Numbers, Sample
-from groklab.values import shown
+from groklab.text.values import shown
 
 Alternative = Literal["two-sided", "sooner", "later"]
 Method = Literal["auto", "asymptotic", "permutation"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from groklab.analysis.statistics import WATCHED, rows_by_setting, with_results
 from groklab.analysis.survival import LEVEL, ROUNDING, Interval, Numbers, check_share, finite, order_ranks, percentiles
-from groklab.values import shown
+from groklab.text.values import shown
 
 Method = Literal["bootstrap", "exact"]
 

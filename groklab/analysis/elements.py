@@ -8,10 +8,10 @@ import polars as pl
 from groklab import registry
 from groklab.config.run import Run
 from groklab.data.tables import table_of
-from groklab.printable import printable
+from groklab.outside.printable import printable
 from groklab.results.files import StoreError, damaged
 from groklab.results.store import RunFolder
-from groklab.values import shown
+from groklab.text.values import shown
 
 LAYERS = ("output", "embedding")
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from groklab.analysis.spikes import slingshots, spikes
 from groklab.analysis.transition import Gaps, Scale, Transition, fit_transition, gaps
-from groklab.values import shown
+from groklab.text.values import shown
 
 NORMS = ("matrix_norms.output", "weight_norm")
 """Columns that may tell slingshots from other spikes, the one of Thilak et al. (2022) first."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groklab.analysis.survival import LEVEL, Interval, Numbers, Sample, check_share
-from groklab.values import shown
+from groklab.text.values import shown
 
 Law = Literal["exponential", "power"]
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from groklab import registry
 from groklab.config.sweep import is_several, sweep_of, written
-from groklab.values import shown
+from groklab.text.values import shown
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": lambda column, value: (column < value) | _equal(column, value),

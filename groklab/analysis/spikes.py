@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from groklab.values import shown
+from groklab.text.values import shown
 
 Numbers = NDArray[np.float64]
 

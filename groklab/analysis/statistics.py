@@ -30,7 +30,7 @@ from groklab.analysis.comparisons import Alternative, Method, stratified_log_ran
 from groklab.analysis.distinctions import told_following
 from groklab.analysis.fits import Fit, Law, fit_law, fit_laws
 from groklab.analysis.survival import LEVEL, Numbers, Sample, check_share, middle, product_limit, quantile_interval, shown_median
-from groklab.values import shown
+from groklab.text.values import shown
 
 Quantity = Literal["memorized_at", "generalized_at", "delay"]
 

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from groklab.analysis.projections import Numbers, centered_rows, finite_rows, pca
-from groklab.values import shown
+from groklab.text.values import shown
 
 Rows = NDArray[np.int64]
 

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from groklab.values import shown
+from groklab.text.values import shown
 
 Numbers = NDArray[np.float64]
 Method = Literal["auto", "exact", "brookmeyer_crowley", "bootstrap"]

@@ -18,11 +18,11 @@ from groklab.config.stops import end_of
 from groklab.config.sweep import hints as field_hints
 from groklab.data.splits import Split, split_of
 from groklab.data.tables import Table, table_of
+from groklab.registry.signatures import options_of
 from groklab.results.answers import read_answers
 from groklab.results.files import DamagedError, InaccessibleError, StoreError
 from groklab.results.history import in_sequence, within
 from groklab.results.store import Reading, RunFolder
-from groklab.signatures import options_of
 
 
 def cells_table(folder: RunFolder, run: Run, step: int | None = None) -> pl.DataFrame:

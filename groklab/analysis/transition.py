@@ -25,7 +25,7 @@ from scipy.special import erf
 from scipy.stats import f as f_distribution
 
 from groklab.text.numbers import percent
-from groklab.values import shown
+from groklab.text.values import shown
 
 Scale = Literal["log10", "steps"]
 Numbers = NDArray[np.float64]

@@ -17,8 +17,8 @@ import tyro
 
 from groklab.arguments.words import checked_words
 from groklab.config.run import Run
-from groklab.printable import printable
-from groklab.terminal import errors
+from groklab.outside.printable import printable
+from groklab.outside.streams import errors
 
 Runs = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Filter = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE")]

@@ -19,7 +19,7 @@ import tyro
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError
-from groklab.signatures import described, options_of
+from groklab.registry.signatures import described, options_of
 
 SEVERAL_TIMES = ("--plugin",)
 """Flags that may be given several times, all of their values counting."""

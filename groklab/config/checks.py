@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from groklab.signatures import described, is_finite, matches, options_of
-from groklab.values import shown
+from groklab.registry.signatures import described, is_finite, matches, options_of
+from groklab.text.values import shown
 
 
 @dataclass(frozen=True)

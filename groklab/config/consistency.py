@@ -9,7 +9,7 @@ from groklab import registry
 from groklab.config.checks import FieldError, field_problems
 from groklab.config.dependents import fields_of_table
 from groklab.config.run import Run, Task, Training
-from groklab.values import shown
+from groklab.text.values import shown
 
 
 def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:

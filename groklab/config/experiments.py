@@ -19,7 +19,7 @@ from groklab.config.run import Run
 from groklab.config.stops import laxer
 from groklab.config.sweep import sweep_of
 from groklab.registry import look_up
-from groklab.values import shown
+from groklab.text.values import shown
 
 Scale = Literal["smoke", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)

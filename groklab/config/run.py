@@ -24,7 +24,7 @@ from groklab.config.checks import FieldError, RunError, at_least, between, field
 from groklab.config.dependents import with_its_operation, without_what_does_not_apply
 from groklab.config.identity import as_annotated, identity, paper_name
 from groklab.config.table_file import READERS, TableFile, table_file
-from groklab.values import as_python, shown
+from groklab.text.values import as_python, shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 from groklab import registry
 from groklab.config.run import Run
 from groklab.registry import stop
-from groklab.values import as_python, shown
+from groklab.text.values import as_python, shown
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -20,8 +20,8 @@ from typing import Any
 from groklab import registry
 from groklab.config.checks import FieldError, RunError
 from groklab.config.run import GROUPS, Run, leaves
-from groklab.signatures import matches
-from groklab.values import LONGEST, as_python, shown
+from groklab.registry.signatures import matches
+from groklab.text.values import LONGEST, as_python, shown
 
 MOST = 1_000_000
 """Runs of a sweep."""

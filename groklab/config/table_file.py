@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab import registry
-from groklab.outside import read_regular
+from groklab.outside.files import read_regular
 
 LARGEST = 400_000_000
 """Bytes of a table's file."""

@@ -18,7 +18,7 @@ import polars as pl
 
 from groklab.analysis.selection import OPERATORS, select, written_in
 from groklab.dashboard.catalog import Catalog, Entry
-from groklab.values import shown
+from groklab.text.values import shown
 
 _LONGEST = 100_000
 """Characters of a query string that are read."""

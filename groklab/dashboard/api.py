@@ -13,8 +13,8 @@ from flask import Flask, Response, request
 
 from groklab.dashboard.address import Address
 from groklab.dashboard.controls import PROBLEMS, Page, Results, said
-from groklab.spreadsheets import as_text
-from groklab.values import shown
+from groklab.outside.spreadsheets import as_text
+from groklab.text.values import shown
 
 
 def add_routes(server: Flask, results: Results, pages: Sequence[Page]) -> None:

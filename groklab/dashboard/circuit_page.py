@@ -41,7 +41,7 @@ from groklab.dashboard.controls import (
 )  # fmt: skip
 from groklab.dashboard.network import check_plugins, check_registered, shown_run, steps_of, stored_stamp
 from groklab.dashboard.theme import Theme
-from groklab.printable import command as shell_command
+from groklab.outside.printable import command as shell_command
 
 
 def layout(results: Results, address: Address) -> Piece:

@@ -14,7 +14,7 @@ from typing import Any
 from groklab.dashboard.access import check_file
 from groklab.dashboard.catalog import Catalog
 from groklab.dashboard.controls import Piece, html
-from groklab.outside import parsed_json, read_regular
+from groklab.outside.files import parsed_json, read_regular
 from groklab.results.files import REPORT_LIMIT, StoreError
 
 _LARGEST = 8_000_000

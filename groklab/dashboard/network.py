@@ -25,7 +25,7 @@ from groklab.data.groups import FiniteGroup, group_named
 from groklab.data.splits import split_of
 from groklab.data.tables import Table, table_of
 from groklab.results.files import StoreError
-from groklab.values import shown
+from groklab.text.values import shown
 
 _KEPT = 64
 Made = TypeVar("Made")

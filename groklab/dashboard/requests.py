@@ -9,8 +9,8 @@ from dash import Dash
 from dash.exceptions import DependencyException
 from flask import Response, request
 
-from groklab.outside import parsed_json
-from groklab.values import shown
+from groklab.outside.files import parsed_json
+from groklab.text.values import shown
 
 LONGEST = 2_000_000
 """Bytes of a request."""

@@ -36,7 +36,7 @@ from groklab.dashboard.controls import (
     whole,
 )
 from groklab.dashboard.theme import Theme
-from groklab.printable import command as shell_command
+from groklab.outside.printable import command as shell_command
 
 PAGE_SIZE = 50
 """Rows of one page of the table."""

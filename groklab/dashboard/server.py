@@ -24,9 +24,9 @@ from groklab.dashboard.app import make_app
 from groklab.dashboard.catalog import Catalog
 from groklab.dashboard.computing import Computing
 from groklab.dashboard.controls import Results
-from groklab.printable import printable
-from groklab.terminal import say
-from groklab.values import shown
+from groklab.outside.printable import printable
+from groklab.outside.streams import say
+from groklab.text.values import shown
 
 PORT = 8050
 """Where it is served unless another port is asked for; the next free one where this is taken."""

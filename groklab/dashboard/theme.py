@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from groklab.figures import style
-from groklab.printable import printable
+from groklab.outside.printable import printable
 
 SHARE = ".4~%"
 """How a share is told at a point, in the words of d3: so many decimals that no share of cells is rounded to the threshold or to all."""

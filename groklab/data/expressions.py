@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab.data.arithmetic import LARGEST_MODULUS, Evaluation
-from groklab.values import shown
+from groklab.text.values import shown
 
 _LONGEST = 1000
 _DEEPEST = 100

@@ -20,8 +20,8 @@ from groklab.data.groups import CELL_LIMIT
 from groklab.data.lookalikes import similar_looks
 from groklab.data.rows import NAMED, Text, has_spaced_quotes, plain_text, rows_of, text_of
 from groklab.data.spellings import blanks_in, written_alike
-from groklab.outside import UnreadableError
-from groklab.values import shown
+from groklab.outside.files import UnreadableError
+from groklab.text.values import shown
 
 _FEWEST_KNOWN = 4
 _SHOWN = 5

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from groklab.data.groups import CELL_LIMIT
 from groklab.data.rows import NAMED, Text, rows_of
 from groklab.data.spellings import whole
-from groklab.spreadsheets import bare
-from groklab.values import shown
+from groklab.outside.spreadsheets import bare
+from groklab.text.values import shown
 
 LONGEST_NAME = 1000
 MOST_NAMES = 1_000_000

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from groklab import registry
 from groklab.data.properties import is_associative, is_latin_square
 from groklab.registry import Call, Entry, group
-from groklab.values import shown
+from groklab.text.values import shown
 
 #: cells of the largest table that can be asked for (design §10): 2,000 elements
 CELL_LIMIT = 4_000_000

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
-from groklab.printable import printable
+from groklab.outside.printable import printable
 
 _SHOWN = 3
 _LIKE = {

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab.data.tables import Table, properties
-from groklab.printable import printable
+from groklab.outside.printable import printable
 
 WRITTEN = 24
 """Up to so many rows and columns the answers are written; larger tables are a picture, a pixel for each cell."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from groklab.data.groups import FiniteGroup
 from groklab.data.properties import is_associative, is_latin_square
 from groklab.data.streams import stream
-from groklab.values import shown
+from groklab.text.values import shown
 
 #: elements of the largest group that is decomposed: eigenvectors are a second's work there, and eight times that at twice the order
 ORDER_LIMIT = 1_000

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from groklab.data.groups import CELL_LIMIT
-from groklab.values import shown
+from groklab.text.values import shown
 
 NAMED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 """Separators of columns, as messages call them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from groklab.values import shown
+from groklab.text.values import shown
 
 MARKS = frozenset(
     [

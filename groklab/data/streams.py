@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from groklab.values import shown
+from groklab.text.values import shown
 
 
 def _philox(name: str, seed: int, position: tuple[int, ...]) -> np.random.Philox:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab.data.groups import FiniteGroup, Indices
-from groklab.values import shown
+from groklab.text.values import shown
 
 Side = Literal["xH", "Hx"]
 """How a coset is written."""

@@ -19,7 +19,7 @@ from groklab.config.run import Task
 from groklab.data.files import read_cells
 from groklab.data.groups import CELL_LIMIT, FiniteGroup, group_named
 from groklab.data.properties import is_associative, is_latin_square
-from groklab.values import shown
+from groklab.text.values import shown
 
 _USUAL_MODULUS = 97
 

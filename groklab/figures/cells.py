@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from groklab.figures import letters, style
-from groklab.values import shown
+from groklab.text.values import shown
 
 Numbers = NDArray[np.int64]
 Colors = NDArray[np.float64]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from groklab.figures import style
 from groklab.registry import figure
-from groklab.values import shown
+from groklab.text.values import shown
 
 _ARRAYS = ("name", "shape", "values")
 _PAGE, _EDGE = 6.9, 0.12

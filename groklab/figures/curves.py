@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from groklab.analysis.survival import Sample, shown_median
 from groklab.figures import style
 from groklab.registry import figure
-from groklab.values import shown
+from groklab.text.values import shown
 
 Values = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from groklab.data.groups import group_named
 from groklab.figures import letters, style
 from groklab.registry import figure
 from groklab.text.numbers import explained
-from groklab.values import shown
+from groklab.text.values import shown
 
 _NEEDS = ("element", "name", "vector", "place", "group")
 _PAGE, _SIDE, _EDGE, _WIDTH = 6.9, 2.05, 0.12, 4.8

@@ -15,8 +15,8 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-from groklab.printable import printable
-from groklab.terminal import warn
+from groklab.outside.printable import printable
+from groklab.outside.streams import warn
 
 FAMILY = "DejaVu Sans"
 _FIRST = ("Noto Sans", "Source Han Sans", "WenQuanYi", "Droid Sans", "PingFang", "Hiragino", "Microsoft YaHei", "Yu Gothic", "Malgun")

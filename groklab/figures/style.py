@@ -28,7 +28,7 @@ from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterSciNotation, NullFormatter
 
 from groklab.figures import letters
-from groklab.values import shown
+from groklab.text.values import shown
 
 TRAIN = "#D55E00"
 VALIDATION = "#0072B2"

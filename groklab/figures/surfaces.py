@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from groklab.figures import style
 from groklab.figures.circuits import arrays_in
 from groklab.registry import figure
-from groklab.values import shown
+from groklab.text.values import shown
 
 Grid = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ from groklab.analysis.statistics import WATCHED, fit_steps, sample_of, with_resu
 from groklab.analysis.survival import middle, shown_median
 from groklab.figures import style
 from groklab.registry import figure
-from groklab.values import shown
+from groklab.text.values import shown
 
 Values = NDArray[np.float64]
 

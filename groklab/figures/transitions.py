@@ -14,7 +14,7 @@ from groklab.analysis.events import UNMIRRORED, Events, events_of, told_gap, tol
 from groklab.analysis.transition import Scale, Transition
 from groklab.figures import style
 from groklab.registry import figure
-from groklab.values import shown
+from groklab.text.values import shown
 
 _NEEDS = ("run", "step", "train_accuracy", "validation_accuracy", "train_loss")
 _WIDTH, _LEFT, _RIGHT, _HEIGHTS, _BETWEEN = 6.4, 0.62, 0.2, (1.9, 1.0), 0.16

@@ -14,7 +14,7 @@ from groklab.config.run import Run
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
-from groklab.values import shown
+from groklab.text.values import shown
 
 Replacement = Tensor | Callable[[Tensor], Tensor]
 """A tensor of the activation's shape (patching), or what makes one of the activation as it is (ablation)."""

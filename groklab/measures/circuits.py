@@ -33,7 +33,7 @@ from groklab.measures.responses import (
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
-from groklab.values import shown
+from groklab.text.values import shown
 
 RESTRICTED = ("sum_directions", "blocks", "wide_blocks", "activations")
 EXCLUDED = ("all", "per_frequency", "largest", "activations")

@@ -20,7 +20,7 @@ from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
 from groklab.registry import measure
-from groklab.values import shown
+from groklab.text.values import shown
 
 
 def _sample_problems(settings: Mapping[str, Any], *, run: Run | None = None, **context: Any) -> list[str]:

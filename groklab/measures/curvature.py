@@ -17,7 +17,7 @@ from groklab.measures.objective import Objective, Vectors, is_positive, refuse, 
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
-from groklab.values import shown
+from groklab.text.values import shown
 
 Products = Callable[[Vectors], Vectors]
 """A symmetric matrix times each row of (K, D)."""

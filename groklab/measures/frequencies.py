@@ -15,7 +15,7 @@ from groklab.measures.responses import embedding_of, neuron_logit_map, problems,
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
-from groklab.values import shown
+from groklab.text.values import shown
 
 RULES = ("neurons", "output", "embedding")
 DEFAULT_RULE = "neurons"

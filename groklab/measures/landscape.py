@@ -13,7 +13,7 @@ from groklab.measures.objective import Objective, Vector, Vectors, positive_numb
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
-from groklab.values import shown
+from groklab.text.values import shown
 
 
 def _problems(settings: Mapping[str, Any], *, run: Run | None = None) -> list[str]:

@@ -26,7 +26,7 @@ from groklab.measures.objective import Objective, Places, Vector, Vectors, is_po
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
-from groklab.values import shown
+from groklab.text.values import shown
 
 BatchGradients = Callable[[Vectors, Places], tuple[Vector, Vectors]]
 """Mean loss, (K,), and its gradient, (K, D), at K points, each over a batch of its own, (K, B)."""

@@ -22,8 +22,8 @@ from groklab.measures.task import MeasuredTask
 from groklab.model.batched import examples
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
-from groklab.signatures import is_finite
-from groklab.values import shown
+from groklab.registry.signatures import is_finite
+from groklab.text.values import shown
 
 CHUNK = 1200
 """Cells of one pass, at most: what a backward pass of the paper's network keeps for so many is about half a gigabyte."""

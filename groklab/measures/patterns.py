@@ -13,7 +13,7 @@ from groklab.measures.activations import activations_of, all_pairs, at_equals, i
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
-from groklab.values import shown
+from groklab.text.values import shown
 
 LARGEST = 50_000_000
 """Numbers in the maps of all pairs beyond which they are not computed."""

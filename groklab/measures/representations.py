@@ -27,7 +27,7 @@ from groklab.measures.products import PAIRS, group_of, products_of, task_problem
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.registry import measure
-from groklab.values import shown
+from groklab.text.values import shown
 
 _SOURCE = "Chughtai et al. 2023"
 

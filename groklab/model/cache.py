@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from groklab.values import shown
+from groklab.text.values import shown
 
 INHERITED = "GROKLAB_PRIVATE_CACHE"
 """The environment variable by which a process tells those that it starts of the folder that it had to make for itself."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from groklab.model import cache
 from groklab.model.compiler import UnavailableError, compile_to, compiler, run, version
-from groklab.printable import printable
+from groklab.outside.printable import printable
 
 SOURCES = [Path(__file__).with_name(name) for name in ("kernels.c", "products.h")]
 REALS = {"float32": "float", "float64": "double"}

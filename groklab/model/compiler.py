@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from groklab.printable import printable
+from groklab.outside.printable import printable
 
 MOST_WORDS = 1 << 20
 """Bytes that a compiler may print."""

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groklab.registry import loss
-from groklab.values import shown
+from groklab.text.values import shown
 
 Logits = Float[Tensor, "*R B N"]
 Answers = Int[Tensor, "*R B"]

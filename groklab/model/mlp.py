@@ -27,7 +27,7 @@ from groklab.model.batched import Examples, linear
 from groklab.model.parameters import Entry, Layout
 from groklab.model.transformer import See, activation, unchanged
 from groklab.registry import architecture
-from groklab.values import shown
+from groklab.text.values import shown
 
 INPUTS = ("concatenated", "summed", "one_hot")
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from groklab.data.streams import stream
-from groklab.values import shown
+from groklab.text.values import shown
 
 
 @dataclass(frozen=True)

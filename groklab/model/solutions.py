@@ -12,7 +12,7 @@ from groklab.config.run import Run
 from groklab.data.cyclic import cyclic_task
 from groklab.data.tables import table_of
 from groklab.model.parameters import Parameters, parameters_from
-from groklab.values import shown
+from groklab.text.values import shown
 
 _PHASES = 3
 """Phases of each input: three by three per frequency cancel every wave but that of the answer."""

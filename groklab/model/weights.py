@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from groklab.outside import check_regular, check_safetensors, open_regular
-from groklab.values import shown
+from groklab.outside.files import check_regular, check_safetensors, open_regular
+from groklab.text.values import shown
 
 LARGEST = 1 << 30
 """Bytes of a file of weights, and of the arrays in it: some 250 million numbers, a thousand times the paper's network."""

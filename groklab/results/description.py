@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from groklab.values import shown
+from groklab.text.values import shown
 
 FORMAT = 1
 """Version of the results format; a reader for every older one is kept."""

@@ -20,9 +20,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from groklab.outside import check_safetensors, parsed_json, read_regular
-from groklab.printable import command
-from groklab.values import shown
+from groklab.outside.files import check_safetensors, parsed_json, read_regular
+from groklab.outside.printable import command
+from groklab.text.values import shown
 
 JSON_LIMIT = 8_000_000
 """Bytes of a file that is read as one JSON value: a run.json has a few thousand."""

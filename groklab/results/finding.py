@@ -10,7 +10,7 @@ from pathlib import Path
 from groklab import registry
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
-from groklab.values import shown
+from groklab.text.values import shown
 
 _LEFT = ("history.jsonl", "checkpoints", "answers", "measures", "state.safetensors", "table.csv", "plugins", "figures", "again")
 

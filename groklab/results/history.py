@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from groklab.outside import parsed_json
+from groklab.outside.files import parsed_json
 from groklab.results.files import StoreError, damaged, read_facts, read_stored
 
 HISTORY_LIMIT = 64_000_000

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from groklab.outside import parsed_json, read_regular
+from groklab.outside.files import parsed_json, read_regular
 from groklab.results.files import StoreError, unwritable
 
 HEARTBEAT = 5.0

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from groklab.config.checks import matches
-from groklab.outside import parsed_json
+from groklab.outside.files import parsed_json
 from groklab.results.files import DamagedError, make_folder, make_part, read_arrays, read_stored, write_arrays, write_whole
 from groklab.results.store import RunFolder
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from groklab import registry
 from groklab.config.run import Run
-from groklab.outside import UnreadableError, read_regular
+from groklab.outside.files import UnreadableError, read_regular
+from groklab.registry.sources import SOURCE_LIMIT, hash_of, plugin_stem
 from groklab.results.files import DamagedError, StoreError, make_part, unreadable, write_whole
-from groklab.sources import SOURCE_LIMIT, hash_of, plugin_stem
-from groklab.values import shown
+from groklab.text.values import shown
 
 _MOST = 100
 _NAME = re.compile(r"[^./\\\0][^/\\\0]{0,200}-([0-9a-f]{16})\.py")

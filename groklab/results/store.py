@@ -53,7 +53,7 @@ from groklab.results.history import Evaluations, checksum, read_evaluations, wit
 from groklab.results.lock import STALE, InProgressError, Lock, owner_of
 from groklab.results.plugins import Trust, keep_plugins, load_stored
 from groklab.results.sizes import checkpoint_limit, state_limit
-from groklab.values import shown
+from groklab.text.values import shown
 
 
 class Reading(NamedTuple):

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from groklab.outside.spreadsheets import FORMULA, NUMBER, as_text
 from groklab.results.files import make_folder, write_whole
-from groklab.spreadsheets import FORMULA, NUMBER, as_text
-from groklab.values import shown
+from groklab.text.values import shown
 
 
 def history_table(histories: Mapping[str, Sequence[Mapping[str, Any]]], *, groups: Mapping[str, str] | None = None) -> pl.DataFrame:

@@ -27,6 +27,7 @@ from groklab.config.steps import Ahead
 from groklab.config.stops import end_of
 from groklab.measures.task import MeasuredTask, take
 from groklab.model.compiler import UnavailableError
+from groklab.text.values import shown
 from groklab.training import memory
 from groklab.training.answering import Looked, evaluation
 from groklab.training.batches import Batch, State, batch_size, network, shape_of
@@ -34,7 +35,6 @@ from groklab.training.devices import arrays_of
 from groklab.training.memory import memory_problems
 from groklab.training.optimizers import decay_problems
 from groklab.training.paths import path_of
-from groklab.values import shown
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from groklab import registry
 from groklab.config.run import Run
 from groklab.model.parameters import Layout
 from groklab.registry import intervention
+from groklab.text.values import shown
 from groklab.training.moments import Moment, Number
 from groklab.training.optimizers import number_problem
-from groklab.values import shown
 
 Check = Callable[..., list[str]]
 

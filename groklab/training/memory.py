@@ -14,12 +14,12 @@ from groklab.config.checks import FieldError
 from groklab.config.run import Run
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.text.values import shown
 from groklab.training.acting import Acting, acting_for
 from groklab.training.answering import EVALUATION_CHUNK
 from groklab.training.batches import DTYPES, batch_size, network
 from groklab.training.devices import all_rows
 from groklab.training.plans import EXAMPLES, UPDATES
-from groklab.values import shown
 
 #: Share of the free memory that runs are planned for: the rest is for what the estimate does not see, and for fragments.
 SAFE_SHARE = 0.8

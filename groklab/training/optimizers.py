@@ -20,8 +20,8 @@ from groklab.config.checks import FieldError
 from groklab.config.run import Run
 from groklab.model.parameters import Layout, Parameters
 from groklab.registry import optimizer
+from groklab.text.values import shown
 from groklab.training.moments import Moment, Number
-from groklab.values import shown
 
 Memory = Mapping[str, Parameters]
 Betas = tuple[Number, Number]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from groklab.registry import schedule
-from groklab.values import shown
+from groklab.text.values import shown
 
 
 def _horizon(settings: Mapping[str, Any], **context: Any) -> list[str]:

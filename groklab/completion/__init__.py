@@ -1,0 +1,1 @@
+"""A user's table with blanks, filled or refused."""

@@ -1,0 +1,204 @@
+"""What `groklab complete` tells: networks, evidence, what the table is, and what to make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from groklab.completion.completion import Completion
+from groklab.completion.votes import CONFIDENCE, Network
+from groklab.data.contradictions import Contradictions
+from groklab.data.identification import Structure
+from groklab.display.tables import Columns, number, print_screen, screen_of
+from groklab.outside.streams import aside, say, write_json
+from groklab.text.numbers import percent
+from groklab.text.values import shown
+
+SHOWN = 5
+"""Lines of a list of cells."""
+
+
+def tell(found: Completion, output: Path | None, *, is_json: bool, with_guesses: bool = False) -> None:
+    """Print a completion, for people or as one JSON object; warnings go to standard error."""
+    if output is not None and not found.is_found:
+        nothing = "nothing can be promised" if found.evidence.verdict == "withheld" else "nothing was found"
+        aside(f"groklab: written with --force, though {nothing}: its filled cells are guesses.")
+    if is_json:
+        write_json(found.to_dict() | {"output": None if output is None else str(output)})
+        return
+    known = found.known
+    blanks = known.cells - int(known.known.sum())
+    _say(f"{found.file}: {known.n:,} elements, {known.cells:,} cells, {known.cells - blanks:,} of them known, {blanks:,} to fill")
+    columns: Columns = {
+        "network": lambda row: row["id"],
+        "steps": lambda row: number(row["steps"]),
+        "train": lambda row: percent(row["train"]),
+        "held out, right": lambda row: f"{row['right']:,} of {row['held_out']:,}",
+        "votes": lambda row: "yes" if row["votes"] else "no",
+    }
+    print_screen(screen_of(columns, [_row(found, network) for network in found.networks], left=("network",)))
+    for name, reason in found.failed.items():
+        aside(f"failed: {name}: {reason}")
+    _say(verdict_of(found))
+    _say(*_of_no_evidence(found, with_guesses=with_guesses))
+    if found.evidence.promised and (found.is_found or output is not None):
+        _say(*_of_blanks(found))
+    _say(*_of_known_cells(found.contradictions))
+    is_on_one_set = known.cells == known.n**2
+    if found.is_found or output is not None:
+        left = int((~found.completed.known).sum())
+        cells = f", {left:,} of whose cells are left blank," if left else ""
+        _say(f"The completed table{cells} is " + ", ".join(told_of(found.structure, is_on_one_set=is_on_one_set)) + ".")
+    if found.suspicions:
+        unseen = f"{found.evidence.held_out:,} of {int(known.known.sum()):,} known cells were held out of a network that votes"
+        _say(f"Perhaps mistakes in the table ({unseen}; more --seeds hold out more):")
+        _say(*[f"  {suspicion}" for suspicion in found.suspicions[:SHOWN]])
+        _say(*[f"  and {len(found.suspicions) - SHOWN} more (--json has them all)"] * (len(found.suspicions) > SHOWN))
+        if found.corrected is not None:
+            _say("With the networks' answers there it would be " + ", ".join(told_of(found.corrected, is_on_one_set=is_on_one_set)) + ".")
+    if found.blanks.question:
+        _say(found.blanks.question)
+    if output is None:
+        _say("No file was written; --force writes what the networks answer all the same.")
+    else:
+        _say(f"written: {output}")
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        say(line)
+
+
+def _row(found: Completion, network: Network) -> dict[str, object]:
+    known = found.known
+    return {
+        "id": network.id,
+        "steps": network.steps,
+        "train": network.accuracy(known, network.trained),
+        "right": network.right(known, network.held_out),
+        "held_out": len(network.held_out),
+        "votes": network.id in found.evidence.voters,
+    }
+
+
+def verdict_of(found: Completion) -> str:
+    """The verdict in words, with the numbers it rests on."""
+    evidence = found.evidence
+    right = f"{evidence.right:,} of {evidence.held_out:,} held-out cells ({percent(evidence.accuracy)})"
+    guess = f"always answering {shown(evidence.commonest)} would get {percent(evidence.by_guessing)}"
+    blanks = int((~found.known.known).sum())
+    of = f"the {blanks:,} blanks" if evidence.promised == blanks else f"{evidence.promised:,} of the {blanks:,} blanks"
+    sure = (
+        f"of {of} at least {evidence.promised_right:,} ({percent(evidence.at_least)}) are right, with {100 * CONFIDENCE:.0f} % confidence"
+    )
+    voters = f"{len(evidence.voters)} of {evidence.networks} networks"
+    match evidence.verdict:
+        case "found":
+            return f"Found: {voters} have found a rule. Together they get {right} right; {sure}; {guess}."
+        case "withheld":
+            return (
+                f"Withheld: {voters} have found a rule that holds on held-out cells: together they get {right} right. But the blanks are not like "
+                "these cells, so that nothing can be promised of them."
+            )
+        case "undecided" if not evidence.is_above_guessing:
+            return f"Undecided: {voters} get most held-out cells right, {right}, but {guess}: that they have found more than this does not show."
+        case "undecided":
+            return (
+                f"Undecided: {voters} get most held-out cells right, {right}, but that shows no more than that {sure}, where "
+                f"{percent(evidence.required)} is asked for. More --seeds hold out more cells; a smaller --required-accuracy asks for less."
+            )
+        case "memorized" if evidence.is_above_guessing:
+            return (
+                f"Not found: the networks know what they were shown, and {right} besides: more than by guessing ({guess}), but not the rule. "
+                f"They may need more --steps, more known cells, or another recipe than {', '.join(found.tried)}."
+            )
+        case "memorized":
+            return (
+                f"Nothing was found: the networks have only memorized what they were shown. They get {right} right; {guess}. "
+                f"Either there is no rule, or networks like these ({', '.join(found.tried)}) cannot find it in so few cells."
+            )
+        case "not learned":
+            return (
+                f"Nothing was found: most of the networks do not even know {percent(evidence.required)} of the cells that they were shown. They "
+                f"may need more --steps; {right} right."
+            )
+
+
+def _of_no_evidence(found: Completion, *, with_guesses: bool) -> Iterator[str]:
+    """Which blanks nothing is promised of, and why."""
+    evidence, known = found.evidence, found.known
+    left = np.flatnonzero(~found.supported)
+    if evidence.verdict not in ("found", "withheld") or not left.size:
+        return
+    told = "filled with guesses" if with_guesses else "left blank; --with-guesses fills them"
+    if found.is_found:
+        yield f"Without evidence, and {told}: {left.size:,} blanks."
+    yield from (f"  {reason}" for reason in evidence.reasons)
+    if found.is_found:
+        cells = [f"({known.elements[known.x[cell]]}, {known.elements[known.y[cell]]})" for cell in left[:SHOWN].tolist()]
+        yield "  These are " + ", ".join(cells) + (f" and {left.size - SHOWN:,} more" if left.size > SHOWN else "") + "."
+
+
+def _of_blanks(found: Completion) -> Iterator[str]:
+    table = found.table.filter(found.table["filled"] & found.table["confidence"].is_not_null())
+    agreed = int((table["agreement"] == 1).sum())
+    voters = len(found.voters)
+    who = "the one that votes" if voters == 1 else f"all {voters} that vote"
+    least = percent(table["confidence"].min())  # pyright: ignore[reportArgumentType]
+    yield f"Blanks: {who} agree on {agreed:,} of {table.height:,}; the least confidence is {least}."
+    doubtful = table.filter(table["agreement"] < 1).sort("confidence")
+    for row in doubtful.head(SHOWN).iter_rows(named=True):
+        yield f"  in doubt: ({row['x']}, {row['y']}) = {row['z']}, agreement {percent(row['agreement'])}, confidence {percent(row['confidence'])}"
+
+
+def _of_known_cells(known: Contradictions) -> Iterator[str]:
+    """What the known cells rule out, and what they leave open."""
+    counted = [("commutative", known.unequal, known.pairs, "pair"), ("associative", known.broken, known.triples, "triple")]
+    told = [
+        (name, differing > 0, f"{differing:,} of {of:,} {each}s differ" if differing else _agreeing(of, each))
+        for name, differing, of, each in counted
+        if differing is not None and of is not None
+    ]
+    told.append(("a Latin square", known.repeats, ""))
+    if known.is_group_possible is not None:
+        told.append(("a group", not known.is_group_possible, ""))
+    for is_ruled_out, words in (
+        (True, "The known cells rule out that the table is"),
+        (False, "The known cells do not rule out that the table is"),
+    ):
+        names = [name + (f" ({counts})" if counts else "") for name, out, counts in told if out is is_ruled_out]
+        if names:
+            yield f"{words} {', '.join(names)}."
+
+
+def _agreeing(number: int, of: str) -> str:
+    return f"{number:,} {of}s agree" if number else f"no {of} is known both ways"
+
+
+def told_of(structure: Structure, *, is_on_one_set: bool) -> list[str]:
+    """What a completed table is, in words."""
+    told = [_property("commutative", structure.commutative, structure.commutative_share, "pairs")]
+    if structure.group:
+        name = structure.isomorphic_to
+        return [
+            *told,
+            f"a group with the neutral element {structure.neutral_element}",
+            f"isomorphic to {name}" if name else "which has no name here",
+        ]
+    if is_on_one_set:
+        told.append(_property("associative", structure.associative, structure.associative_share, "triples"))
+        told.append("no group" if structure.group is False else "perhaps a group")
+        if structure.neutral_element:
+            told.append(f"with the neutral element {structure.neutral_element}")
+        elif structure.inverses is False:
+            told.append("without a neutral element")
+    else:
+        told.append("not an operation on one set, so that it can be no group")
+    return [*told, {True: "a Latin square", False: "no Latin square", None: "perhaps a Latin square"}[structure.latin_square]]
+
+
+def _property(word: str, holds: bool | None, share: float | None, of: str) -> str:
+    words = {True: word, False: f"not {word}", None: f"perhaps {word}"}[holds]
+    return words if share is None or holds else f"{words} ({percent(share)} of the {of})"

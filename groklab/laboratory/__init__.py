@@ -1,0 +1,1 @@
+"""Ask for a run, and get its results, trained now or long ago."""

@@ -1,0 +1,1 @@
+"""Published figures trained, drawn and judged."""

@@ -1,0 +1,1 @@
+"""Many runs: here, in local processes, or on a cluster."""
