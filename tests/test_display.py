@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from groklab.config.run import Run
-from groklab.display.terminal import Display, duration, sparkline
+from groklab.display.terminal import Display, sparkline
 from groklab.laboratory.runs import Progress
 from groklab.text.numbers import percent
 
@@ -46,14 +46,6 @@ def shown(display, *, width):
 
 def test_numbers_for_people():
     assert [percent(v) for v in (None, 0.0, 0.9999, 1.0)] == ["–", "0.0 %", "99.99 %", "100.0 %"]
-    assert [duration(s) for s in (0, 59.9, 60, 3599, 3600, 100_000)] == [
-        "0 s",
-        "59 s",
-        "1 min 00 s",
-        "59 min 59 s",
-        "1 h 00 min",
-        "27 h 46 min",
-    ]
     assert sparkline([0.0, 0.5, 1.0, -1.0, 2.0]) == " ▄█ █"
     assert sparkline([]) == ""
 

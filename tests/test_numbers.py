@@ -8,7 +8,7 @@ from groklab.claims.rules import told_percent
 from groklab.dashboard.controls import percent as cell
 from groklab.dashboard.theme import SHARE
 from groklab.replication.scorecard import spread_of
-from groklab.text.numbers import explained, percent, percentage
+from groklab.text.numbers import duration, explained, percent, percentage, steps_per_second, time_left
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,18 @@ def test_pages_of_the_dashboard_round_to_the_threshold_of_the_run():
         "94.96 %", "95.0 %", "98.96 %", "100 %",
     )  # fmt: skip
     assert SHARE == ".4~%", "d3: at most four decimals, without zeros at the end"
+
+
+def test_a_time_is_told_in_its_largest_units_and_never_more_than_it_is():
+    seconds = (0, 59.9, 60, 3599, 3600, 100_000, 3e5, float("inf"), float("nan"))
+    assert [duration(s) for s in seconds] == [
+        "0 s", "59 s", "1 min 00 s", "59 min 59 s", "1 h 00 min", "27 h 46 min", "3 d 11 h", "–", "–",
+    ]  # fmt: skip
+    assert [duration(s, units=1) for s in seconds[:7]] == ["0 s", "59 s", "1 min", "59 min", "1 h", "27 h", "3 d"]
+    assert time_left(9000) == "at most 2 h 30 min left"
+    assert time_left(9000, at_most=False) == "2 h 30 min left"
+
+
+def test_a_speed_is_never_none_where_there_is_some():
+    rates = (None, 0.0, 0.0412, 0.5, 9.94, 10, 12_345.6)
+    assert [steps_per_second(rate).removesuffix(" steps/s") for rate in rates] == ["–", "0", "0.041", "0.5", "9.9", "10", "12,346"]

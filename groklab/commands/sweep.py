@@ -21,11 +21,10 @@ from groklab.arguments.training import SweepArguments
 from groklab.config.run import Run, leaves
 from groklab.config.sweep import Sweep, sweep_of
 from groklab.display.tables import print_screen, settings_notes, settings_screen
-from groklab.display.terminal import duration
 from groklab.laboratory.runs import stored_as_asked
 from groklab.laboratory.trackers import named
 from groklab.outside.streams import Safe, aside, console, drawn, is_live, say, write_json
-from groklab.text.numbers import percent
+from groklab.text.numbers import percent, steps_per_second, time_left
 from groklab.workers.forecast import dry_run
 from groklab.workers.tally import Job, Tally
 
@@ -146,7 +145,7 @@ def _pace(tally: Tally) -> list[str]:
     left = tally.seconds_left
     if not tally.count("waiting", "running") or left is None:
         return []
-    return [f"{tally.speed:,.0f} steps/s", f"at most {duration(left)} left"]
+    return [steps_per_second(tally.speed), time_left(left)]
 
 
 def panel(tally: Tally, width: int, title: str = "sweep") -> Panel:

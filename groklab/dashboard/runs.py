@@ -37,6 +37,7 @@ from groklab.dashboard.controls import (
 )
 from groklab.dashboard.theme import Theme
 from groklab.outside.printable import command as shell_command
+from groklab.text import numbers
 
 PAGE_SIZE = 50
 """Rows of one page of the table."""
@@ -260,21 +261,14 @@ def _rate(entry: Entry, left: int) -> str:
     if not math.isfinite(seconds) or seconds <= 0 or steps <= 0:
         return ""
     rate = steps / seconds
-    return f"{rate:,.0f} steps/s, ≤ {_duration(left / rate)}" if rate >= 10 else f"{rate:.1f} steps/s, ≤ {_duration(left / rate)}"
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{numbers.steps_per_second(rate)}, ≤ {numbers.duration(left / rate, units=1)}"
 
 
 def _ago(then: float) -> str:
     if not then:
         return "–"
     seconds = max(0.0, time.time() - then)
-    return "now" if seconds < 10 else f"{_duration(seconds)} ago"
+    return "now" if seconds < 10 else f"{numbers.duration(seconds, units=1)} ago"
 
 
 def _sparkline(entry: Entry, theme: Theme) -> str:

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 from groklab.analysis.grokking import first_reaching, told
 from groklab.config.run import Run
 from groklab.display.tables import Columns, runs_columns, settings_columns, settings_notes
-from groklab.display.terminal import duration
 from groklab.laboratory.batch import Interrupted, Progress
 from groklab.laboratory.interruption import stop_requests
-from groklab.text.numbers import percent
+from groklab.text.numbers import duration, percent, steps_per_second, time_left
 from groklab.workers.tally import Tally
 
 if TYPE_CHECKING:
@@ -254,10 +253,10 @@ class LiveRun(_Live):
 
     def _picture(self, progress: Progress) -> str:
         made = progress.step - progress.began_at
-        speed = made / progress.seconds if progress.seconds > 0 else 0.0
+        speed = made / progress.seconds if progress.seconds > 0 and made > 0 else None
         steps = self.run.budget.steps
-        words = f"step {progress.step:,} of {steps:,}, {speed:,.0f} steps/s"
-        left = f", at most {duration((steps - progress.step) / speed)} left" if speed else ""
+        words = f"step {progress.step:,} of {steps:,}, {steps_per_second(speed)}"
+        left = f", {time_left((steps - progress.step) / speed)}" if speed else ""
         row = self.rows[-1] if self.rows else {}
         parts = [_bar(progress.step / steps), escape(words + left), curves_svg(self.rows, self.run.budget.threshold), _accuracies(row)]
         return _panel(self.run.id, parts, self.notes)
@@ -291,7 +290,7 @@ class LiveSweep(_Live):
     def _picture(self, tally: Tally) -> str:
         ended = tally.count("complete", "diverged", "failed")
         left = tally.seconds_left
-        words = f"{ended:,} of {len(tally.jobs):,} runs done" + (f", at most {duration(left)} left" if left is not None else "")
+        words = f"{ended:,} of {len(tally.jobs):,} runs done" + (f", {time_left(left)}" if left is not None else "")
         running: list[dict[str, Any]] = [
             {"id": job.run.id, "steps": job.step, "status": job.status, **(job.row or {})} for job in tally.jobs if job.status == "running"
         ]

@@ -20,23 +20,13 @@ from groklab.laboratory.runs import Progress
 from groklab.outside import streams as terminal
 from groklab.outside.printable import printable
 from groklab.outside.streams import Safe, console, drawn, output
-from groklab.text.numbers import percent
+from groklab.text.numbers import percent, steps_per_second, time_left
 
 TRAIN, VALIDATION = "cyan", "magenta"
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60
 _FRAME = 4
 """Columns that the panel's border and padding take."""
-
-
-def duration(seconds: float) -> str:
-    """A time for people, in its two largest units."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def sparkline(values: list[float], low: float = 0.0, high: float = 1.0) -> str:
@@ -127,14 +117,11 @@ class Display:
         """Steps per second, and the time to the end of the budget."""
         made = progress.step - progress.began_at
         if made < 1 or progress.seconds <= 0:
-            return "– steps/s", "starting"
+            return steps_per_second(None), "starting"
         speed = made / progress.seconds
         left = (progress.run.budget.steps - progress.step) / speed
         ends_early = progress.run.budget.stop.split("(")[0] != "never"
-        return (
-            f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s",
-            f"{'at most ' if ends_early and left else ''}{duration(left)} left",
-        )
+        return steps_per_second(speed), time_left(left, at_most=ends_early and left > 0)
 
     def _panel(self, progress: Progress) -> Panel:
         run, row = progress.run, self.rows[-1] if self.rows else {}

@@ -6,10 +6,13 @@ on one side of none, of the threshold or of all is written with as many digits a
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
 
 GROKKED = 0.99
 """The accuracy that counts as memorized and as generalized unless a run says otherwise."""
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 MOST = 6
 """Decimals of a percentage at most; what these cannot tell from a threshold is rounded away from it."""
@@ -50,6 +53,48 @@ def percentage(share: float, *, places: int = 1, threshold: float = GROKKED, who
         if all(_side(rounded, bound) == _side(exact, bound) or (exact > bound > 0 and rounded == bound) for bound in bounds):
             return f"{rounded:f}"
     return f"{exact.quantize(Decimal(1).scaleb(-MOST), ROUND_DOWN if exact >= 50 else ROUND_UP):f}"
+
+
+def duration(seconds: float, *, units: int = 2) -> str:
+    """A time for people, in its two largest units or the largest alone, cut off and not rounded up; a dash where it is not known.
+
+    >>> duration(59.9), duration(3599), duration(9000), duration(9000, units=1), duration(3e5)
+    ('59 s', '59 min 59 s', '2 h 30 min', '2 h', '3 d 11 h')
+    """
+    if not math.isfinite(seconds):
+        return "–"
+    whole = max(0, int(seconds))
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        large, small = f"{whole // _MINUTE} min", f"{whole % _MINUTE:02d} s"
+    elif whole < 2 * _DAY:
+        large, small = f"{whole // _HOUR} h", f"{whole % _HOUR // _MINUTE:02d} min"
+    else:
+        large, small = f"{whole // _DAY:,} d", f"{whole % _DAY // _HOUR:02d} h"
+    return large if units == 1 else f"{large} {small}"
+
+
+def time_left(seconds: float, *, at_most: bool = True) -> str:
+    """How long it may still take; ``at_most`` where it may end before its budget.
+
+    >>> time_left(9000), time_left(5, at_most=False)
+    ('at most 2 h 30 min left', '5 s left')
+    """
+    return f"{'at most ' if at_most else ''}{duration(seconds)} left"
+
+
+def steps_per_second(rate: float | None) -> str:
+    """A speed of training, never none where there is some; a dash where it is not known.
+
+    >>> steps_per_second(1234.5), steps_per_second(2.25), steps_per_second(0.0412), steps_per_second(None)
+    ('1,234 steps/s', '2.2 steps/s', '0.041 steps/s', '– steps/s')
+    """
+    if rate is None or not math.isfinite(rate):
+        return "– steps/s"
+    if rate >= 10 or rate <= 0:
+        return f"{rate:,.0f} steps/s"
+    return f"{rate:.1f} steps/s" if rate >= 1 else f"{rate:.2g} steps/s"
 
 
 def _side(value: Decimal, bound: Decimal) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 
 from groklab.arguments.training import ReplicateArguments, SweepArguments
 from groklab.config.run import Run
-from groklab.display.terminal import duration
 from groklab.laboratory.runs import stored_as_asked
 from groklab.outside.streams import say, write_json
+from groklab.text.numbers import duration
 from groklab.workers.tally import Job
 
 _CALIBRATED = 12
