@@ -30,6 +30,7 @@ from groklab.analysis.comparisons import Alternative, Method, stratified_log_ran
 from groklab.analysis.distinctions import told_following
 from groklab.analysis.fits import Fit, Law, fit_law, fit_laws
 from groklab.analysis.survival import LEVEL, Numbers, Sample, check_share, middle, product_limit, quantile_interval, shown_median
+from groklab.text.numbers import GROKKED
 from groklab.text.values import shown
 
 Quantity = Literal["memorized_at", "generalized_at", "delay"]
@@ -148,6 +149,15 @@ def _quantity_row(sample: Sample | None, level: float) -> dict[str, Any]:
         "min": float(curve.steps[0]) if reached else None,
         "max": float(curve.steps[-1]) if reached == len(sample) else None,
     }
+
+
+def thresholds_of(table: pl.DataFrame, by: Sequence[str] = ()) -> list[tuple[float, ...]]:
+    """The thresholds of the runs of each row of ``summarize(table, by)``: on which side of them its accuracies lie must show.
+
+    Those of a table that does not say are the usual one.
+    """
+    known = table if "threshold" in table.columns else table.with_columns(threshold=pl.lit(GROKKED))
+    return [tuple(known[which]["threshold"].unique(maintain_order=True).to_list()) for which in rows_by_setting(table, by).values()]
 
 
 def _spread(name: str, values: Numbers) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from groklab.display.tables import (
     settings_notes,
     settings_screen,
     times,
+    with_thresholds,
 )
 from groklab.outside.printable import printable
 from groklab.outside.streams import say, write_json
@@ -164,7 +165,7 @@ def _summary(asked: ShowArguments, runs: polars.DataFrame, by: list[str], notes:
         others = tuple(f"{other}_" for other in QUANTITIES if other != asked.quantity)
         table = table.select(name for name in table.columns if not name.startswith(others))
     rows = table.to_dicts()
-    screen = settings_screen(rows, asked.quantity, level=level)
+    screen = settings_screen(with_thresholds(rows, runs), asked.quantity, level=level)
     return Shown("settings", table, screen, [*settings_notes(rows, asked.quantity), *notes])
 
 

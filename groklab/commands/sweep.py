@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Group
 from rich.live import Live
@@ -20,13 +20,16 @@ from groklab.arguments.start import tell_notes
 from groklab.arguments.training import SweepArguments
 from groklab.config.run import Run, leaves
 from groklab.config.sweep import Sweep, sweep_of
-from groklab.display.tables import print_screen, settings_notes, settings_screen
+from groklab.display.tables import print_screen, settings_notes, settings_screen, with_thresholds
 from groklab.laboratory.runs import stored_as_asked
 from groklab.laboratory.trackers import named
 from groklab.outside.streams import Safe, aside, console, drawn, is_live, say, write_json
 from groklab.text.numbers import percent, steps_per_second, time_left
 from groklab.workers.forecast import dry_run
 from groklab.workers.tally import Job, Tally
+
+if TYPE_CHECKING:
+    import polars
 
 _LINES = 2.0
 """Seconds between two lines where the output is no terminal."""
@@ -158,12 +161,12 @@ def panel(tally: Tally, width: int, title: str = "sweep") -> Panel:
         grid.add_column(no_wrap=True, overflow="ellipsis", justify="left" if column == 0 else "right")
     running = [job for job in tally.jobs if job.status == "running"]
     for job in running[:_SHOWN]:
-        row = job.row or {}
+        row, threshold = job.row or {}, job.run.budget.threshold
         grid.add_row(
             Text(job.run.id, "dim"),
             f"step {job.step:,}",
-            Text(f"train {percent(row.get('train_accuracy'))}", "cyan"),
-            Text(f"validation {percent(row.get('validation_accuracy'))}", "magenta"),
+            Text(f"train {percent(row.get('train_accuracy'), threshold=threshold)}", "cyan"),
+            Text(f"validation {percent(row.get('validation_accuracy'), threshold=threshold)}", "magenta"),
         )
     parts: list[Any] = [bar, grid] if running else [bar]
     if len(running) > _SHOWN:
@@ -178,7 +181,8 @@ def panel(tally: Tally, width: int, title: str = "sweep") -> Panel:
 
 
 def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool) -> None:
-    settings = _settings(made, tally, asked.where.runs)
+    table = _ended(tally, asked.where.runs)
+    settings = [] if table is None else _settings(made, table)
     trained = sum(job.status == "complete" and not job.was_stored for job in tally.jobs)
     stored = sum(job.was_stored for job in tally.jobs)
     if asked.where.json:
@@ -190,8 +194,8 @@ def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool)
     for job in tally.jobs:
         if job.status in ("diverged", "failed"):
             aside(f"{job.status}: {job.run.id}: {job.message}")
-    if settings:
-        print_screen(settings_screen(settings), settings_notes(settings))
+    if table is not None:
+        print_screen(settings_screen(with_thresholds(settings, table)), settings_notes(settings))
     further = any(job.was_stored and _stands_further(job, asked.where.runs) for job in tally.jobs)
     told = f"{stored:,} were stored" + (" (some for more steps than asked; results are within those asked)" if further else "")
     say(f"trained {trained:,} runs, {told}; results: {asked.where.runs}")
@@ -199,17 +203,20 @@ def _report(asked: SweepArguments, made: Sweep, tally: Tally, was_stopped: bool)
         say("stopped; every run's state is saved. The same command goes on from there.")
 
 
-def _settings(made: Sweep, tally: Tally, folder: Path) -> list[dict[str, Any]]:
-    """A row for every combination of the fields that vary, seeds apart: its runs, and their medians with intervals."""
-    from groklab.analysis.distinctions import alongside
-    from groklab.analysis.statistics import summarize
+def _ended(tally: Tally, folder: Path) -> polars.DataFrame | None:
+    """The table of the runs that ended with results; None where there is none."""
     from groklab.analysis.tables import runs_table
     from groklab.results.store import RunFolder
 
     ended = [job.run for job in tally.jobs if job.status in ("complete", "diverged")]
-    if not ended:
-        return []
-    table = runs_table([RunFolder(folder / run.id) for run in ended], ended)
+    return runs_table([RunFolder(folder / run.id) for run in ended], ended) if ended else None
+
+
+def _settings(made: Sweep, table: polars.DataFrame) -> list[dict[str, Any]]:
+    """A row for every combination of the fields that vary, seeds apart: its runs, and their medians with intervals."""
+    from groklab.analysis.distinctions import alongside
+    from groklab.analysis.statistics import summarize
+
     return summarize(table, by=alongside(table, made.varying)).to_dicts()
 
 

@@ -303,8 +303,8 @@ def _facts(entry: Entry, cells: pl.DataFrame, step: int | None, symbol: str) -> 
     return [
         html.P([html.Strong(symbol), html.Br(), html.Span(f"{cells.height:,} cells, {hidden:,} of them hidden", className="quiet")]),
         facts(
-            ("hidden cells right", percent(shares["validation"])),
-            ("training cells right", percent(shares["train"])),
+            ("hidden cells right", percent(shares["validation"], threshold=entry.row.get("threshold"))),
+            ("training cells right", percent(shares["train"], threshold=entry.row.get("threshold"))),
             ("memorized at", whole(entry.row.get("memorized_at"))),
             ("generalized at", whole(entry.row.get("generalized_at"))),
         ),

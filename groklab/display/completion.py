@@ -34,7 +34,7 @@ def tell(found: Completion, output: Path | None, *, is_json: bool, with_guesses:
     columns: Columns = {
         "network": lambda row: row["id"],
         "steps": lambda row: number(row["steps"]),
-        "train": lambda row: percent(row["train"]),
+        "train": lambda row: percent(row["train"], threshold=found.evidence.required),
         "held out, right": lambda row: f"{row['right']:,} of {row['held_out']:,}",
         "votes": lambda row: "yes" if row["votes"] else "no",
     }
@@ -86,13 +86,11 @@ def _row(found: Completion, network: Network) -> dict[str, object]:
 def verdict_of(found: Completion) -> str:
     """The verdict in words, with the numbers it rests on."""
     evidence = found.evidence
-    right = f"{evidence.right:,} of {evidence.held_out:,} held-out cells ({percent(evidence.accuracy)})"
+    right = f"{evidence.right:,} of {evidence.held_out:,} held-out cells ({percent(evidence.accuracy, threshold=evidence.required)})"
     guess = f"always answering {shown(evidence.commonest)} would get {percent(evidence.by_guessing)}"
     blanks = int((~found.known.known).sum())
     of = f"the {blanks:,} blanks" if evidence.promised == blanks else f"{evidence.promised:,} of the {blanks:,} blanks"
-    sure = (
-        f"of {of} at least {evidence.promised_right:,} ({percent(evidence.at_least)}) are right, with {100 * CONFIDENCE:.0f} % confidence"
-    )
+    sure = f"of {of} at least {evidence.promised_right:,} ({percent(evidence.at_least, threshold=evidence.required)}) are right, with {100 * CONFIDENCE:.0f} % confidence"
     voters = f"{len(evidence.voters)} of {evidence.networks} networks"
     match evidence.verdict:
         case "found":
@@ -107,7 +105,7 @@ def verdict_of(found: Completion) -> str:
         case "undecided":
             return (
                 f"Undecided: {voters} get most held-out cells right, {right}, but that shows no more than that {sure}, where "
-                f"{percent(evidence.required)} is asked for. More --seeds hold out more cells; a smaller --required-accuracy asks for less."
+                f"{percent(evidence.required, threshold=evidence.required)} is asked for. More --seeds hold out more cells; a smaller --required-accuracy asks for less."
             )
         case "memorized" if evidence.is_above_guessing:
             return (
@@ -121,7 +119,7 @@ def verdict_of(found: Completion) -> str:
             )
         case "not learned":
             return (
-                f"Nothing was found: most of the networks do not even know {percent(evidence.required)} of the cells that they were shown. They "
+                f"Nothing was found: most of the networks do not even know {percent(evidence.required, threshold=evidence.required)} of the cells that they were shown. They "
                 f"may need more --steps; {right} right."
             )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from groklab.analysis.grokking import first_reaching, told
 from groklab.config.run import Run
-from groklab.display.tables import Columns, runs_columns, settings_columns, settings_notes
+from groklab.display.tables import Columns, runs_columns, settings_columns, settings_notes, with_thresholds
 from groklab.laboratory.batch import Interrupted, Progress
 from groklab.laboratory.interruption import stop_requests
 from groklab.text.numbers import duration, percent, steps_per_second, time_left
@@ -83,13 +83,13 @@ def run_html(run: StoredRun) -> str:
         f"{run.status}{': ' + message if message else ''}; {told(result, threshold=run.run.budget.threshold)}",
         curves_svg(rows, run.run.budget.threshold),
     ]
-    lines.append(_accuracies(rows[-1] if rows else {}))
+    lines.append(_accuracies(rows[-1] if rows else {}, run.run.budget.threshold))
     return _panel(run.id, [escape(lines[0]), *lines[1:]], [", ".join(changed) or "the default recipe, power_default", str(run.folder.path)])
 
 
 def sweep_html(sweep: StoredSweep) -> str:
     """A sweep: how many runs came to what, and a row for every setting."""
-    settings = sweep.summary().to_dicts() if len(sweep) else []
+    settings = with_thresholds(sweep.summary().to_dicts(), sweep.table) if len(sweep) else []
     columns, notes = settings_columns(settings), settings_notes(settings)
     failed = [f"failed: {name}: {why}" for name, why in sweep.failed.items()]
     return _panel(repr(sweep).strip("<>"), [_table(columns, settings)] if settings else [], [*failed, *notes])
@@ -111,10 +111,10 @@ def _table(columns: Columns, rows: Sequence[dict[str, Any]]) -> str:
     return f'<table style="border-collapse:collapse"><tr>{head}</tr>{"".join(f"<tr>{row}</tr>" for row in body)}</table>{more}'
 
 
-def _accuracies(row: Mapping[str, Any]) -> str:
+def _accuracies(row: Mapping[str, Any], threshold: float) -> str:
     def side(name: str, color: str) -> str:
         loss = row.get(f"{name}_loss")
-        words = f"{name} {percent(row.get(f'{name}_accuracy'))}" + ("" if loss is None else f", loss {loss:.3g}")
+        words = f"{name} {percent(row.get(f'{name}_accuracy'), threshold=threshold)}" + ("" if loss is None else f", loss {loss:.3g}")
         return f'<span style="color:{color};margin-right:1.5em">{words}</span>'
 
     return side("train", TRAIN) + side("validation", VALIDATION)
@@ -258,7 +258,12 @@ class LiveRun(_Live):
         words = f"step {progress.step:,} of {steps:,}, {steps_per_second(speed)}"
         left = f", {time_left((steps - progress.step) / speed)}" if speed else ""
         row = self.rows[-1] if self.rows else {}
-        parts = [_bar(progress.step / steps), escape(words + left), curves_svg(self.rows, self.run.budget.threshold), _accuracies(row)]
+        parts = [
+            _bar(progress.step / steps),
+            escape(words + left),
+            curves_svg(self.rows, self.run.budget.threshold),
+            _accuracies(row, self.run.budget.threshold),
+        ]
         return _panel(self.run.id, parts, self.notes)
 
     def last_words(self, error: BaseException | None) -> str:
@@ -292,7 +297,9 @@ class LiveSweep(_Live):
         left = tally.seconds_left
         words = f"{ended:,} of {len(tally.jobs):,} runs done" + (f", {time_left(left)}" if left is not None else "")
         running: list[dict[str, Any]] = [
-            {"id": job.run.id, "steps": job.step, "status": job.status, **(job.row or {})} for job in tally.jobs if job.status == "running"
+            {"id": job.run.id, "steps": job.step, "threshold": job.run.budget.threshold, **(job.row or {})}
+            for job in tally.jobs
+            if job.status == "running"
         ]
         columns = {name: cell for name, cell in runs_columns().items() if name in ("id", "steps", "validation")}
         whole = [{"validation_accuracy": None, **row} for row in running]

@@ -70,7 +70,10 @@ def runs_columns() -> Columns:
 
 
 def settings_screen(settings: Sequence[Row], quantity: Quantity | None = None, *, level: float = LEVEL) -> Screen:
-    """Rows of ``statistics.summarize``: medians, and behind them how many runs got there where not all did; or one quantity with its range."""
+    """Rows of ``statistics.summarize``: medians, and behind them how many runs got there where not all did; or one quantity with its range.
+
+    Accuracies are rounded by what a row holds as ``thresholds`` (``with_thresholds``), otherwise by the usual threshold.
+    """
     return screen_of(settings_columns(settings, quantity, level=level), settings, left=names_before("runs", settings))
 
 
@@ -89,10 +92,18 @@ def settings_columns(settings: Sequence[Row], quantity: Quantity | None = None, 
     else:
         columns |= {"quickest": lambda row: unit(row[f"{told}_min"]), "slowest": lambda row: unit(row[f"{told}_max"])}
     columns |= {
-        "best validation": lambda row: percent(row["best_validation_accuracy"]),
-        "last": lambda row: percent(row["validation_accuracy"]),
+        "best validation": lambda row: percent(row["best_validation_accuracy"], threshold=row.get("thresholds", GROKKED)),
+        "last": lambda row: percent(row["validation_accuracy"], threshold=row.get("thresholds", GROKKED)),
     }
     return columns
+
+
+def with_thresholds(settings: Sequence[Row], table: polars.DataFrame) -> list[Row]:
+    """Rows of ``statistics.summarize`` for people, with the thresholds of the runs that they sum up; ``table`` holds these runs."""
+    from groklab.analysis.statistics import thresholds_of
+
+    found = thresholds_of(table, names_before("runs", settings)) if settings else []
+    return [row | {"thresholds": thresholds} for row, thresholds in zip(settings, found, strict=True)]
 
 
 def settings_notes(settings: Sequence[Row], quantity: Quantity | None = None) -> list[str]:

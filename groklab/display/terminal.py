@@ -107,9 +107,12 @@ class Display:
             self.stream.write(printable(progress.run.id) + (f"\npath: {printable(self.path)}" if self.path else "") + "\n")
             self._head_is_printed = True
         speed, left = self._pace(progress)
+        train, validation = (
+            percent(row[f"{side}_accuracy"], threshold=progress.run.budget.threshold).rjust(7) for side in ("train", "validation")
+        )
         self.stream.write(
-            f"step {progress.step:>9,}   train {percent(row['train_accuracy']):>7} loss {row['train_loss']:.3g}   "
-            f"validation {percent(row['validation_accuracy']):>7} loss {row['validation_loss']:.3g}   {speed}, {left}\n"
+            f"step {progress.step:>9,}   train {train} loss {row['train_loss']:.3g}   "
+            f"validation {validation} loss {row['validation_loss']:.3g}   {speed}, {left}\n"
         )
         self.stream.flush()
 
@@ -134,7 +137,7 @@ class Display:
             reached = first_reaching(self.rows, f"{side}_accuracy", threshold)
             grid.add_row(
                 Text(side, color),
-                Text(percent(row.get(f"{side}_accuracy")).rjust(7), f"bold {color}"),
+                Text(percent(row.get(f"{side}_accuracy"), threshold=threshold).rjust(7), f"bold {color}"),
                 f"{row.get(f'{side}_loss', float('nan')):.3g}",
                 Text(sparkline(self._curve(f"{side}_accuracy")), color),
             )

@@ -188,7 +188,8 @@ def import_file(asked: ImportArguments, fields: Mapping[str, Any]) -> int:
         return 0
     row = found.rows[-1]
     say(f"results: {found.folder.path}")
-    told = f"train accuracy {percent(row['train_accuracy'])}, validation accuracy {percent(row['validation_accuracy'])}"
+    train, validation = (percent(row[f"{side}_accuracy"], threshold=found.run.budget.threshold) for side in ("train", "validation"))
+    told = f"train accuracy {train}, validation accuracy {validation}"
     say(f"step {row['step']:,}: {told}")
     for warning in facts["warnings"]:
         say(f"note: {warning}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from groklab import registry
 from groklab.claims.findings import OF_HISTORY, OF_LAYER
-from groklab.config.experiments import Settings
+from groklab.config.experiments import Settings, settings_of
 from groklab.config.run import Run, leaves
 from groklab.outside.files import parsed_json, read_regular
 from groklab.results.files import REPORT_LIMIT, StoreError, make_folder, write_whole
@@ -184,6 +184,14 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
 def _stopping_when_memorized(settings: Settings) -> set[str]:
     """Ids of the runs of which nothing is known after they have memorized, since they are asked to stop there."""
     return {run.id for members in settings.values() for run in members if run.budget.stop.startswith("memorized")}
+
+
+def thresholds_of(name: str, scale: str) -> dict[str, set[float]]:
+    """The thresholds of the runs of an experiment by setting; none where it is not known here, as that of a plugin in an earlier report."""
+    try:
+        return {label: {run.budget.threshold for run in members} for label, members in settings_of(name, scale).items()}
+    except ValueError:
+        return {}
 
 
 def left_out_of(name: str, settings: Settings, table: polars.DataFrame) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab.claims.rules import told_settled
+from groklab.replication.evidence import thresholds_of
 from groklab.replication.scorecard import (
     SPREAD,
     WHEN,
@@ -68,7 +69,7 @@ def page_of(found: Mapping[str, Any], output: Path) -> str:
         entries = "".join(f"<li><b>{escape(entry['id'])}</b> {escape(told_withdrawal(entry))}</li>" for entry in found["withdrawn"])
         body.append(f"<h2>Withdrawn</h2><p class='quiet'>{WITHDRAWN}</p><ul id='withdrawn'>{entries}</ul>")
     body.append("<h2>Figures</h2>")
-    body += [_figure(part, output) for part in found["experiments"]]
+    body += [_figure(part, output, found["scale"]) for part in found["experiments"]]
     body.append("<h2>Versions</h2><ul class='quiet'>" + "".join(f"<li>{escape(line)}</li>" for line in found["versions"]) + "</ul>")
     return (
         "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
@@ -118,7 +119,7 @@ def _measured(claim: Mapping[str, Any]) -> str:
     return told_value(claim) + (f" — {claim['quantity']}" if claim["quantity"] and claim["value"] is not None else "")
 
 
-def _figure(part: Mapping[str, Any], output: Path) -> str:
+def _figure(part: Mapping[str, Any], output: Path, scale: str) -> str:
     file = next((file for file in part["files"] if file.endswith(".png")), None)
     if file is None:
         picture = f"<p class='quiet'>No figure: {escape(part.get('message', ''))}</p>"
@@ -128,12 +129,12 @@ def _figure(part: Mapping[str, Any], output: Path) -> str:
     notes = "".join(f"<p>{escape(note)}</p>" for note in notes_of(part))
     return (
         f"<figure id='{escape(part['experiment'])}'><h3>{escape(part['title'])}</h3><p>{escape(part['about'])}</p>{picture}"
-        f"<figcaption class='quiet'><p>{escape(facts_of(part))}</p>{notes}{_spread(part)}<p><code>{escape(part['command'])}</code></p></figcaption></figure>"
+        f"<figcaption class='quiet'><p>{escape(facts_of(part))}</p>{notes}{_spread(part, scale)}<p><code>{escape(part['command'])}</code></p></figcaption></figure>"
     )
 
 
-def _spread(part: Mapping[str, Any]) -> str:
-    rows = spread_of(part)
+def _spread(part: Mapping[str, Any], scale: str) -> str:
+    rows = spread_of(part, thresholds_of(part["experiment"], scale))
     if not rows:
         return ""
     cells = [(kind, row) for kind, row in zip(["th", *["td"] * (len(rows) - 1)], rows, strict=True)]

@@ -9,7 +9,7 @@ import datetime
 import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,9 @@ from groklab.claims.expectations import can_decide
 from groklab.claims.rules import VERDICTS, Judgment, judge, ordered, told_settled
 from groklab.claims.withdrawals import withdrawn_of
 from groklab.config.experiments import SCALES, Settings, once_each, price, settings_of
-from groklab.replication.evidence import is_finished, stored_of
+from groklab.replication.evidence import is_finished, stored_of, thresholds_of
 from groklab.results.files import make_folder, write_whole
-from groklab.text.numbers import percent
+from groklab.text.numbers import GROKKED, percent
 
 if TYPE_CHECKING:
     import polars
@@ -285,7 +285,7 @@ def markdown_of(found: Mapping[str, Any]) -> str:
             facts_of(part),
             "",
             *(line for note in notes_of(part) for line in (note, "")),
-            *_spread(part),
+            *_spread(part, found["scale"]),
             f"`{part['command']}`",
             "",
         ]
@@ -318,8 +318,8 @@ def without_html(value: Any) -> Any:
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
-def _spread(part: Mapping[str, Any]) -> list[str]:
-    head, *rows = spread_of(part) or [()]
+def _spread(part: Mapping[str, Any], scale: str) -> list[str]:
+    head, *rows = spread_of(part, thresholds_of(part["experiment"], scale)) or [()]
     if not rows:
         return []
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
@@ -350,8 +350,11 @@ def scorecards(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapp
     return [(title, block) for title, block in blocks if block]
 
 
-def spread_of(part: Mapping[str, Any]) -> list[list[str]]:
-    """A row for every setting and place on the axis of an experiment, under a heading: runs, and of steps median, quickest and slowest."""
+def spread_of(part: Mapping[str, Any], thresholds: Mapping[str, Iterable[float]] | None = None) -> list[list[str]]:
+    """A row for every setting and place on the axis of an experiment, under a heading: runs, and of steps median, quickest and slowest.
+
+    ``thresholds`` of the runs of each setting: accuracies are rounded so that it shows on which side of them they lie.
+    """
     settings = part["settings"]
     if not settings:
         return []
@@ -359,7 +362,8 @@ def spread_of(part: Mapping[str, Any]) -> list[list[str]]:
     rows = [["setting", axis.replace("_", " "), "runs", "memorized", "generalized", "best validation accuracy"]]
     for row in settings:
         accuracy, low, high = (row.get(f"best_validation_accuracy{end}") for end in ("", "_min", "_max"))
-        told = "" if accuracy is None else f"{percent(accuracy)} ({percent(low)} to {percent(high)})"
+        shares = [percent(share, threshold=(thresholds or {}).get(row["setting"], GROKKED)) for share in (accuracy, low, high)]
+        told = "" if accuracy is None else f"{shares[0]} ({shares[1]} to {shares[2]})"
         place = row[axis]
         steps = [_steps(row, quantity) for quantity in ("memorized_at", "generalized_at")]
         rows.append([row["setting"], number(place) if isinstance(place, (int, float)) else str(place), str(row["runs"]), *steps, told])

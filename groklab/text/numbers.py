@@ -7,6 +7,7 @@ on one side of none, of the threshold or of all is written with as many digits a
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
 
 GROKKED = 0.99
@@ -15,11 +16,15 @@ GROKKED = 0.99
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 MOST = 6
-"""Decimals of a percentage at most; what these cannot tell from a threshold is rounded away from it."""
+"""Decimals of a percentage at most, unless none of so few keeps it on its side; what these cannot tell from a bound is rounded away from it."""
 
 
-def percent(share: float | None, *, places: int = 1, threshold: float = GROKKED, whole: bool = False) -> str:
-    """A share in [0, 1] as percent with so many decimals, or more where these would round it across 0, the threshold or 1; a dash for None.
+Threshold = float | Iterable[float]
+"""What a share is judged by: the threshold of its run, or those of all runs that it is of."""
+
+
+def percent(share: float | None, *, places: int = 1, threshold: Threshold = GROKKED, whole: bool = False) -> str:
+    """A share in [0, 1] as percent with so many decimals, or more where these would round it across 0, a threshold or 1; a dash for None.
 
     ``whole``: all and none are written 100 % and 0 % without decimals.
 
@@ -27,6 +32,8 @@ def percent(share: float | None, *, places: int = 1, threshold: float = GROKKED,
     ('98.96 %', '99.97 %', '50.0 %', '100.0 %')
     >>> percent(0.9896, threshold=0.95), percent(0.0001, places=0), percent(1.0, whole=True)
     ('99.0 %', '0.01 %', '100 %')
+    >>> percent(0.9496, threshold=0.95), percent(0.9896, threshold=(0.95, 0.99))
+    ('94.96 %', '98.96 %')
     """
     return "–" if share is None else f"{percentage(share, places=places, threshold=threshold, whole=whole)} %"
 
@@ -40,19 +47,23 @@ def explained(share: float) -> str:
     return percent(round(float(share), 6), places=0, threshold=1.0)
 
 
-def percentage(share: float, *, places: int = 1, threshold: float = GROKKED, whole: bool = False) -> str:
+def percentage(share: float, *, places: int = 1, threshold: Threshold = GROKKED, whole: bool = False) -> str:
     """The number of ``percent`` without its sign, as at the ticks of an axis that says it once."""
     if not 0 <= share <= 1:  # nan, or no share
         return f"{100 * share:.{places}f}"
     if whole and share in (0, 1):
         return f"{100 * share:.0f}"
+    thresholds = (threshold,) if isinstance(threshold, (int, float)) else threshold
     exact = Decimal(repr(float(share))) * 100
-    bounds = [Decimal(repr(float(bound))) * 100 for bound in (0.0, threshold, 1.0)]
-    for digits in range(places, MOST + 1):
-        rounded = exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
-        if all(_side(rounded, bound) == _side(exact, bound) or (exact > bound > 0 and rounded == bound) for bound in bounds):
-            return f"{rounded:f}"
-    return f"{exact.quantize(Decimal(1).scaleb(-MOST), ROUND_DOWN if exact >= 50 else ROUND_UP):f}"
+    bounds = [Decimal(repr(float(bound))) * 100 for bound in (0.0, *thresholds, 1.0)]
+    nearest = [exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN) for digits in range(places, MOST + 1)]
+    beside = [exact.quantize(Decimal(1).scaleb(-MOST), way) for way in (ROUND_DOWN, ROUND_UP)]
+    return f"{next((rounded for rounded in (*nearest, *beside) if _stays(rounded, exact, bounds)), exact):f}"
+
+
+def _stays(rounded: Decimal, exact: Decimal, bounds: Iterable[Decimal]) -> bool:
+    """Whether it lies where the exact value does; what is just above a threshold may be written as the threshold, which it reaches."""
+    return all(_side(rounded, bound) == _side(exact, bound) or (exact > bound > 0 and rounded == bound) for bound in bounds)
 
 
 def duration(seconds: float, *, units: int = 2) -> str:
