@@ -322,7 +322,7 @@ def test_a_library_call_in_such_a_stream_trains_and_leaves_the_streams_alone(tmp
         "assert sys.stdout is out and sys.stderr is None and out.encoding == 'ascii' and out.errors == 'strict'\n"
         "gl.sweep(operation='addition', modulus=5, width=8, heads=2, layers=1, train_fraction=0.6, steps=30, runs='r', seed=[1, 2], workers=1)\n"
         "sys.__stdout__.write(run.status)\n"
-    ).replace("gl.display.Display", "__import__('groklab.display.terminal').display.Display")
+    ).replace("gl.display.Display", "__import__('groklab.display.terminal').display.terminal.Display")
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | ASCII | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=300
     )
