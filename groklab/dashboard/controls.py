@@ -246,7 +246,8 @@ def short(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        told = f"{value:g}"
+        return told if float(told) == value or value != value else str(value)
     if isinstance(value, int):
         return f"{value:,}"
     text = str(value)

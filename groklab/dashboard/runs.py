@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -38,9 +38,12 @@ from groklab.dashboard.controls import (
 from groklab.dashboard.theme import Theme
 from groklab.outside.printable import command as shell_command
 from groklab.text import numbers
+from groklab.text.labels import apart
 
 PAGE_SIZE = 50
 """Rows of one page of the table."""
+_LETTERS = 15
+"""Letters of a value for which such a column has room."""
 _FIELDS_SHOWN = 3
 """Fields in which the runs differ that have a column of their own."""
 _RESULTS = (
@@ -106,7 +109,8 @@ def view(results: Results, address: Address, theme: Theme) -> View:
     pages = max(1, math.ceil(len(ordered) / PAGE_SIZE))
     page = min(max(address.number("page") or 1, 1), pages)
     shown = ordered[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-    fields = _fields(results, chosen.entries, address)
+    fields, further = _fields(results, chosen.entries, address)
+    told = {field: _told(field, shown) for field in fields}
     body: list[Piece] = []
     previous: Any = object()
     picked = set(address.many("run"))
@@ -120,13 +124,16 @@ def view(results: Results, address: Address, theme: Theme) -> View:
                     className="group",
                 )
             )
-        body.append(_row(entry, fields, theme, picked=entry.id in picked))
+        body.append(_row(entry, told, theme, picked=entry.id in picked))
     table = html.Table([html.Thead(_head(fields, address)), html.Tbody(body)], className="runs")
     address = address.with_values(sort=None if address.one("sort") == "-changed" else address.one("sort"))
     pieces = [
         notice(chosen.problem) if chosen.problem else None,
         html.Div(table, className="scroll", tabIndex="0", role="region", **{"aria-label": "table of runs"}) if shown else None,
         None if shown or chosen.problem else empty("No run fits", "Take something out of the filter to see more."),
+        html.P(f"These runs also differ in {', '.join(name.replace('_', ' ') for name in further)}.", className="quiet")
+        if shown and further
+        else None,
         _pages(page, pages, address),
     ]
     return View({}, {"table": [piece for piece in pieces if piece is not None], "summary": _summary(results, chosen, address)}, address)
@@ -158,14 +165,18 @@ def _ordered(results: Results, chosen: Chosen, sort: str, group: str) -> list[En
     return [ids[i] for i in table["id"]]
 
 
-def _fields(results: Results, entries: Sequence[Entry], address: Address) -> list[str]:
-    """The fields that have a column: those in which the runs differ and that their ids do not tell, and the one that they are sorted by."""
+def _fields(results: Results, entries: Sequence[Entry], address: Address) -> tuple[list[str], list[str]]:
+    """The fields that have a column: those in which the runs differ and that their ids do not tell, and the one that they are sorted by.
+
+    Behind them those for which there is no room.
+    """
     known = [entry.id for entry in entries if entry.run is not None]
     table = results.catalog.table().filter(pl.col("id").is_in(known))
     found = [name for name in alongside(table, distinguishing(table)) if name not in _IN_ID]
     sort = address.one("sort").removeprefix("-")
     first = [sort] if sort in (*leaves(), *_RESULTS) and sort not in _SHOWN else []
-    return [name for name in dict.fromkeys([*first, *found]) if name != address.one("group")][:_FIELDS_SHOWN]
+    fields = [name for name in dict.fromkeys([*first, *found]) if name != address.one("group")]
+    return fields[:_FIELDS_SHOWN], fields[_FIELDS_SHOWN:]
 
 
 def _head(fields: Sequence[str], address: Address) -> Piece:
@@ -193,7 +204,8 @@ def _head(fields: Sequence[str], address: Address) -> Piece:
     )
 
 
-def _row(entry: Entry, fields: Sequence[str], theme: Theme, *, picked: bool) -> Piece:
+def _row(entry: Entry, fields: Mapping[str, Mapping[str, str]], theme: Theme, *, picked: bool) -> Piece:
+    """A line of the table; ``fields`` say how the values of each are written where there is little room."""
     label = html.Span(f"select {entry.id}", className="visually-hidden")
     pick = dcc.Checklist([{"label": label, "value": "on"}], ["on"] if picked else [], id={"pick": entry.id}, className="pick")
     name = dcc.Link(entry.id, href=f"/curves?run={quote(entry.id)}") if entry.run is not None else html.Span(entry.id)
@@ -213,10 +225,20 @@ def _row(entry: Entry, fields: Sequence[str], theme: Theme, *, picked: bool) -> 
             html.Td(percent(entry.row.get("validation_accuracy"), threshold=entry.row.get("threshold")), className="number"),
             html.Td(whole(entry.row.get("memorized_at")), className="number"),
             html.Td(whole(entry.row.get("generalized_at")), className="number"),
-            *[html.Td(_written(field, entry), className=_kind(place), title=_written(field, entry)) for place, field in enumerate(fields)],
+            *[
+                html.Td(told[whole_value], className=_kind(place), title=whole_value)
+                for place, (field, told) in enumerate(fields.items())
+                for whole_value in [_written(field, entry)]
+            ],
             html.Td(_ago(entry.changed), className="number late"),
         ]
     )
+
+
+def _told(field: str, entries: Sequence[Entry]) -> dict[str, str]:
+    """The values of a field as the table writes them: short, and those that differ differently."""
+    values = list(dict.fromkeys(_written(field, entry) for entry in entries if entry.run is not None))
+    return dict(zip(values, apart(values, _LETTERS), strict=True))
 
 
 def _written(field: str, entry: Entry) -> str:

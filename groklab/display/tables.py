@@ -74,7 +74,8 @@ def settings_screen(settings: Sequence[Row], quantity: Quantity | None = None, *
 
     Accuracies are rounded by what a row holds as ``thresholds`` (``with_thresholds``), otherwise by the usual threshold.
     """
-    return screen_of(settings_columns(settings, quantity, level=level), settings, left=names_before("runs", settings))
+    columns = settings_columns(settings, quantity, level=level)
+    return screen_of(columns, settings, left=names_before("runs", settings), folded=columns)
 
 
 def settings_columns(settings: Sequence[Row], quantity: Quantity | None = None, *, level: float = LEVEL) -> Columns:
@@ -127,11 +128,13 @@ def open_ends_note(intervals: Iterable[tuple[float | None, float | None]]) -> li
 # — cells —
 
 
-def screen_of(columns: Columns, rows: Iterable[Row], *, left: Iterable[str]) -> Screen:
-    """A table of these columns; those named in ``left`` hold words, the others numbers."""
+def screen_of(columns: Columns, rows: Iterable[Row], *, left: Iterable[str], folded: Iterable[str] = ()) -> Screen:
+    """A table of these columns; those named in ``left`` hold words, the others numbers. Where the screen is narrow those in ``folded`` go on
+    in the next line, as what tells two rows apart may stand at their end; the others are cut."""
     screen = Screen(box=None, padding=(0, 1))
     for head in columns:
-        screen.add_column(head.strip(), justify="left" if head in left else "right", no_wrap=True)
+        side = "left" if head in left else "right"
+        screen.add_column(head.strip(), justify=side, no_wrap=head not in folded, overflow="fold" if head in folded else "ellipsis")
     for row in rows:
         screen.add_row(*(Text(cell(row)) for cell in columns.values()))
     return screen

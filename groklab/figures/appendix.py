@@ -96,11 +96,12 @@ def sharpness(table: pl.DataFrame) -> Figure:
         drawing, place, top = _sheet(known, _correlation(x, y) + left_out, rows=math.ceil(len(settings) / 2) if colored else 0)
         axes = drawing.add_axes(place)
         handles: list[Line2D] = []
+        names = style.labels([str(setting) for setting in settings], 28)
         for number, setting in enumerate(settings):
             of_setting = np.array([name == setting for name in known["setting"]]) if colored else np.ones(len(x), dtype=bool)
             color = style.GROUPS[number] if colored else style.VALIDATION
             axes.plot(x[of_setting], y[of_setting], "o", color=color, ms=4, alpha=0.85, mew=0)
-            handles.append(Line2D([], [], color=color, marker="o", ms=4, ls="", label=style.label(str(setting), 28)))
+            handles.append(Line2D([], [], color=color, marker="o", ms=4, ls="", label=names[number]))
             if not colored:
                 break
         if x.min() > 0 and x.max() / x.min() > 20:

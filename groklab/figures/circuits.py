@@ -121,9 +121,9 @@ def measures(table: pl.DataFrame, *, names: tuple[str, ...] = ()) -> Figure:
             y = top - number * (height + between) - height
             axes = drawing.add_axes((0.78 / _PAGE, y / total, (_PAGE - 0.78 - 1.15) / _PAGE, height / total))
             colors = (style.TRAIN, style.VALIDATION) if number == 0 else style.GROUPS
-            for column, color in zip(columns, colors, strict=False):
+            labels = [column.removesuffix("_accuracy") for column in columns] if number == 0 else _parts(columns)
+            for column, label, color in zip(columns, labels, colors, strict=False):
                 known = table.select("step", column).drop_nulls()
-                label = column.removesuffix("_accuracy") if number == 0 else _part(column)
                 dots = "o" if known.height <= 60 and number else ""
                 axes.plot(known["step"], known[column], color=color, marker=dots, ms=2.2, lw=1.4, label=label)
             style.set_step_axis(axes, last)
@@ -211,8 +211,8 @@ def _panels(table: pl.DataFrame, names: Sequence[str]) -> list[tuple[str, list[s
     return [(name.replace("_", " "), columns[: len(style.GROUPS)]) for name, columns in chosen.items()]
 
 
-def _part(column: str) -> str:
-    return style.label(column.split(".", 1)[-1], 20)
+def _parts(columns: Sequence[str]) -> list[str]:
+    return style.labels([column.split(".", 1)[-1] for column in columns], 20)
 
 
 def _scale(axes: Axes, table: pl.DataFrame, columns: Sequence[str]) -> None:

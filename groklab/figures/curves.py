@@ -232,10 +232,11 @@ def _list_groups(drawing: Figure, accuracy: Axes, groups: Sequence[Group], thres
     step = style.LINE_HEIGHT / height
     for x, text in zip(columns[2:], ("memorized at", "generalized at"), strict=True):
         drawing.text(x, top, text, size=style.SMALL_SIZE, color=style.QUIET, va="top")
-    for number, (group, color) in enumerate(zip(groups, style.GROUPS, strict=False), start=1):
+    names = style.labels([group.label for group in groups], 35)
+    for number, (group, name, color) in enumerate(zip(groups, names, style.GROUPS, strict=False), start=1):
         y = top - number * step
         drawing.add_artist(Line2D([columns[0], columns[1] - 0.015], [y - 0.38 * step] * 2, color=color, lw=2.2))
-        drawing.text(columns[1], y, style.shortened(group.label, 35), size=style.SMALL_SIZE, va="top")
+        drawing.text(columns[1], y, name, size=style.SMALL_SIZE, va="top")
         for x, split in zip(columns[2:], ("train", "validation"), strict=True):
             moment = _moment(group, f"{split}_accuracy", threshold, last)
             drawing.text(x, y, _cell_text(moment), size=style.SMALL_SIZE, va="top")

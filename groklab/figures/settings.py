@@ -41,6 +41,7 @@ def curves_by_setting(history: pl.DataFrame, *, quantity: str = "both", threshol
     last = int(named["step"].max())  # pyright: ignore[reportArgumentType]
     with style.publication():
         drawing, panels = _sheet(len(settings), kinds, str(style.constant(history, "title") or ""), threshold)
+        names = style.labels(settings, 34)
         for number, setting in enumerate(settings):
             runs = [part.sort("step") for part in named.filter(pl.col("group") == setting).partition_by("run", maintain_order=True)]
             for axes, kind in zip(panels[number], kinds, strict=True):
@@ -50,16 +51,16 @@ def curves_by_setting(history: pl.DataFrame, *, quantity: str = "both", threshol
                 if kind == "accuracy":
                     _mark(axes, runs, threshold)
             panels[number][0].set_title(
-                _heading(setting, runs), loc="left", fontsize=style.TEXT_SIZE, pad=18 if kinds[0] == "accuracy" else 5
+                _heading(names[number], runs), loc="left", fontsize=style.TEXT_SIZE, pad=18 if kinds[0] == "accuracy" else 5
             )
         for row, kind in enumerate(kinds):
             _share_height([of_setting[row] for of_setting in panels], kind, loss_name)
     return drawing
 
 
-def _heading(setting: str, runs: list[pl.DataFrame]) -> str:
+def _heading(name: str, runs: list[pl.DataFrame]) -> str:
     seeds = "" if len(runs) == 1 else f" ({len(runs)} seeds)"
-    return style.shortened(setting, 34) + seeds if setting else seeds.strip(" ()")
+    return name + seeds if name else seeds.strip(" ()")
 
 
 def _draw(axes: Axes, run: pl.DataFrame, kind: str, *, thin: bool) -> None:

@@ -28,6 +28,7 @@ from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterSciNotation, NullFormatter
 
 from groklab.figures import letters
+from groklab.text.labels import apart, without_middle
 from groklab.text.values import shown
 
 TRAIN = "#D55E00"
@@ -38,6 +39,8 @@ QUIET = "#666666"
 GRID = "#E4E4E4"
 
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 10.0, 9.0, 8.0
+_SHORTEST = 8
+"""Characters to which a title is shortened at least."""
 DOTS_PER_INCH = 200
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LINE_HEIGHT = 0.17
@@ -128,19 +131,27 @@ def count(number: float) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """At most ``length`` characters; a longer text loses its middle, because names often differ only at their ends.
+    """At most ``length`` characters of a name, in letters that there are; see ``labels.without_middle``."""
+    return without_middle(letters.legible(text), length)
 
-    >>> shortened("rotation by 120", 9)
-    'rota… 120'
+
+def labels(texts: Sequence[str], length: int) -> list[str]:
+    """Texts of a legend, of so many characters at most, that differ where the texts do.
+
+    Matplotlib leaves out what begins with an underscore, but for a space before it.
     """
-    text, kept = letters.legible(text), max(length - 1, 2)
-    return text if len(text) <= length else text[: (kept + 1) // 2].rstrip() + "…" + text[len(text) - kept // 2 :]
+    written = apart([letters.legible(text) for text in texts], length)
+    return [f"\u200a{text}" if text.startswith("_") else text for text in written]
 
 
-def label(text: str, length: int) -> str:
-    """A text in a legend, of so many characters at most; matplotlib leaves out what begins with an underscore, but for a space before it."""
-    written = shortened(text, length)
-    return f"\u200a{written}" if written.startswith("_") else written
+def headings(texts: Sequence[str], width: float, size: float = TITLE_SIZE) -> list[str]:
+    """Titles of panels, as many lines as fit so many inches; shortened further where those of two would look the same otherwise."""
+    written = ["\n".join(lines_of(text, width, size)) for text in texts]
+    for room in range(max(map(len, written)), _SHORTEST, -2):
+        if len(set(written)) == len(set(texts)):
+            break
+        written = ["\n".join(lines_of(text, width, size)) for text in labels(texts, room)]
+    return written
 
 
 def lines_of(text: str, width: float, size: float = TITLE_SIZE, *, at_most: int = 2) -> list[str]:

@@ -66,12 +66,13 @@ def steps_against(table: pl.DataFrame, *, x: str = "train_fraction") -> Figure:
             _title(table, settings), caption, legend=1 if one else math.ceil((len(settings) + 3) / _legend_columns(settings))
         )
         handles: list[Line2D] = []
+        names = style.labels([setting.label for setting in settings], _LABEL)
         for number, setting in enumerate(settings):
             colors = (style.TRAIN, style.VALIDATION) if one else (style.GROUPS[number],) * 2
             for quantity, color, line in (("memorized_at", colors[0], "-" if one else "--"), ("generalized_at", colors[1], "-")):
                 _draw_steps(axes, setting.runs, x, quantity, color, line)
             if not one:
-                handles.append(Line2D([], [], color=colors[1], label=style.label(setting.label, _LABEL)))
+                handles.append(Line2D([], [], color=colors[1], label=names[number]))
         if law is not None:
             axes.plot(*law[0], ":", color=style.INK, lw=1.1, zorder=2.5)
         _set_field_axis(axes, x, table[x])
@@ -105,10 +106,8 @@ def accuracy_against(table: pl.DataFrame, *, x: str = "train_fraction", quantity
             drawing, axes, free = _one_panel(_title(table, settings), caption, legend=math.ceil(len(settings) / _legend_columns(settings)))
             for setting, color in zip(settings, style.GROUPS, strict=False):
                 _draw_accuracy(axes, setting.runs, x, quantity, color)
-            handles = [
-                Line2D([], [], color=color, marker="o", ms=3, label=style.label(setting.label, _LABEL))
-                for setting, color in zip(settings, style.GROUPS, strict=False)
-            ]
+            names = style.labels([setting.label for setting in settings], _LABEL)
+            handles = [Line2D([], [], color=color, marker="o", ms=3, label=name) for name, color in zip(names, style.GROUPS, strict=False)]
             _set_field_axis(axes, x, table[x])
             axes.set_ylabel(_name(quantity))
             if len(settings) > 1:
@@ -210,6 +209,7 @@ def _small_panels(table: pl.DataFrame, settings: Sequence[Setting], x: str, quan
     height = above + rows * _PANEL + (rows - 1) * between + below
     width = (_PAGE - left - 0.12 - (columns - 1) * 0.16) / columns
     drawing = Figure(figsize=(_PAGE, height))
+    names = style.headings([setting.label for setting in settings], width + 0.1, style.SMALL_SIZE)
     for number, setting in enumerate(settings):
         row, column = divmod(number, columns)
         bottom = height - above - row * (_PANEL + between) - _PANEL
@@ -221,7 +221,7 @@ def _small_panels(table: pl.DataFrame, settings: Sequence[Setting], x: str, quan
         _set_field_axis(axes, x, table[x], ticks=3)
         if x == "train_fraction":  # the sign of percent stands at the axis' name, or neighbors would touch
             axes.xaxis.set_major_formatter(FuncFormatter(_bare_percent))
-        axes.set_title("\n".join(style.lines_of(setting.label, width + 0.1, style.SMALL_SIZE)), size=style.SMALL_SIZE, pad=4)
+        axes.set_title(names[number], size=style.SMALL_SIZE, pad=4)
         axes.set_xlabel("")
         if column:
             axes.set_yticklabels([])

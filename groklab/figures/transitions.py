@@ -57,7 +57,8 @@ def transition(history: pl.DataFrame, *, scale: Scale = "log10", factor: float =
         raise ValueError(f"figure 'transition': got {len(runs)} runs; expected at most {_RUNS}. Draw fewer at once.")
     with style.publication():
         title = style.lines_of(str(style.constant(history, "title") or ""), _WIDTH - _LEFT - _RIGHT)
-        lines = [line for run in runs for line in _told(run, alone=len(runs) == 1)]
+        names = style.labels([run.label for run in runs], 70)
+        lines = [line for run, name in zip(runs, names, strict=True) for line in _told(run, name, alone=len(runs) == 1)]
         above, below = 0.12 + 0.21 * len(title) + 0.22, 0.5 + style.LINE_HEIGHT * len(lines)
         height = above + sum(_HEIGHTS) + _BETWEEN + below
         drawing = Figure(figsize=(_WIDTH, height))
@@ -111,9 +112,9 @@ def _draw(accuracy: Axes, loss: Axes, run: Fitted, last: int, *, alone: bool) ->
     loss.plot(run.events.spikes["step"], run.events.spikes["height"], "v", color=style.INK, ms=4.5, mew=0, zorder=4)
 
 
-def _told(run: Fitted, *, alone: bool) -> list[tuple[str, str]]:
+def _told(run: Fitted, name: str, *, alone: bool) -> list[tuple[str, str]]:
     """What is found in a run, as lines with their colors; of several runs each begins with its name."""
-    lines: list[tuple[str, str]] = [] if alone else [(style.shortened(run.label, 70), style.INK)]
+    lines: list[tuple[str, str]] = [] if alone else [(name, style.INK)]
     names = {
         "train_accuracy": "train",
         "validation_accuracy": "validation",
