@@ -1,5 +1,8 @@
 """Percentages say what is true: none is rounded across nothing, the threshold, or all."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,7 +11,8 @@ from groklab.claims.rules import told_percent
 from groklab.dashboard.controls import percent as cell
 from groklab.dashboard.theme import SHARE
 from groklab.replication.scorecard import spread_of
-from groklab.text.numbers import duration, explained, percent, percentage, steps_per_second, time_left
+from groklab.text import numbers
+from groklab.text.numbers import change, duration, explained, given, percent, percentage, steps_per_second, time_left
 
 
 @pytest.mark.parametrize(
@@ -107,3 +111,29 @@ def test_a_time_is_told_in_its_largest_units_and_never_more_than_it_is():
 def test_a_speed_is_never_none_where_there_is_some():
     rates = (None, 0.0, 0.0412, 0.5, 9.94, 10, 12_345.6)
     assert [steps_per_second(rate).removesuffix(" steps/s") for rate in rates] == ["–", "0", "0.041", "0.5", "9.9", "10", "12,346"]
+
+
+def test_what_somebody_chose_keeps_its_digits_and_a_change_its_sign():
+    shares = (0.9, 0.925, 0.95, 0.999, 0.99999, 1 / 3, 0.1 + 0.2, 0.0, 1.0, 1e-5)
+    assert [given(share).removesuffix(" %") for share in shares] == [
+        "90", "92.5", "95", "99.9", "99.999", "33.3333", "30", "0", "100", "0.001",
+    ]  # fmt: skip
+    assert given(0.35, sign="") == "35"
+    assert [change(ratio) for ratio in (0.069, -0.004, 0.0003, -0.00003, 0.0, 1.5)] == [
+        "+6.9 %", "-0.4 %", "+0.03 %", "-0.003 %", "+0.0 %", "+150.0 %",
+    ]  # fmt: skip
+    assert change(1e-12) == "+1.0e-10 %"
+
+
+def test_no_file_writes_percentages_speeds_or_times_left_by_itself():
+    root = Path(numbers.__file__).parents[1]
+    own = re.compile(r"\{[^{}]*:[.,+\d]*[fg]\} %|\{[^{}]*:[.+\d]*%\}|\{[^{}]*\} steps/s|\{duration\([^{}]*\} left")
+    assert all(own.search(line) for line in ("{100 * x:.0f} %", "{x:.1%}", "{speed:,.0f} steps/s", "{duration(left / 2)} left"))
+    found = [
+        f"{file.relative_to(root)}: {line.strip()}"
+        for file in sorted(root.rglob("*.py"))
+        if file.name != "numbers.py"
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if own.search(line)
+    ]
+    assert found == []

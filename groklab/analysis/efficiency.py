@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from groklab.analysis.statistics import WATCHED, rows_by_setting, with_results
 from groklab.analysis.survival import LEVEL, ROUNDING, Interval, Numbers, check_share, finite, order_ranks, percentiles
+from groklab.text.numbers import given
 from groklab.text.values import shown
 
 Method = Literal["bootstrap", "exact"]
@@ -182,9 +183,9 @@ def _why_outside(found: Efficiency, share: float) -> str | None:
     """In words that the needed fraction lies outside all that were tried; None where it does not."""
     tried = found.shares["train_fraction"]
     if found.bracket.up_to is None:
-        return f"less than {share:.0%} of seeds generalize at the largest fraction tried, {tried[-1]:g}".replace("%", " %")
+        return f"less than {given(share)} of seeds generalize at the largest fraction tried, {tried[-1]:g}"
     if found.bracket.above is None:
-        return f"{share:.0%} of seeds or more generalize at the smallest fraction tried, {tried[0]:g}".replace("%", " %")
+        return f"{given(share)} of seeds or more generalize at the smallest fraction tried, {tried[0]:g}"
     return None
 
 

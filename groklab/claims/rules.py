@@ -39,7 +39,7 @@ from groklab.analysis.comparisons import stratified_log_rank
 from groklab.analysis.statistics import WATCHED, Quantity, sample_of, with_results
 from groklab.analysis.survival import LEVEL, Sample, quantile_interval, shown_median
 from groklab.claims.budgets import Verdict, completed, is_open, sample_completed
-from groklab.text.numbers import percent
+from groklab.text.numbers import change, percent
 
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "not reproduced", "undecided")
 
@@ -208,7 +208,7 @@ def told_percent(share: float, form: str = ".0f") -> str:
     ('50 %', '98.96 %', '+6.9 %')
     """
     if form.startswith("+"):  # a change, which no threshold bounds
-        return f"{100 * share:{form}} %"
+        return change(share, places=int(form.strip("+.f")))
     return percent(share, places=int(form.strip(".f")))
 
 

@@ -19,6 +19,7 @@ from scipy.stats import hypergeom
 
 from groklab.completion.randomness import Departure, departures
 from groklab.data.tables import Table
+from groklab.text.numbers import percent
 from groklab.text.values import LONGEST, shown
 
 LEVEL = 0.01
@@ -85,7 +86,9 @@ class Blanks:
         others = [line for line in self.lines if line.known]
         if others:
             share = self.table.known[self.alike].mean() if self.alike.any() else self.table.known.mean()
-            told.append(f"Of {_few([str(line) for line in others])}, far from the {100 * share:.0f} % of other rows and columns.")
+            told.append(
+                f"Of {_few([str(line) for line in others])}, far from the {percent(share, places=0, threshold=())} of other rows and columns."
+            )
         largest = max((abs(way.distance) for way in self.departures), default=0.0)
         ways = [way for way in self.departures if abs(way.distance) >= 0.4 * largest]
         told += [_SENTENCES[way.way][way.distance < 0] for way in sorted(ways, key=lambda way: list(_SENTENCES).index(way.way))[:WAYS]]

@@ -24,6 +24,7 @@ from groklab.config.checks import FieldError, RunError, at_least, between, field
 from groklab.config.dependents import with_its_operation, without_what_does_not_apply
 from groklab.config.identity import as_annotated, identity, paper_name
 from groklab.config.table_file import READERS, TableFile, table_file
+from groklab.text.numbers import GROKKED
 from groklab.text.values import as_python, shown
 
 
@@ -151,7 +152,7 @@ class Budget:
     """Optimizer updates at most."""
     stop: str = "generalized(confirmations=3)"
     """Rule that may end training earlier; `never` uses the whole budget. `groklab list stops` has them all."""
-    threshold: float = field(default=0.99, metadata={"check": fraction(one_allowed=True)})
+    threshold: float = field(default=GROKKED, metadata={"check": fraction(one_allowed=True)})
     """Accuracy that counts as memorized and as generalized."""
     evaluations_per_decade: int = field(default=25, metadata={"check": between(1, 1000)})
     """Evaluations for every factor of ten in steps, besides step 0 and the last."""

@@ -13,7 +13,7 @@ from groklab.data.contradictions import Contradictions
 from groklab.data.identification import Structure
 from groklab.display.tables import Columns, number, print_screen, screen_of
 from groklab.outside.streams import aside, say, write_json
-from groklab.text.numbers import percent
+from groklab.text.numbers import given, percent
 from groklab.text.values import shown
 
 SHOWN = 5
@@ -90,7 +90,7 @@ def verdict_of(found: Completion) -> str:
     guess = f"always answering {shown(evidence.commonest)} would get {percent(evidence.by_guessing)}"
     blanks = int((~found.known.known).sum())
     of = f"the {blanks:,} blanks" if evidence.promised == blanks else f"{evidence.promised:,} of the {blanks:,} blanks"
-    sure = f"of {of} at least {evidence.promised_right:,} ({percent(evidence.at_least, threshold=evidence.required)}) are right, with {100 * CONFIDENCE:.0f} % confidence"
+    sure = f"of {of} at least {evidence.promised_right:,} ({percent(evidence.at_least, threshold=evidence.required)}) are right, with {given(CONFIDENCE)} confidence"
     voters = f"{len(evidence.voters)} of {evidence.networks} networks"
     match evidence.verdict:
         case "found":

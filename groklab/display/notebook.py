@@ -20,7 +20,7 @@ from groklab.config.run import Run
 from groklab.display.tables import Columns, runs_columns, settings_columns, settings_notes, with_thresholds
 from groklab.laboratory.batch import Interrupted, Progress
 from groklab.laboratory.interruption import stop_requests
-from groklab.text.numbers import duration, percent, steps_per_second, time_left
+from groklab.text.numbers import duration, given, percent, steps_per_second, time_left
 from groklab.workers.tally import Tally
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def curves_svg(rows: Rows, threshold: float) -> str:
     for accuracy in (0.0, 0.5, 1.0):
         _, y = place(0, accuracy)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - 8}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" stroke-opacity=".2"/>')
-        parts.append(_label(_LEFT - 5, y + 3.5, f"{100 * accuracy:.0f} %", "end"))
+        parts.append(_label(_LEFT - 5, y + 3.5, given(accuracy), "end"))
     for decade in range(int(decades) + 1):
         x, _ = place(10**decade - 1, 0)
         parts.append(_label(x, _HEIGHT - 5, f"{10**decade:,}", "middle"))

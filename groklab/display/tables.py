@@ -11,7 +11,7 @@ from rich.text import Text
 from groklab.analysis.selection import written_in
 from groklab.analysis.survival import LEVEL
 from groklab.outside.streams import console, say
-from groklab.text.numbers import GROKKED, percent
+from groklab.text.numbers import GROKKED, given, percent
 
 if TYPE_CHECKING:
     import polars
@@ -156,7 +156,7 @@ def setting_columns(names: Iterable[str]) -> Columns:
 
 def interval_head(level: float) -> str:
     """The heading of intervals of this confidence level."""
-    return f"{100 * level:g} % interval"
+    return f"{given(level)} interval"
 
 
 def reached(row: Row, quantity: Quantity) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.text.numbers import percent
 from groklab.text.values import shown
 
 _ARRAYS = ("name", "shape", "values")
@@ -78,7 +79,7 @@ def neurons(table: pl.DataFrame) -> Figure:
     missing = [name for name in ("neuron", "activation", "share") if name not in arrays]
     if missing:
         raise ValueError(f"figure 'neurons': got arrays {', '.join(arrays)}; expected also {', '.join(missing)}.")
-    titles = [f"neuron {int(n)}, {100 * s:.1f} %" for n, s in zip(arrays["neuron"], arrays["share"], strict=True)]
+    titles = [f"neuron {int(n)}, {percent(s, threshold=())}" for n, s in zip(arrays["neuron"], arrays["share"], strict=True)]
     told = ["percent: of the variance of the layer; x down, y across; each map from its least (light) to its largest value (dark)"]
     return _maps(table, list(arrays["activation"]), titles, told, columns=min(4, len(titles)), common=False)
 

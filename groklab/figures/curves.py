@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from groklab.analysis.survival import Sample, shown_median
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.text.numbers import GROKKED
 from groklab.text.values import shown
 
 Values = NDArray[np.float64]
@@ -49,7 +50,7 @@ class Moment(NamedTuple):
 
 
 @figure(needs=_NEEDS, takes="history", source="Power et al. 2022, Figure 1")
-def learning_curves(history: polars.DataFrame, *, threshold: float = 0.99) -> Figure:
+def learning_curves(history: polars.DataFrame, *, threshold: float = GROKKED) -> Figure:
     """Accuracy and loss of train and validation cells against step, and when they were memorized and generalized (Power et al. 2022).
 
     One run, the seeds of one setting (median and band), or up to 8 settings named by the column ``group``.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.text.numbers import GROKKED, given
 from groklab.text.values import shown
 
 Values = NDArray[np.float64]
@@ -24,7 +25,9 @@ _QUANTITIES = ("both", "accuracy", "loss")
 
 
 @figure(needs=_NEEDS, takes="history", source="Power et al. 2022, Figures 1 left and 4")
-def curves_by_setting(history: pl.DataFrame, *, quantity: str = "both", threshold: float = 0.99, loss_name: str = "loss (nats)") -> Figure:
+def curves_by_setting(
+    history: pl.DataFrame, *, quantity: str = "both", threshold: float = GROKKED, loss_name: str = "loss (nats)"
+) -> Figure:
     """Accuracy and loss against step of up to six settings, two side by side, a thin line per seed (Power et al. 2022, Figures 1 left and 4).
 
     The settings are those of the column ``group``; without it all runs are one. ``quantity`` is both, accuracy or loss, ``loss_name`` what the loss is.
@@ -125,7 +128,7 @@ def _sheet(settings: int, kinds: tuple[str, ...], title: str, threshold: float) 
         handles, ["train", "validation"], ncols=2, handlelength=1.8, columnspacing=1.5, loc="upper left",
         bbox_to_anchor=(_LEFT / width, 1 - (0.08 + 0.21 * len(heading)) / height), borderaxespad=0, borderpad=0,
     )  # fmt: skip
-    caption = "a line: one run" + (f"; ▼ memorized, generalized at {100 * threshold:g} %" if "accuracy" in kinds else "")
+    caption = "a line: one run" + (f"; ▼ memorized, generalized at {given(threshold)}" if "accuracy" in kinds else "")
     drawing.text(0.1 / width, 0.06 / height, caption, size=style.SMALL_SIZE, color=style.QUIET, va="bottom")
     panels: list[list[Axes]] = []
     for number in range(settings):

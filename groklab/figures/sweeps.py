@@ -23,6 +23,7 @@ from groklab.analysis.statistics import WATCHED, fit_steps, sample_of, with_resu
 from groklab.analysis.survival import middle, shown_median
 from groklab.figures import style
 from groklab.registry import figure
+from groklab.text.numbers import GROKKED, change, given
 from groklab.text.values import shown
 
 Values = NDArray[np.float64]
@@ -178,15 +179,15 @@ def _law(runs: pl.DataFrame) -> tuple[tuple[Values, Values], str] | None:
         return None
     fractions = np.linspace(float(runs["train_fraction"].min()), float(runs["train_fraction"].max()), 50)  # pyright: ignore[reportArgumentType]
     interval = fit.factor_interval()
-    ends = [None if end is None else 100 * (end - 1) for end in (interval.lower, interval.upper)]
-    spread = f" ({100 * interval.level:.0f} %: {ends[0]:+.1f} to {ends[1]:+.1f} %)" if None not in ends else ""
-    told = f"dotted: exponential law, {100 * (fit.factor() - 1):+.1f} %{spread} steps to generalize for every percent of data less"
+    ends = [change(end - 1) for end in (interval.lower, interval.upper) if end is not None]
+    spread = f" ({given(interval.level)}: {ends[0].removesuffix(' %')} to {ends[1]})" if len(ends) == 2 else ""
+    told = f"dotted: exponential law, {change(fit.factor() - 1)}{spread} steps to generalize for every percent of data less"
     return (fractions, np.array([fit.steps(f) for f in fractions])), told
 
 
 def _draw_accuracy(axes: Axes, runs: pl.DataFrame, x: str, quantity: str, color: str) -> None:
     where, values = _columns(runs, x, quantity)
-    full = (runs["generalized_at"].is_not_null() if "generalized_at" in runs.columns else runs[quantity] >= 0.99).to_numpy()
+    full = (runs["generalized_at"].is_not_null() if "generalized_at" in runs.columns else runs[quantity] >= GROKKED).to_numpy()
     _draw_median(axes, where, values, color=color, lw=1.6, zorder=2.8)
     for which, face in ((full, color), (~full, "white")):
         if which.any():
@@ -268,11 +269,11 @@ def _set_field_axis(axes: Axes, x: str, values: pl.Series, *, ticks: int = 8) ->
 
 
 def _percent(value: float, _: int | None) -> str:
-    return f"{100 * value:.0f} %"
+    return given(value)
 
 
 def _bare_percent(value: float, _: int | None) -> str:
-    return f"{100 * value:.0f}"
+    return given(value, sign="")
 
 
 def _plain(value: float, _: int | None) -> str:

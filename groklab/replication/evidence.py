@@ -17,6 +17,7 @@ from groklab.results.files import REPORT_LIMIT, StoreError, make_folder, write_w
 from groklab.results.store import RunFolder
 from groklab.stored.ends import measures_at_the_end, results_at_the_end
 from groklab.stored.run import StoredRun, results_as_asked, symbol_of
+from groklab.text.numbers import given
 from groklab.text.values import shown
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
     there = stored_of(settings, runs)
     if takes == "history":
         histories, groups = {found.id: found.rows for _, found in there}, {found.id: label for label, found in there}
-        titles = {f"{symbol_of(found)}, {100 * found.run.task.train_fraction:g} % shown" for _, found in there}
+        titles = {f"{symbol_of(found)}, {given(found.run.task.train_fraction)} shown" for _, found in there}
         title = titles.pop() if len(titles) == 1 else ""
         return history_table(histories, groups=groups).select("run", "group", *_CURVES, polars.lit(title).alias("title"))
     kind = "answers" if takes == "cells" else "checkpoints"
@@ -177,7 +178,7 @@ def table_for_figure(name: str, settings: Settings, table: polars.DataFrame, run
     layer = str((entry.settings | dict(call.settings)).get("layer", "output"))
     drawn = run.answers() if takes == "cells" else elements_table(run.folder, run.run, run.last_step(kind), layer=layer)
     return drawn.with_columns(
-        title=polars.lit(f"{symbol_of(run)}, {100 * run.run.task.train_fraction:g} % shown — {label}, seed {run.run.seeds.seed}")
+        title=polars.lit(f"{symbol_of(run)}, {given(run.run.task.train_fraction)} shown — {label}, seed {run.run.seeds.seed}")
     )
 
 

@@ -21,6 +21,7 @@ from groklab.results.history import in_sequence
 from groklab.results.plugins import Trust, check_known, restore_known
 from groklab.results.store import RunFolder
 from groklab.stored.ends import measures_at_the_end, results_at_the_end
+from groklab.text.numbers import given
 from groklab.text.values import shown
 
 if TYPE_CHECKING:
@@ -357,7 +358,7 @@ def history_of(chosen: Sequence[StoredRun]) -> polars.DataFrame:
 def title_of(run: StoredRun) -> str:
     """A heading for pictures: the operation as it is written, the share of cells shown, the optimizer and its decay."""
     values = run.values
-    share = f"{100 * values['train_fraction']:g} % of the cells shown"
+    share = f"{given(values['train_fraction'])} of the cells shown"
     decay = (
         f", weight decay {values['weight_decay']:g}" if isinstance(values["weight_decay"], (int, float)) and values["weight_decay"] else ""
     )

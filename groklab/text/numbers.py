@@ -47,6 +47,29 @@ def explained(share: float) -> str:
     return percent(round(float(share), 6), places=0, threshold=1.0)
 
 
+def given(share: float, sign: str = " %") -> str:
+    """A share that somebody chose, such as a level, a threshold or a fraction of cells: with its own digits, and four decimals where it has more.
+
+    >>> given(0.9), given(0.925), given(0.99999), given(1 / 3), given(0.3 + 1e-16)
+    ('90 %', '92.5 %', '99.999 %', '33.3333 %', '30 %')
+    """
+    written = percentage(round(float(share), 12), places=4, threshold=())
+    return (written.rstrip("0").rstrip(".") if "." in written else written) + sign
+
+
+def change(ratio: float, *, places: int = 1) -> str:
+    """A growth or a decrease as percent with its sign, such as 0.08 for what is 1.08 times as large; never none where there is some.
+
+    >>> change(0.08), change(-0.004), change(0.0003), change(0.0)
+    ('+8.0 %', '-0.4 %', '+0.03 %', '+0.0 %')
+    """
+    for digits in range(places, MOST + 1):
+        written = f"{100 * ratio:+.{digits}f}"
+        if float(written) or not ratio:
+            return f"{written} %"
+    return f"{100 * ratio:+.{places}e} %"
+
+
 def percentage(share: float, *, places: int = 1, threshold: Threshold = GROKKED, whole: bool = False) -> str:
     """The number of ``percent`` without its sign, as at the ticks of an axis that says it once."""
     if not 0 <= share <= 1:  # nan, or no share
