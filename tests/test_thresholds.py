@@ -2,17 +2,22 @@
 
 import io
 import re
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
 from groklab.analysis.statistics import summarize, thresholds_of
 from groklab.commands import sweep as sweep_verb
+from groklab.completion.votes import Evidence
 from groklab.config.experiments import settings_of
 from groklab.config.run import Run
 from groklab.display import notebook
-from groklab.display.tables import settings_screen, with_thresholds
+from groklab.display.completion import verdict_of
+from groklab.display.tables import runs_columns, settings_screen, with_thresholds
 from groklab.display.terminal import Display
 from groklab.laboratory.runs import Progress
 from groklab.replication.evidence import thresholds_of as thresholds_of_experiment
@@ -151,6 +156,38 @@ def test_the_panel_of_a_sweep_rounds_by_the_threshold_of_each_run(threshold, sha
 @near
 def test_the_line_of_accuracies_in_a_notebook_rounds_by_the_threshold(threshold, share):
     assert is_true(notebook._accuracies(evaluation(share), threshold), share, threshold, times=2)
+
+
+@near
+def test_a_notebook_s_live_run_rounds_by_the_threshold(threshold, share):
+    live = notebook.LiveRun.__new__(notebook.LiveRun)
+    live.run, live.rows, live.notes = run_of(threshold), [evaluation(share)], []
+    picture = re.sub(r"<svg.*?</svg>", "", live._picture(Progress(live.run, 7, evaluation(share), 0, 0.1)), flags=re.DOTALL)
+    assert is_true(picture, share, threshold, times=2)
+
+
+@near
+def test_the_list_of_runs_rounds_by_the_threshold(threshold, share):
+    assert is_true(runs_columns()["validation"]({"validation_accuracy": share, "threshold": threshold}), share, threshold, times=1)
+
+
+# — completing a table —
+
+
+@pytest.mark.parametrize("required", [0.9, *THRESHOLDS])
+@pytest.mark.parametrize("off", [-4, -1, 0, 1, 4])
+def test_what_is_promised_of_blanks_is_rounded_by_what_is_asked_for(required, off):
+    right = round(10_000 * required) + off
+    evidence = Evidence(
+        "undecided", 3, ("a", "b"), held_out=10_000, right=right, promised=10_000, promised_right=right, likely=0.9, required=required,
+        commonest="0", by_guessing=0.2, reasons=(),
+    )  # fmt: skip
+    known = SimpleNamespace(known=np.zeros(10_000, dtype=bool))
+    said = verdict_of(cast(Any, SimpleNamespace(evidence=evidence, known=known)))
+    got, promised, sure, asked = percentages(said)
+    assert (got, sure) == (promised, 95.0)
+    assert asked == pytest.approx(100 * required, abs=1e-9)
+    assert (got >= asked) == (off >= 0)
 
 
 # — any threshold —
