@@ -1,5 +1,6 @@
 """Asking for a run: trained once, found again, continued, and reported up to where it was asked for."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -809,16 +810,25 @@ def moved(folder, place):
     folder.rename(place)
 
 
+def removed(folder, place):
+    folder.rename(place)  # at once: a thread that writes may put a file into a folder that is removed file by file
+    shutil.rmtree(place)
+
+
 def replaced_by_another(folder, place):
-    shutil.copytree(folder, place)
-    shutil.rmtree(folder)
+    place.mkdir()
+    for name in ("run.json", "history.jsonl"):
+        shutil.copy(folder / name, place / name)
+    folder.rename(place.with_name("gone"))
     place.rename(folder)
-    (folder / "lock").unlink()
 
 
 def emptied(folder, place):
-    for path in list(folder.iterdir()):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    gone = place.with_name("gone")
+    gone.mkdir()
+    for path in sorted(folder.iterdir(), key=lambda path: {"run.json": 0, "lock": 1}.get(path.name, 2)):
+        with contextlib.suppress(FileNotFoundError):  # one that was written beside and has its name by now
+            path.rename(gone / path.name)
 
 
 def cut_short(folder, place):
@@ -827,9 +837,9 @@ def cut_short(folder, place):
 
 
 VANISHING = {
-    "removed": (lambda folder, place: shutil.rmtree(folder), "has disappeared"),
+    "removed": (removed, "has disappeared"),
     "moved": (moved, "has disappeared"),
-    "replaced": (replaced_by_another, "another folder lies in the place of"),
+    "replaced": (replaced_by_another, "another folder lies in the place of|has disappeared"),  # the latter in the moment between
     "emptied": (emptied, "were removed"),
     "history cut": (cut_short, "was changed by somebody else|are not the"),
 }
@@ -881,7 +891,7 @@ def test_the_other_runs_of_a_batch_go_on_where_one_loses_its_folder(tmp_path):
 
     def watch(position, progress):
         if position == 1 and progress.step == 20 and progress.row is None:
-            shutil.rmtree(tmp_path / asked[1].id, ignore_errors=True)
+            removed(tmp_path / asked[1].id, tmp_path / "elsewhere")
 
     outcomes = train_together(asked, runs=tmp_path, runs_per_batch=3, on_progress=watch)
     assert [outcome.steps for outcome in (outcomes[0], outcomes[2])] == [60, 60]
