@@ -229,16 +229,7 @@ class Run:
 
     def resolved(self) -> dict[str, Any]:
         """All leaves by name, with the value that an unset field stands for (a modulus of 97, AdamW's decay of 1, …)."""
-        values = self.flat()
-        if values["modulus"] is None and operation_is_modular(values["operation"]):
-            values["modulus"] = 97
-        if values["mlp_width"] is None:
-            values["mlp_width"] = 4 * values["width"]
-        usual = registry.look_up("optimizer", registry.parse_call(values["optimizer"]).name).facts
-        for name in ("learning_rate", "weight_decay"):
-            if values[name] is None:
-                values[name] = usual[name]
-        return values
+        return _resolved(self.flat())
 
     # — identity —
 
@@ -257,7 +248,7 @@ class Run:
     def canonical(self) -> dict[str, Any]:
         """What the id is the hash of: every field that can change the history and differs from its default."""
         values = self.resolved()
-        default = Run.of(optimizer=self.training.optimizer, operation=self.task.operation, width=self.model.width).resolved()
+        default = _resolved(_usual() | {name: values[name] for name in ("optimizer", "operation", "width")})
         kept = {
             name: value
             for name, value in values.items()
@@ -279,7 +270,7 @@ class Run:
         for name, kind in (("optimizer", "optimizer"), ("schedule", "schedule"), ("loss", "loss"), ("architecture", "architecture")):
             if name in kept:
                 kept[name] = registry.canonical_call(kind, kept[name])
-                if kept[name] == Run().flat()[name]:  # the default written another way, as in adamw( )
+                if kept[name] == _usual()[name]:  # the default written another way, as in adamw( )
                     del kept[name]
         if "interventions" in kept:
             kept["interventions"] = [registry.canonical_call("intervention", call) for call in kept["interventions"]]
@@ -365,3 +356,22 @@ def _frozen(value: Any, depth: int = 5) -> Any:
     """A list as a tuple, and those in it; what lies deeper than any field's value is left to the check of types."""
     value = as_python(value)
     return tuple(_frozen(v, depth - 1) for v in value) if depth and isinstance(value, (list, tuple)) else value
+
+
+@lru_cache(maxsize=1)
+def _usual() -> dict[str, Any]:
+    """All leaves of the default run."""
+    return Run().flat()
+
+
+def _resolved(values: dict[str, Any]) -> dict[str, Any]:
+    """Leaves by name with what unset ones stand for."""
+    if values["modulus"] is None and operation_is_modular(values["operation"]):
+        values["modulus"] = 97
+    if values["mlp_width"] is None:
+        values["mlp_width"] = 4 * values["width"]
+    usual = registry.look_up("optimizer", registry.parse_call(values["optimizer"]).name).facts
+    for name in ("learning_rate", "weight_decay"):
+        if values[name] is None:
+            values[name] = usual[name]
+    return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from groklab.text.values import shown
@@ -34,6 +35,12 @@ def parse_call(text: str) -> Call:
     """
     if len(text) > 2000:
         raise ValueError(f"got {len(text)} characters; expected a name or a call of at most 2,000 characters.")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Call:
+    """Calls are values that nothing changes, and the same few are read for every run of many."""
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         return _call(tree, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Entry:
     source_hash: str | None = None
     """Hash of that file, or of the function of a script or notebook, so that a run's id depends on it; None for groklab's own."""
 
-    @property
+    @cached_property
     def description(self) -> str:
         """First paragraph of the docstring, on one line."""
         return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split()).replace("``", "")
@@ -50,6 +51,10 @@ class Entry:
     @property
     def settings(self) -> dict[str, Any]:
         """Keyword-only parameters with their defaults; ``inspect.Parameter.empty`` where one must be given."""
+        return dict(self._settings)
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:  # a signature is taken apart once: the runs of a report ask for it a hundred thousand times
         hidden = self.facts.get("not_settings", ())
         return {
             name: parameter.default
