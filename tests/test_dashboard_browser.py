@@ -189,8 +189,8 @@ def test_runs_are_filtered_sorted_grouped_and_chosen(tab):
     until(page, "document.querySelectorAll('table.runs tbody tr').length === 4")
     page.get_by_role("link", name="validation").click()
     tab.address_holds("sort=-validation_accuracy")
-    shares = [float(text.split()[0]) for text in page.locator("table.runs tbody tr td:nth-child(7)").all_inner_texts()]
-    assert shares == sorted(shares, reverse=True)
+    shares = "Array.from(document.querySelectorAll('table.runs tbody tr td:nth-child(7)'), cell => parseFloat(cell.innerText))"
+    until(page, f"(found => found.length === 4 && found.every((share, k) => k === 0 || share <= found[k - 1]))({shares})")
     tab.go("/?filter=addition&group=train_fraction")
     until(page, "document.querySelectorAll('tr.group').length === 2")
     assert "generalized" in page.locator("tr.group").first.inner_text()
@@ -198,6 +198,7 @@ def test_runs_are_filtered_sorted_grouped_and_chosen(tab):
     boxes.nth(0).check()
     page.wait_for_selector(".picked")
     boxes.nth(2).check()
+    tab.address_holds("run=.*run=")
     page.get_by_role("link", name="compare their curves").click()
     page.wait_for_url("**/curves?**")
     tab.settle()
