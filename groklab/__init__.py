@@ -16,7 +16,11 @@ Axis letters, everywhere: R runs, B examples, T tokens, H heads, E width, F MLP 
 
 from __future__ import annotations
 
+import sys
+import warnings
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -104,3 +108,33 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+# — modules that users import, in the places where they were before —
+
+_FORMER_HOMES = {
+    "groklab.analysis.claims": "groklab.claims.rules",
+    "groklab.exchanging": "groklab.laboratory.networks",
+    "groklab.measuring": "groklab.stored.measurements",
+}
+"""As the documentation of 0.1 named them: plugins that lie with stored results import them from there, and must go on to work."""
+
+
+class _FormerHomes(MetaPathFinder, Loader):
+    """Finds a module that has moved under the name that it had."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in _FORMER_HOMES else None
+
+    def create_module(self, spec: ModuleSpec) -> Any:
+        home = _FORMER_HOMES[spec.name]
+        warnings.warn(f"{spec.name} is {home} now; import it from there.", DeprecationWarning, stacklevel=2)
+        module = import_module(home)
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: Any) -> None:
+        module.__spec__ = module.__spec__.loader_state  # the machinery has put the former name there
+
+
+sys.meta_path.append(_FormerHomes())

@@ -1,6 +1,7 @@
 """Data flows one way: a stage imports only earlier stages, and the reading half never meets torch."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,21 @@ def test_no_file_has_a_name_that_hides_what_it_is():
 def test_importing_the_package_imports_nothing_heavy():
     code = "import groklab, sys; assert not {'torch', 'numpy', 'polars', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("former", "name"), [("analysis.claims", "sooner"), ("exchanging", "import_network"), ("measuring", "checkpoint_of")]
+)
+def test_modules_that_users_import_are_found_where_they_were_before(former, name):
+    with pytest.warns(DeprecationWarning, match=f"groklab.{former} is groklab"):
+        module = importlib.import_module(f"groklab.{former}")
+    home = importlib.import_module(module.__name__)
+    assert module is home
+    assert home.__spec__.name == home.__name__ != f"groklab.{former}"
+    assert callable(getattr(home, name))
+    sys.modules.pop(f"groklab.{former}")
+
+
+def test_a_module_that_never_was_is_not_found():
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("groklab.nowhere")
