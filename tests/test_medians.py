@@ -12,7 +12,7 @@ from groklab.analysis.survival import middle, shown_median
 from groklab.claims.rules import center
 from groklab.cli import main
 from groklab.figures import curves, style, sweeps
-from groklab.replication.scorecard import spread_of
+from groklab.replication.words import spread_of
 
 
 def table_of(generalized, ends, status=None):

@@ -10,7 +10,7 @@ from groklab.analysis.grokking import summary, told
 from groklab.claims.rules import told_percent
 from groklab.dashboard.controls import percent as cell
 from groklab.dashboard.theme import SHARE
-from groklab.replication.scorecard import spread_of
+from groklab.replication.words import spread_of
 from groklab.text import numbers
 from groklab.text.numbers import change, duration, explained, given, percent, percentage, steps_per_second, time_left
 

@@ -15,6 +15,7 @@ from groklab.replication import archive as archives
 from groklab.replication import replication as replicating
 from groklab.replication import scorecard as report
 from groklab.replication.evidence import Findings, left_out_of, stored_of, table_for_figure
+from groklab.replication.words import SPREAD
 from groklab.results.files import StoreError
 from groklab.stored.run import load
 
@@ -172,7 +173,7 @@ def test_markdown_and_page_tell_every_claim_and_figure(made):
     assert not re.search(r"(src|href)='(?!data:)", page), "nothing is fetched"
     assert "<script" not in page
     for told in (markdown, page):
-        assert report.SPREAD in told
+        assert SPREAD in told
         assert "before any run was judged" in told
     assert found["summary"] in markdown
     assert [part["experiment"] for part in found["experiments"]] == ["figure3_right", "width_sweep"]

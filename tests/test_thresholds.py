@@ -21,7 +21,7 @@ from groklab.display.tables import runs_columns, settings_screen, with_threshold
 from groklab.display.terminal import Display
 from groklab.laboratory.runs import Progress
 from groklab.replication.evidence import thresholds_of as thresholds_of_experiment
-from groklab.replication.scorecard import spread_of
+from groklab.replication.words import spread_of
 from groklab.text.numbers import percent
 from groklab.workers.tally import Job, Tally
 

@@ -62,7 +62,7 @@ def test_a_wrong_field_of_5000_characters_is_named_in_a_line():
 
 
 def test_tags_in_a_report_are_text_and_numbers_below_others_stay():
-    from groklab.replication.scorecard import without_html
+    from groklab.replication.markdown import without_html
 
     told = without_html({"reason": "<script>x</script>\n<img src=x>, p < 0.01", "value": 0.5, "notes": ["a <b"]})
     assert told == {"reason": "\\<script>x\\</script> \\<img src=x>, p < 0.01", "value": 0.5, "notes": ["a \\<b"]}

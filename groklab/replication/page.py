@@ -10,7 +10,7 @@ from typing import Any
 
 from groklab.claims.rules import told_settled
 from groklab.replication.evidence import thresholds_of
-from groklab.replication.scorecard import (
+from groklab.replication.words import (
     SPREAD,
     WHEN,
     WITHDRAWN,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import registry
-from groklab.claims.rules import ordered, told_settled
+from groklab.claims.rules import told_settled
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
 from groklab.outside.files import parsed_json, read_regular
@@ -30,6 +30,7 @@ from groklab.outside.printable import command, printable
 from groklab.outside.streams import aside, say, write_json
 from groklab.replication import archive as archives
 from groklab.replication.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
+from groklab.replication.scorecard import claims_about, report_of, runs_for, write_report
 from groklab.results.files import REPORT_LIMIT, StoreError, check_folder
 from groklab.results.store import RunFolder
 from groklab.text.values import shown
@@ -142,17 +143,6 @@ def experiments_named(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(registry.look_up("experiment", name).name for name in names))
 
 
-def claims_about(names: Sequence[str]) -> list[registry.Entry]:
-    """The claims that these experiments decide, those of arithmetic with them, in the order of their numbers."""
-    every = registry.entries("claim").values()
-    return ordered([entry for entry in every if entry.facts["experiment"] is None or entry.facts["experiment"] in names])
-
-
-def runs_for(entry: registry.Entry, settings: Settings) -> list[Run]:
-    """The runs of an experiment that a claim rests on."""
-    return [run for members in settings.values() for run in members if entry.facts["runs"](run)]
-
-
 def in_order(settings: Mapping[str, Settings], runs: Path) -> list[Run]:
     """The runs of experiments once each, those first whose claim is decided at the lowest cost by what is not stored yet."""
     groups = [runs_for(entry, settings[entry.facts["experiment"]]) for entry in claims_about(list(settings)) if entry.facts["experiment"]]
@@ -188,7 +178,6 @@ def written(settings: Mapping[str, Settings], runs: Path, output: Path, scale: s
     What a report of this scale in the same folder says of other experiments stays. ``origin``: what it says of where the runs are, the
     folder ``runs`` unless given.
     """
-    from groklab.replication.scorecard import report_of, write_report
 
     known = Findings.kept_in(output / "findings.json")
     parts: list[dict[str, Any]] = []
