@@ -23,7 +23,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from groklab.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from groklab.completion.completion import Completion, complete

@@ -57,7 +57,7 @@ def _done(words: list[str]) -> int:
         say(HELP.format(verbs="\n".join(f"  {verb:<{width}}  {told.what}" for verb, told in VERBS.items())), end="")
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
-        from groklab import __version__
+        from groklab.version import __version__
 
         say(f"groklab {__version__}")
         return 0
@@ -156,12 +156,12 @@ def _report_again(words: list[str]) -> int:
 def _complete(words: list[str]) -> int:
     from groklab.arguments.parsing import parse
     from groklab.arguments.training import complete_arguments
-    from groklab.completion import completion as completing
+    from groklab.commands.complete import complete_table
 
     _load_plugins(words)
     asked = parse(complete_arguments(), "complete", words)
     with stop_requests() as should_stop:
-        return completing.complete_verb(asked, should_stop)
+        return complete_table(asked, should_stop)
 
 
 def _continue(words: list[str]) -> int:

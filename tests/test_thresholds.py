@@ -12,11 +12,11 @@ from rich.console import Console
 
 from groklab.analysis.statistics import summarize, thresholds_of
 from groklab.commands import sweep as sweep_verb
+from groklab.commands.complete import verdict_of
 from groklab.completion.votes import Evidence
 from groklab.config.experiments import settings_of
 from groklab.config.run import Run
 from groklab.display import notebook
-from groklab.display.completion import verdict_of
 from groklab.display.tables import runs_columns, settings_screen, with_thresholds
 from groklab.display.terminal import Display
 from groklab.laboratory.runs import Progress

@@ -70,8 +70,8 @@ def built(folder: Path) -> tuple[Path, Path]:
     if not here <= names or "groklab/py.typed" not in names:
         raise SystemExit(f"the wheel lacks {sorted(here - names)}")
     version = metadata_of(wheel)["Version"]
-    if f'__version__ = "{version}"' not in (ROOT / "groklab" / "__init__.py").read_text(encoding="utf-8"):
-        raise SystemExit(f"the wheel is version {version}, groklab/__init__.py is not")
+    if f'__version__ = "{version}"' not in (ROOT / "groklab" / "version.py").read_text(encoding="utf-8"):
+        raise SystemExit(f"the wheel is version {version}, groklab/version.py is not")
     say(f"built: {wheel.name} ({wheel.stat().st_size / 1000:,.0f} kB), {source.name} ({source.stat().st_size / 1000:,.0f} kB)")
     return wheel, source
 

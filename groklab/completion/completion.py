@@ -7,8 +7,6 @@ gets right of the last tenth is the evidence. Answers on the blanks are put to t
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from groklab import registry
-from groklab.arguments.training import PRESETS, CompleteArguments
+from groklab.arguments.training import PRESETS
 from groklab.completion.blanks import Blanks, blanks_of
 from groklab.completion.calibration import confidence_of
 from groklab.completion.votes import (
@@ -40,10 +38,9 @@ from groklab.data.identification import Structure, structure_of
 from groklab.data.splits import split_of
 from groklab.data.tables import Table, table_of
 from groklab.outside.printable import command
-from groklab.outside.streams import aside
 from groklab.registry.signatures import checked
 from groklab.results.answers import read_answers
-from groklab.results.files import StoreError, check_output
+from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
 from groklab.text.values import shown
 from groklab.workers.tally import Tally
@@ -245,7 +242,7 @@ def complete(
     if not 0 < required_accuracy < 1:
         raise ValueError(f"required_accuracy: got {required_accuracy}; expected a share between 0 and 1, such as 0.9.")
     file = Path(path)
-    table = _table_to_complete(file)
+    table = table_to_complete(file)
     asked = [[_run(file, name, seed, fields) for seed in numbers] for name in names]
     for network in asked:
         network[0].check()
@@ -275,7 +272,7 @@ def complete(
     return best
 
 
-def _table_to_complete(file: Path) -> Table:
+def table_to_complete(file: Path) -> Table:
     """The table in a file; ValueError where there is nothing to complete, or nothing to complete it from."""
     table = table_of(Task(operation="from_file", file=str(file)))
     known = int(table.known.sum())
@@ -338,60 +335,3 @@ def _network(folder: Path, run: Run) -> Network:
     table = table_of(run.task)
     step, answer, probability = read_answers(RunFolder(folder / run.id), None, cells=len(table.x), elements=table.n)
     return Network(run.id, run.seeds.seed, step, answer, probability, split.train, split.validation)
-
-
-# — the command —
-
-
-def complete_verb(asked: CompleteArguments, should_stop: Callable[[], bool]) -> int:
-    """Do what the flags ask for; the exit status."""
-    from groklab.commands.sweep import Screen
-    from groklab.results.tables import write_table
-
-    table = _table_to_complete(asked.table)
-    for note in table.notes:
-        aside(f"note: {asked.table}: {note}")
-    output = asked.output or asked.table.with_name(f"{asked.table.stem}-completed.csv")
-    blanks = blanks_of(table, answers_seen=asked.answers_seen)
-    _check_output(output, asked.table, asked.force)
-    fields = {name: value for name in leaves() if (value := getattr(asked, name, None)) is not None}
-    if not blanks.compared.size:
-        told = " ".join(["the blanks are not like the known cells, so that nothing will be promised of them.", *blanks.reasons])
-        aside(f"groklab: {told}")
-    with Screen(sys.stderr if asked.where.json else sys.stdout, title="complete") as screen:
-        try:
-            found = complete(
-                asked.table,
-                seeds=asked.seeds,
-                required_accuracy=asked.required_accuracy,
-                presets=asked.preset,
-                runs=asked.where.runs,
-                workers=asked.workers,
-                ray=asked.ray,
-                plugins=asked.plugin,
-                answers_seen=asked.answers_seen,
-                on_progress=screen,
-                should_stop=should_stop,
-                **fields,
-            )
-        except KeyboardInterrupt:
-            found = None
-    if found is None:
-        aside("stopped; every network's state is saved. The same command goes on from there.")
-        return 130
-    is_written = found.is_found or asked.force
-    if is_written:
-        write_table(found.guesses if asked.with_guesses else found.table, output)
-    from groklab.display.completion import tell
-
-    tell(found, output if is_written else None, is_json=asked.where.json, with_guesses=asked.with_guesses)
-    return 0 if is_written else 1
-
-
-def _check_output(output: Path, table: Path, force: bool) -> None:
-    """A file that could not be written, or must not be, is found before training, not after."""
-    if output.exists() and os.path.samefile(output, table):
-        raise ValueError(f"--output: got {shown(str(output))}, which is the table itself; expected another file.")
-    check_output("--output", output, (".csv", ".parquet"))
-    if output.exists() and not force:
-        raise ValueError(f"--output: got {shown(str(output))}, which is there already. Choose another file, or write over it with --force.")

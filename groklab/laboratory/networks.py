@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from groklab import __version__, registry
+from groklab import registry
 from groklab.arguments.exchange import ExportArguments, ImportArguments
 from groklab.config.checks import RunError
 from groklab.config.run import Run
@@ -48,6 +48,7 @@ from groklab.text.values import shown
 from groklab.training import engine
 from groklab.training.answering import answers_of, evaluation
 from groklab.training.batches import DTYPES, initial_of, network
+from groklab.version import __version__
 
 if TYPE_CHECKING:
     from groklab.model.parameters import Parameters

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groklab import __version__
 from groklab.outside.printable import command, printable
 from groklab.registry import nearest
 from groklab.text.values import shown
+from groklab.version import __version__
 
 PROJECT = "groklab"
 """What the runs are found under in every tracker, unless the environment names another project."""

@@ -24,6 +24,7 @@ from groklab.replication.markdown import markdown_of
 from groklab.replication.page import page_of
 from groklab.replication.words import hours, many
 from groklab.results.files import make_folder, write_whole
+from groklab.version import __version__
 
 if TYPE_CHECKING:
     import polars
@@ -50,7 +51,6 @@ def report_of(
     ``tables`` are their results, ``parts`` what was written of each, ``origin`` where the runs are, as seen from the report. What ``earlier``,
     a report of the same scale, says of other experiments is kept.
     """
-    from groklab import __version__
 
     notes = {part["experiment"]: part.get("notes", []) for part in parts}
     claims = [_claim(entry, settings, tables, runs, scale, notes) for entry in claims_about(list(settings))]

@@ -19,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-import groklab
 from groklab import registry
 from groklab.config.checks import FieldError
 from groklab.config.run import Run
@@ -35,6 +34,7 @@ from groklab.training.devices import arrays_of
 from groklab.training.memory import memory_problems
 from groklab.training.optimizers import decay_problems
 from groklab.training.paths import path_of
+from groklab.version import __version__
 
 
 @dataclass(frozen=True)
@@ -382,7 +382,7 @@ def segment(run: Run, first_step: int) -> dict[str, Any]:
     return {
         "from_step": first_step,
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
-        "groklab": groklab.__version__,
+        "groklab": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),

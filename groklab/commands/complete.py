@@ -1,23 +1,80 @@
-"""What `groklab complete` tells: networks, evidence, what the table is, and what to make of it."""
+"""`groklab complete`: networks trained on a table with blanks, and what is told of them: evidence, what the table is, what to make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from groklab.completion.completion import Completion
+from groklab.arguments.training import CompleteArguments
+from groklab.commands.sweep import Screen
+from groklab.completion.blanks import blanks_of
+from groklab.completion.completion import Completion, complete, table_to_complete
 from groklab.completion.votes import CONFIDENCE, Network
+from groklab.config.run import leaves
 from groklab.data.contradictions import Contradictions
 from groklab.data.identification import Structure
 from groklab.display.tables import Columns, number, print_screen, screen_of
 from groklab.outside.streams import aside, say, write_json
+from groklab.results.files import check_output
+from groklab.results.tables import write_table
 from groklab.text.numbers import given, percent
 from groklab.text.values import shown
 
 SHOWN = 5
 """Lines of a list of cells."""
+
+
+def complete_table(asked: CompleteArguments, should_stop: Callable[[], bool]) -> int:
+    """Do what the flags ask for; the exit status."""
+    table = table_to_complete(asked.table)
+    for note in table.notes:
+        aside(f"note: {asked.table}: {note}")
+    output = asked.output or asked.table.with_name(f"{asked.table.stem}-completed.csv")
+    blanks = blanks_of(table, answers_seen=asked.answers_seen)
+    _check_output(output, asked.table, asked.force)
+    fields = {name: value for name in leaves() if (value := getattr(asked, name, None)) is not None}
+    if not blanks.compared.size:
+        told = " ".join(["the blanks are not like the known cells, so that nothing will be promised of them.", *blanks.reasons])
+        aside(f"groklab: {told}")
+    with Screen(sys.stderr if asked.where.json else sys.stdout, title="complete") as screen:
+        try:
+            found = complete(
+                asked.table,
+                seeds=asked.seeds,
+                required_accuracy=asked.required_accuracy,
+                presets=asked.preset,
+                runs=asked.where.runs,
+                workers=asked.workers,
+                ray=asked.ray,
+                plugins=asked.plugin,
+                answers_seen=asked.answers_seen,
+                on_progress=screen,
+                should_stop=should_stop,
+                **fields,
+            )
+        except KeyboardInterrupt:
+            found = None
+    if found is None:
+        aside("stopped; every network's state is saved. The same command goes on from there.")
+        return 130
+    is_written = found.is_found or asked.force
+    if is_written:
+        write_table(found.guesses if asked.with_guesses else found.table, output)
+    tell(found, output if is_written else None, is_json=asked.where.json, with_guesses=asked.with_guesses)
+    return 0 if is_written else 1
+
+
+def _check_output(output: Path, table: Path, force: bool) -> None:
+    """A file that could not be written, or must not be, is found before training, not after."""
+    if output.exists() and os.path.samefile(output, table):
+        raise ValueError(f"--output: got {shown(str(output))}, which is the table itself; expected another file.")
+    check_output("--output", output, (".csv", ".parquet"))
+    if output.exists() and not force:
+        raise ValueError(f"--output: got {shown(str(output))}, which is there already. Choose another file, or write over it with --force.")
 
 
 def tell(found: Completion, output: Path | None, *, is_json: bool, with_guesses: bool = False) -> None:
