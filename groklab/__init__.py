@@ -17,7 +17,6 @@ Axis letters, everywhere: R runs, B examples, T tokens, H heads, E width, F MLP 
 from __future__ import annotations
 
 import sys
-import warnings
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -127,9 +126,7 @@ class _FormerHomes(MetaPathFinder, Loader):
         return ModuleSpec(name, self) if name in _FORMER_HOMES else None
 
     def create_module(self, spec: ModuleSpec) -> Any:
-        home = _FORMER_HOMES[spec.name]
-        warnings.warn(f"{spec.name} is {home} now; import it from there.", DeprecationWarning, stacklevel=2)
-        module = import_module(home)
+        module = import_module(_FORMER_HOMES[spec.name])
         spec.loader_state = module.__spec__
         return module
 

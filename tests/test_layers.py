@@ -132,8 +132,7 @@ def test_importing_the_package_imports_nothing_heavy():
     ("former", "name"), [("analysis.claims", "sooner"), ("exchanging", "import_network"), ("measuring", "checkpoint_of")]
 )
 def test_modules_that_users_import_are_found_where_they_were_before(former, name):
-    with pytest.warns(DeprecationWarning, match=f"groklab.{former} is groklab"):
-        module = importlib.import_module(f"groklab.{former}")
+    module = importlib.import_module(f"groklab.{former}")
     home = importlib.import_module(module.__name__)
     assert module is home
     assert home.__spec__.name == home.__name__ != f"groklab.{former}"
