@@ -1,7 +1,9 @@
 """Asking for a run: trained once, found again, continued, and reported up to where it was asked for."""
 
 import contextlib
+import ctypes
 import json
+import os
 import re
 import shutil
 import threading
@@ -815,12 +817,20 @@ def removed(folder, place):
     shutil.rmtree(place)
 
 
+def exchanged(one, other):
+    """Two folders have each other's names, at once: in a moment between, the run's folder would have disappeared."""
+    at_here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    system = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(system, "renameat2"):
+        pytest.skip("needs the renameat2 of Linux, which exchanges two folders at once")
+    assert system.renameat2(at_here, os.fsencode(one), at_here, os.fsencode(other), exchange) == 0, os.strerror(ctypes.get_errno())
+
+
 def replaced_by_another(folder, place):
     place.mkdir()
     for name in ("run.json", "history.jsonl"):
         shutil.copy(folder / name, place / name)
-    folder.rename(place.with_name("gone"))
-    place.rename(folder)
+    exchanged(folder, place)
 
 
 def emptied(folder, place):
@@ -839,7 +849,7 @@ def cut_short(folder, place):
 VANISHING = {
     "removed": (removed, "has disappeared"),
     "moved": (moved, "has disappeared"),
-    "replaced": (replaced_by_another, "another folder lies in the place of|has disappeared"),  # the latter in the moment between
+    "replaced": (replaced_by_another, "another folder lies in the place of"),
     "emptied": (emptied, "were removed"),
     "history cut": (cut_short, "was changed by somebody else|are not the"),
 }

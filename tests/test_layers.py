@@ -55,6 +55,9 @@ CIRCLES = (
 
 WITHOUT_TORCH = ("text", "outside", "registry", "config", "data", "results", "analysis", "figures", "claims", "dashboard")
 
+ISLANDS = ({"model", "measures", "training"}, {"results", "analysis", "figures", "claims", "dashboard"})
+"""The side that computes and the side that reads: neither imports from the other, nor what verbs take, though the order would let it."""
+
 FILES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in PACKAGE.rglob("*.py")}
 PLACE = {room: number for number, beside in enumerate(ROOMS) for room in beside}
 
@@ -99,6 +102,9 @@ def test_every_room_is_in_the_table_and_at_most_five_modules_are_at_the_top():
 def test_a_room_imports_only_earlier_rooms(name):
     against = {other for other in IMPORTS[name] if room_of(other) != room_of(name) and PLACE[room_of(other)] >= PLACE[room_of(name)]}
     assert against == {other for importer, other in OPEN if importer == name}
+    for island, other_island in (ISLANDS, ISLANDS[::-1]):
+        if room_of(name) in island:
+            assert not (other_island | {"arguments"}) & {room_of(other) for other in IMPORTS[name]}
     if room_of(name) in WITHOUT_TORCH:
         assert not any(other.split(".")[0] == "torch" for other in imported(FILES[name]))
 
