@@ -68,7 +68,7 @@ def _frame(results: Results, known: Sequence[Page]) -> Piece:
         [
             dcc.Location(id="location", refresh=False),
             dcc.Interval(id="tick", interval=_EVERY),
-            *[dcc.Store(id=name) for name in ("visited", "query", "address", "shown", "theme", "written", "asked")],
+            *[dcc.Store(id=name) for name in ("visited", "query", "address", "shown", "theme", "written", "typed", "asked")],
             html.A("Skip to the page", href="#page", className="skip"),
             html.Header(
                 [
@@ -196,6 +196,12 @@ def _add_callbacks(app: Dash, results: Results, known: Sequence[Page]) -> None:
         Input("location", "search"),
     )
     app.clientside_callback("function (address) { return groklab.write(address); }", Output("written", "data"), Input("address", "data"))
+    app.clientside_callback(
+        "function (texts, controls) { return groklab.typed(texts, controls); }",
+        Output("typed", "data"),
+        Input({"typed": ALL}, "value"),
+        State({"control": ALL}, "value"),
+    )
     app.clientside_callback("function (clicks) { return groklab.theme(clicks); }", Output("theme", "data"), Input("switch", "n_clicks"))
 
 

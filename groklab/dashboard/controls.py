@@ -113,10 +113,14 @@ def run_picker(entries: Sequence[Entry], shown: Entry | None) -> Piece:
 
 def filter_box(address: Address) -> Piece:
     """A line of conditions on the fields of runs."""
-    box = dcc.Input(
-        id={"control": "filter"}, value=address.one("filter"), debounce=0.4, type="text", className="text", autoComplete="off",
+    # Dash's own pause after typing puts the cursor back to where it was, late: letters typed in between change places. So each
+    # letter is taken at once by a box without a pause, and the browser hands the text on when nothing more is typed.
+    text = address.one("filter")
+    typed = dcc.Input(
+        id={"typed": "filter"}, value=text, debounce=False, type="text", className="text", autoComplete="off",
         placeholder="addition  train_fraction>=0.4  generalized_at!=none", spellCheck="false",
     )  # fmt: skip
+    box = html.Div([typed, dcc.Input(id={"control": "filter"}, value=text, type="hidden", style={"display": "none"})])
     return labelled("filter", box, wide=True)
 
 

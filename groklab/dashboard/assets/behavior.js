@@ -46,6 +46,20 @@
       written = null;
       return { path: path, search: search, at: Date.now() }; // the same address once more is another visit
     },
+    // What is typed into a box reaches the page's control when nothing more has been typed for a moment.
+    typed: function () {
+      clearTimeout(pause);
+      const context = window.dash_clientside.callback_context;
+      const known = {};
+      context.states_list[0].forEach(function (one) { known[one.id.control] = one.value || ""; });
+      const changed = context.inputs_list[0].filter(function (one) { return (one.value || "") !== known[one.id.typed]; });
+      if (changed.length) pause = setTimeout(function () {
+        changed.forEach(function (one) {
+          if (document.getElementById(JSON.stringify(one.id))) window.dash_clientside.set_props({ control: one.id.typed }, { value: one.value || "" });
+        });
+      }, 400);
+      return window.dash_clientside.no_update;
+    },
     write: function (address) {
       if (!address || address.path !== page(window.location.pathname)) return window.dash_clientside.no_update;
       written = address.path + address.search;
@@ -60,6 +74,7 @@
   };
 
   let written = null;
+  let pause = null;
 
   // A page's own path: the first one has two, and any may end with a slash.
   function page(path) {
