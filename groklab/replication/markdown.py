@@ -7,33 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groklab.claims.rules import told_settled
+from groklab.replication import words
 from groklab.replication.evidence import thresholds_of
-from groklab.replication.words import (
-    SPREAD,
-    WHEN,
-    WITHDRAWN,
-    facts_of,
-    notes_of,
-    place_of,
-    scorecards,
-    spread_of,
-    told_value,
-    told_withdrawal,
-)
 
 
 def markdown_of(found: Mapping[str, Any]) -> str:
     """The report as Markdown; its figures are the files beside it. What names and messages hold of HTML is text."""
     found = without_html(found)
     lines = [f"# Replication, scale {found['scale']}", "", found["summary"], "", f"groklab {found['groklab']}, {found['date']}.", ""]
-    for title, claims in scorecards(found["claims"]):
+    for title, claims in words.scorecards(found["claims"]):
         lines += [f"## {title}", "", "| | claim | paper | measured | verdict |", "|---|---|---|---|---|"]
         for claim in claims:
             row = (
                 claim["id"],
-                f"{claim['sentence']} *{place_of(claim)}*",
+                f"{claim['sentence']} *{words.place_of(claim)}*",
                 claim["paper"],
-                told_value(claim),
+                words.told_value(claim),
                 f"**{claim['verdict']}**: {claim['reason']}" + (f" ({settled})" if (settled := told_settled(claim.get("settled"))) else ""),
             )
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
@@ -43,8 +32,8 @@ def markdown_of(found: Mapping[str, Any]) -> str:
             lines += [f"- {claim['id']}: {note}" for note in claim.get("notes", ())]
         lines.append("")
     if found.get("withdrawn"):
-        lines += ["## Withdrawn", "", WITHDRAWN, ""]
-        lines += [f"- **{entry['id']}** {told_withdrawal(entry)}" for entry in found["withdrawn"]]
+        lines += ["## Withdrawn", "", words.WITHDRAWN, ""]
+        lines += [f"- **{entry['id']}** {words.told_withdrawal(entry)}" for entry in found["withdrawn"]]
         lines.append("")
     lines += ["## Figures", ""]
     for part in found["experiments"]:
@@ -52,14 +41,14 @@ def markdown_of(found: Mapping[str, Any]) -> str:
         picture = next((file for file in part["files"] if file.endswith(".png")), None)
         lines += [f"![{part['experiment']}]({picture})" if picture else f"No figure: {part.get('message', '')}", ""]
         lines += [
-            facts_of(part),
+            words.facts_of(part),
             "",
-            *(line for note in notes_of(part) for line in (note, "")),
+            *(line for note in words.notes_of(part) for line in (note, "")),
             *_spread(part, found["scale"]),
             f"`{part['command']}`",
             "",
         ]
-    lines += ["## Rules", "", f"Written {WHEN}.", ""]
+    lines += ["## Rules", "", f"Written {words.WHEN}.", ""]
     lines += [
         f"- **{claim['id']}** {claim['rule']}" + (f" *Amended {claim['amended']}.*" if claim.get("amended") else "")
         for claim in found["claims"]
@@ -89,8 +78,8 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def _spread(part: Mapping[str, Any], scale: str) -> list[str]:
-    head, *rows = spread_of(part, thresholds_of(part["experiment"], scale)) or [()]
+    head, *rows = words.spread_of(part, thresholds_of(part["experiment"], scale)) or [()]
     if not rows:
         return []
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-    return ["<details>", f"<summary>{SPREAD}</summary>", "", *table, "", "</details>", ""]
+    return ["<details>", f"<summary>{words.SPREAD}</summary>", "", *table, "", "</details>", ""]

@@ -9,19 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from groklab.claims.rules import told_settled
+from groklab.replication import words
 from groklab.replication.evidence import thresholds_of
-from groklab.replication.words import (
-    SPREAD,
-    WHEN,
-    WITHDRAWN,
-    facts_of,
-    notes_of,
-    place_of,
-    scorecards,
-    spread_of,
-    told_value,
-    told_withdrawal,
-)
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --quiet: #63636b; --ground: #ffffff; --card: #f6f6f8; --line: #dedee3;
@@ -57,17 +46,17 @@ def page_of(found: Mapping[str, Any], output: Path) -> str:
         f"<h1>Grokking, replicated <span class='quiet'>scale {escape(found['scale'])}</span></h1>",
         f"<p class='lead'>{escape(found['summary'])}</p>",
         _tally(found),
-        f"<p class='quiet'>A claim is decided by a rule that was written {WHEN}. <em>Undecided</em> means that these runs are too few "
+        f"<p class='quiet'>A claim is decided by a rule that was written {words.WHEN}. <em>Undecided</em> means that these runs are too few "
         f"or too short, and says what deciding would cost. groklab {escape(found['groklab'])}, {escape(found['date'])}.</p>",
     ]
-    for title, claims in scorecards(found["claims"]):
+    for title, claims in words.scorecards(found["claims"]):
         body.append(f"<h2>{escape(title)}</h2>")
         if title == "Reported, not re-read":
             body.append("<p class='quiet'>The paper's appendix is told here from memory; these are not in the summary line.</p>")
         body += [_claim(claim) for claim in claims]
     if found.get("withdrawn"):
-        entries = "".join(f"<li><b>{escape(entry['id'])}</b> {escape(told_withdrawal(entry))}</li>" for entry in found["withdrawn"])
-        body.append(f"<h2>Withdrawn</h2><p class='quiet'>{WITHDRAWN}</p><ul id='withdrawn'>{entries}</ul>")
+        entries = "".join(f"<li><b>{escape(entry['id'])}</b> {escape(words.told_withdrawal(entry))}</li>" for entry in found["withdrawn"])
+        body.append(f"<h2>Withdrawn</h2><p class='quiet'>{words.WITHDRAWN}</p><ul id='withdrawn'>{entries}</ul>")
     body.append("<h2>Figures</h2>")
     body += [_figure(part, output, found["scale"]) for part in found["experiments"]]
     body.append("<h2>Versions</h2><ul class='quiet'>" + "".join(f"<li>{escape(line)}</li>" for line in found["versions"]) + "</ul>")
@@ -80,7 +69,7 @@ def page_of(found: Mapping[str, Any], output: Path) -> str:
 
 
 def _tally(found: Mapping[str, Any]) -> str:
-    blocks = scorecards(found["claims"])
+    blocks = words.scorecards(found["claims"])
     counted = blocks[0][1] if blocks and blocks[0][0] == "Scorecard" else []
     verdicts = ("reproduced", "not reproduced", "undecided")
     items = [
@@ -109,14 +98,14 @@ def _claim(claim: Mapping[str, Any]) -> str:
     rests = f"{claim['runs']:,} runs" if claim["experiment"] else "arithmetic"
     return (
         f"<article class='claim' id='{escape(claim['id'])}'><span class='id'>{escape(claim['id'])}</span>"
-        f"<div>{escape(claim['sentence'])} <span class='quiet'>{escape(place_of(claim))}</span></div>"
+        f"<div>{escape(claim['sentence'])} <span class='quiet'>{escape(words.place_of(claim))}</span></div>"
         f"<span class='verdict {_class(claim['verdict'])}'>{escape(claim['verdict'])}</span>"
         f"<div class='more'><dl>{rows}</dl><details><summary>rule and numbers ({rests})</summary>{rule}</details></div></article>"
     )
 
 
 def _measured(claim: Mapping[str, Any]) -> str:
-    return told_value(claim) + (f" — {claim['quantity']}" if claim["quantity"] and claim["value"] is not None else "")
+    return words.told_value(claim) + (f" — {claim['quantity']}" if claim["quantity"] and claim["value"] is not None else "")
 
 
 def _figure(part: Mapping[str, Any], output: Path, scale: str) -> str:
@@ -126,20 +115,20 @@ def _figure(part: Mapping[str, Any], output: Path, scale: str) -> str:
     else:
         content = base64.b64encode((output / file).read_bytes()).decode()
         picture = f"<img alt='{escape(part['title'], quote=True)}' width='{_width(output / file)}' src='data:image/png;base64,{content}'>"
-    notes = "".join(f"<p>{escape(note)}</p>" for note in notes_of(part))
+    notes = "".join(f"<p>{escape(note)}</p>" for note in words.notes_of(part))
     return (
         f"<figure id='{escape(part['experiment'])}'><h3>{escape(part['title'])}</h3><p>{escape(part['about'])}</p>{picture}"
-        f"<figcaption class='quiet'><p>{escape(facts_of(part))}</p>{notes}{_spread(part, scale)}<p><code>{escape(part['command'])}</code></p></figcaption></figure>"
+        f"<figcaption class='quiet'><p>{escape(words.facts_of(part))}</p>{notes}{_spread(part, scale)}<p><code>{escape(part['command'])}</code></p></figcaption></figure>"
     )
 
 
 def _spread(part: Mapping[str, Any], scale: str) -> str:
-    rows = spread_of(part, thresholds_of(part["experiment"], scale))
+    rows = words.spread_of(part, thresholds_of(part["experiment"], scale))
     if not rows:
         return ""
     cells = [(kind, row) for kind, row in zip(["th", *["td"] * (len(rows) - 1)], rows, strict=True)]
     table = "".join("<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in row) + "</tr>" for kind, row in cells)
-    return f"<details><summary>{SPREAD}</summary><div class='wide'><table>{table}</table></div></details>"
+    return f"<details><summary>{words.SPREAD}</summary><div class='wide'><table>{table}</table></div></details>"
 
 
 def _width(path: Path) -> int:
