@@ -120,3 +120,12 @@ def test_the_map_of_the_house_has_every_file():
     named = set(re.findall(r"[\w]+\.py", plan))
     assert sorted(modules - named) == []
     assert sorted(named - modules) == []
+
+
+def test_files_that_words_name_with_their_folder_exist():
+    root = Path(groklab.__file__).parent
+    texts = [*root.rglob("*.py"), *(root.parent / "docs").glob("*.md"), root.parent / "README.md"]
+    rooms = "|".join(sorted(path.name for path in root.iterdir() if path.is_dir() and path.name != "__pycache__"))
+    named = {(text.name, name) for text in texts for name in re.findall(rf"\b((?:{rooms})/\w+\.py)\b", text.read_text(encoding="utf-8"))}
+    assert len(named) > 20
+    assert sorted((text, name) for text, name in named if not (root / name).exists()) == []

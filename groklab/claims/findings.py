@@ -1,7 +1,7 @@
 """What claims ask of single runs beyond their summary: of histories, and of the output layer at a checkpoint.
 
 A finding is a function of a stored run that gives named numbers, columns of its experiment's table. Those of a layer rest on
-permutations and take seconds; whoever asks for many keeps them (``evidence.py``). All are deterministic.
+permutations and take seconds; whoever asks for many keeps them (``replication/evidence.py``). All are deterministic.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ def claim(
 
     ``id`` as it is cited (C8), ``paper`` and ``place`` in it, ``experiment`` whose results decide it (None: arithmetic, and the function takes
     nothing), ``published`` the paper's own value in few words, ``runs`` which of the experiment's runs it rests on (all unless given: what is
-    trained first, and what deciding costs), ``expects`` what a run gives if the sentence is right (``analysis/expectations.py``), ``apart``: shown in
+    trained first, and what deciding costs), ``expects`` what a run gives if the sentence is right (``claims/expectations.py``), ``apart``: shown in
     a block of its own, outside the summary. The docstring is the sentence and, after an empty line, the rule.
     """
     given = {"id": id, "paper": paper, "place": place, "experiment": experiment, "published": published}

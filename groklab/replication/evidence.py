@@ -97,7 +97,7 @@ def results_of(
     """The stored runs of an experiment as a table: its setting by name, results within each run's budget, and the fields that say something.
 
     These are the fields in which the runs differ from each other or from the default recipe. ``results`` are more columns of the last
-    evaluation, ``measures`` are taken of its checkpoint and null where that is not stored, ``findings`` are those of `analysis/findings.py`, looked up in ``known`` or
+    evaluation, ``measures`` are taken of its checkpoint and null where that is not stored, ``findings`` are those of `claims/findings.py`, looked up in ``known`` or
     found. Runs that have not begun are left out; unfinished ones, whose ``as_asked`` is false, are censored where they stand.
     """
     import polars
