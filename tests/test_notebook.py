@@ -18,7 +18,7 @@ from groklab.data.markup import png, table_html
 from groklab.display import notebook
 from groklab.figures import style
 from groklab.laboratory import runs as laboratory
-from groklab.laboratory.batch import Interrupted, Progress
+from groklab.laboratory.progress import Interrupted, Progress
 from groklab.workers.tally import Job, Tally
 
 FIELDS = {"operation": "addition", "modulus": 5, "width": 16, "heads": 2, "layers": 1, "train_fraction": 0.6}

@@ -22,7 +22,7 @@ from groklab.config.run import Run
 from groklab.data.files import read_cells
 from groklab.display.terminal import Display
 from groklab.laboratory import runs as laboratory
-from groklab.laboratory.batch import Progress
+from groklab.laboratory.progress import Progress
 from groklab.outside.streams import Note, Safe, aside, console, drawn, ended, safe_streams, say, warn, write_data, write_json
 
 ROOT = Path(groklab.__file__).parent.parent

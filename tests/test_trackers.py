@@ -13,7 +13,7 @@ from groklab import cli
 from groklab.config.run import Run
 from groklab.laboratory import runs as laboratory
 from groklab.laboratory import trackers, tracking
-from groklab.laboratory.batch import Progress, Telling
+from groklab.laboratory.progress import Progress, Telling
 from groklab.workers.sweeps import sweep
 
 RUN = Run.of(operation="addition", modulus=5, width=16, heads=2, layers=1, train_fraction=0.6, steps=30, stop="never")

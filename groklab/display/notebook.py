@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from groklab.analysis.grokking import first_reaching, told
 from groklab.config.run import Run
 from groklab.display.tables import Columns, runs_columns, settings_columns, settings_notes, with_thresholds
-from groklab.laboratory.batch import Interrupted, Progress
 from groklab.laboratory.interruption import stop_requests
+from groklab.laboratory.progress import Interrupted, Progress
 from groklab.text.numbers import duration, given, percent, steps_per_second, time_left
 from groklab.workers.tally import Tally
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from groklab.analysis.grokking import first_reaching
-from groklab.laboratory.runs import Progress
+from groklab.laboratory.progress import Progress
 from groklab.outside import streams as terminal
 from groklab.outside.printable import printable
 from groklab.outside.streams import Safe, console, drawn, output

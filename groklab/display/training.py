@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, int | None]:
     """Train one run with its progress shown; the run, and the step after which the user stopped it."""
     from groklab.display.terminal import Display
-    from groklab.laboratory.runs import Interrupted
+    from groklab.laboratory.progress import Interrupted
 
     stream = sys.stderr if asked.where.json else sys.stdout
     with stop_requests() as should_stop:

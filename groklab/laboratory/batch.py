@@ -1,6 +1,7 @@
-"""Runs of one shape trained side by side, and what the engine yields for them stored: one run is the batch of one.
+"""Runs of one shape trained side by side, and what the engine yields for them stored.
 
-Whatever is written is written beside the computation; a process killed at any moment leaves every run able to go on.
+One run is the batch of one. Whatever is written is written beside the computation, and so that a process killed at any moment
+leaves every run able to go on to the same history.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groklab.config.run import Run
+from groklab.laboratory.progress import Interrupted, Progress, Telling
 from groklab.results.answers import packed_answers
 from groklab.results.files import StoreError, damaged, make_folder
 from groklab.results.history import in_sequence
@@ -29,45 +31,6 @@ if TYPE_CHECKING:
     from groklab.training import engine
     from groklab.training.batches import State
     from groklab.training.engine import Past
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is told of a run while it is trained."""
-
-    run: Run
-    step: int
-    row: dict[str, Any] | None
-    """The evaluation just made, if one was."""
-    began_at: int
-    """The step from which this call trains."""
-    seconds: float
-    """Time since then."""
-    warning: str = ""
-    """Something that the user should know, told once."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was stopped by the user after its state was saved."""
-
-    def __init__(self, run: StoredRun, step: int) -> None:
-        super().__init__(f"stopped after step {step:,}; `groklab continue {run.id}` goes on from there")
-        self.run, self.step = run, step
-
-
-Outcome = StoredRun | Exception | KeyboardInterrupt
-"""What becomes of a run: its results, the error that kept it from them, or that it was stopped."""
-
-
-class Telling(NamedTuple):
-    """Whom to tell what while runs are trained; a run is meant by its position among those that were asked for."""
-
-    begin: Callable[[int, list[dict[str, Any]], dict[str, Any]], None]
-    """Told the evaluations that are stored already and the segment that begins."""
-    progress: Callable[[int, Progress], None]
-    end: Callable[[int, Outcome], None]
-    """Told what has become of a run, once."""
-    should_stop: Callable[[], bool]
 
 
 def train_batch(asked: Sequence[tuple[int, Run]], root: Path, tell: Telling, rounds: Rounds, keep_state: bool) -> None:
@@ -391,10 +354,15 @@ class Recorder:
 
     def _write_warning(self, message: str) -> None:
         told = self.folder.description().get("warnings", [])
-        if re.sub(r"[0-9,]+", "", message) not in (re.sub(r"[0-9,]+", "", one) for one in told):  # each once, whatever its numbers
+        if _kind_of(message) not in map(_kind_of, told):  # each once, and not again whenever the run is continued
             self.folder.update(warnings=[*told, message])
 
     def _write_state(self, state: State) -> None:
         began = time.perf_counter()
         self.into.write_state(state.step, state.arrays)
         self.rounds.took(time.perf_counter() - began)
+
+
+def _kind_of(warning: str) -> str:
+    """What a warning is about: its words without the step and other numbers."""
+    return re.sub(r"[0-9,]+", "", warning)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.config.checks import RunError, type_problems
 from groklab.config.run import Run, Task, leaves
-from groklab.laboratory.batch import Interrupted, Outcome, Progress, Rounds, Telling, train_batch
+from groklab.laboratory.batch import Rounds, train_batch
+from groklab.laboratory.progress import Interrupted, Outcome, Progress, Telling
 from groklab.laboratory.tracking import Trackers, tracking
 from groklab.outside.printable import command
 from groklab.registry.signatures import checked
@@ -85,7 +86,7 @@ def train(
     one reports the results up to there. A run that another process trains is waited for, or InProgressError with
     ``wait=False``. ``should_stop`` is asked after every update; a true answer saves the state and raises ``Interrupted``.
     In a notebook the run is shown while it is trained, unless ``on_progress`` or ``on_begin`` is given.
-    ``track`` names trackers that are told as well, tensorboard, wandb, mlflow or trackio (see tracking.py).
+    ``track`` names trackers that are told as well, tensorboard, wandb, mlflow or trackio (see laboratory/tracking.py).
     """
     asked = Run.of(run, **fields)
     if asked.problems() or stored_as_asked(asked, runs=runs) is None:  # results that are there need neither the device nor the path

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from groklab.config.run import Run, leaves
-from groklab.laboratory.batch import Interrupted, Outcome, Progress, Telling
+from groklab.laboratory.progress import Interrupted, Outcome, Progress, Telling
 from groklab.laboratory.trackers import Channel, Opening, Tracker, named, names_of
 from groklab.outside.streams import aside
 from groklab.results.files import make_folder, read_json, write_json

@@ -44,7 +44,7 @@ def train_all(
     running. ``runs_per_batch`` runs of one shape are trained side by side by one process; ``auto`` is one on the CPU and, on a
     GPU, as many as its memory holds. ``plugins`` are files that this process imports first;
     the others import what this one has imported, as it was then. ``track`` names trackers that are told as
-    well (tracking.py). ``should_stop`` is asked several times a second; a true answer has every process save its state, and
+    well (laboratory/tracking.py). ``should_stop`` is asked several times a second; a true answer has every process save its state, and
     raises KeyboardInterrupt. Runs that diverge or fail are in the tally, and the others go on.
     """
     asked = list(runs)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from groklab.analysis.grokking import summary
 from groklab.config.run import Run
-from groklab.laboratory.runs import Interrupted, Outcome, Progress, RunsPerBatch, stored_as_asked, train_together
+from groklab.laboratory.progress import Interrupted, Outcome, Progress
+from groklab.laboratory.runs import RunsPerBatch, stored_as_asked, train_together
 from groklab.laboratory.tracking import Trackers, to_standard_error
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError

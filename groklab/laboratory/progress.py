@@ -1,0 +1,49 @@
+"""What is told of runs while they are trained, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from groklab.config.run import Run
+from groklab.stored.run import StoredRun
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is told of a run while it is trained."""
+
+    run: Run
+    step: int
+    row: dict[str, Any] | None
+    """The evaluation just made, if one was."""
+    began_at: int
+    """The step from which this call trains."""
+    seconds: float
+    """Time since then."""
+    warning: str = ""
+    """Something that the user should know, told once."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by the user after its state was saved."""
+
+    def __init__(self, run: StoredRun, step: int) -> None:
+        super().__init__(f"stopped after step {step:,}; `groklab continue {run.id}` goes on from there")
+        self.run, self.step = run, step
+
+
+Outcome = StoredRun | Exception | KeyboardInterrupt
+"""What becomes of a run: its results, the error that kept it from them, or that it was stopped."""
+
+
+class Telling(NamedTuple):
+    """Whom to tell what while runs are trained; a run is meant by its position among those that were asked for."""
+
+    begin: Callable[[int, list[dict[str, Any]], dict[str, Any]], None]
+    """Told the evaluations that are stored already and the segment that begins."""
+    progress: Callable[[int, Progress], None]
+    end: Callable[[int, Outcome], None]
+    """Told what has become of a run, once."""
+    should_stop: Callable[[], bool]
