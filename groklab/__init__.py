@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 from groklab.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from groklab.api import StoredRun, StoredSweep, continued, load, stored_runs, sweep, table, train
     from groklab.completion.completion import Completion, complete
     from groklab.config.run import Run
-    from groklab.laboratory.runs import continued, table, train
     from groklab.registry import (
         architecture,
         claim,
@@ -43,15 +43,11 @@ if TYPE_CHECKING:
         schedule,
         stop,
     )
-    from groklab.stored.run import StoredRun, load, stored_runs
-    from groklab.workers.sweeps import StoredSweep, sweep
 
 _HOMES = {
+    "groklab.api": ("StoredRun", "StoredSweep", "continued", "load", "stored_runs", "sweep", "table", "train"),
     "groklab.completion.completion": ("Completion", "complete"),
     "groklab.config.run": ("Run",),
-    "groklab.laboratory.runs": ("continued", "table", "train"),
-    "groklab.stored.run": ("StoredRun", "load", "stored_runs"),
-    "groklab.workers.sweeps": ("StoredSweep", "sweep"),
     "groklab.registry": (
         "architecture",
         "claim",

@@ -230,10 +230,10 @@ def _table(words: list[str]) -> int:
 def _measure(words: list[str]) -> int:
     from groklab.arguments.parsing import parse
     from groklab.arguments.reading import MeasureArguments
-    from groklab.stored import measurements as measuring
+    from groklab.commands.measure import measure_verb
 
     _load_plugins(words)
-    return measuring.measure_verb(parse(MeasureArguments, "measure", words))
+    return measure_verb(parse(MeasureArguments, "measure", words))
 
 
 def _figure(words: list[str]) -> int:

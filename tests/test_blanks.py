@@ -17,7 +17,7 @@ from groklab.completion.votes import Network, evidence_of, promise, votes
 from groklab.data.contradictions import as_far_as_ruled_out, contradictions_of
 from groklab.data.groups import group_named
 from groklab.data.identification import structure_of
-from groklab.data.tables import Table
+from groklab.data.table import Table
 
 
 def grid(n):

@@ -11,7 +11,7 @@ from groklab.config.run import Run
 from groklab.dashboard.address import Address
 from groklab.dashboard.catalog import Catalog
 from groklab.dashboard.controls import setting_name
-from groklab.stored.run import history_of, results_table
+from groklab.stored.tables import history_of, results_table
 
 USUAL = {"adamw": ("0.001", "1.0"), "adam": ("0.001", "0.0"), "sgd": ("0.1", "0.0")}
 

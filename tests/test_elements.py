@@ -13,8 +13,8 @@ from groklab.measures import activations, patterns
 from groklab.measures.activations import activations_of, all_pairs
 from groklab.measures.patterns import attention_patterns, neuron_maps
 from groklab.results.files import StoreError
+from groklab.stored.drawing import drawn, filmed
 from groklab.stored.measurements import checkpoint_of, measure
-from groklab.stored.run import drawn, filmed
 
 TINY = dict(width=8, heads=2, layers=1, train_fraction=0.6, steps=20, stop="never", checkpoints_per_decade=1)
 

@@ -23,7 +23,7 @@ from groklab.registry.sources import hash_of
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
 from groklab.results.store import RunFolder
-from groklab.stored.run import history_of, title_of
+from groklab.stored.tables import history_of, title_of
 from groklab.training import engine
 
 TINY = {"operation": "addition", "modulus": 5, "width": 8, "layers": 1, "mlp_width": 8, "stop": "never"}

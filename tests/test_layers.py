@@ -27,6 +27,7 @@ ROOMS = (
     ("workers",),
     ("completion", "replication"),
     ("display",),
+    ("api",),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),
@@ -35,23 +36,12 @@ ROOMS = (
 
 OPEN = {
     ("arguments.start", "commands.trust"),
-    ("laboratory.runs", "display.notebook"),
     ("replication.replication", "commands.sweep"),
-    ("stored.measurements", "commands.trust"),
-    ("stored.run", "display.notebook"),
-    ("workers.sweeps", "display.notebook"),
 }
 """Imports against that order which are still to be turned around. Nothing is added here."""
 
-CIRCLES = (
-    {"config.consistency", "config.dependents", "config.run"},
-    {"data.markup", "data.tables"},
-    {
-        "display.notebook", "laboratory.batch", "laboratory.progress", "laboratory.runs", "laboratory.tracking", "stored.ends",
-        "stored.measurements", "stored.run", "workers.batches", "workers.cluster", "workers.pool", "workers.processes", "workers.sweeps", "workers.tally",
-    },
-)  # fmt: skip
-"""Circles of files that are still to be opened. Nothing is added here but what is split from a file that stands here."""
+CIRCLES = ({"config.consistency", "config.dependents", "config.run"},)
+"""Circles of files that are still to be opened. Nothing is added here."""
 
 WITHOUT_TORCH = ("text", "outside", "registry", "config", "data", "results", "analysis", "figures", "claims", "dashboard")
 

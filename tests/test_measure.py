@@ -12,8 +12,10 @@ from groklab.laboratory.runs import train
 from groklab.registry import names as names_
 from groklab.results.files import DamagedError, StoreError
 from groklab.results.measures import Measured, file_name
+from groklab.stored.drawing import drawn
 from groklab.stored.measurements import measure
-from groklab.stored.run import drawn, landmarks, load
+from groklab.stored.results import landmarks
+from groklab.stored.run import load
 
 TINY = dict(operation="addition", modulus=5, width=8, heads=2, layers=1, train_fraction=0.6, steps=30, stop="never")
 

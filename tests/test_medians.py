@@ -108,7 +108,8 @@ def test_the_commands_give_one_median(tmp_path, monkeypatch, capsys):
     expected = json.loads(capsys.readouterr().out)["settings"][0]["memorized_at_median"]
     assert main(["show", "--table", "--by", "train_fraction", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["settings"][0]["memorized_at_median"] == expected
-    from groklab.stored.run import StoredRun, drawn, stored_runs
+    from groklab.stored.drawing import drawn
+    from groklab.stored.run import StoredRun, stored_runs
 
     drawing = drawn("learning_curves", [StoredRun(folder, folder.run()) for folder in stored_runs("runs")])
     texts = " ".join(text.get_text() for axes in drawing.axes for text in axes.texts)

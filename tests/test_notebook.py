@@ -134,12 +134,11 @@ def cell(monkeypatch):
     """As in a Jupyter kernel without ipywidgets; what is displayed is kept."""
     pytest.importorskip("IPython")
     output = Output()
-    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
+    monkeypatch.setattr("groklab.api.in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", output.display)
     monkeypatch.setattr("IPython.display.HTML", str)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     monkeypatch.setattr(notebook, "PAUSE", 0.0)
-    monkeypatch.setattr(notebook, "show_figures", lambda: None)
     return output
 
 
@@ -239,3 +238,44 @@ def test_a_notebook_is_stored_with_what_it_shows(path):
     assert sum("image/png" in output.get("data", {}) for cell in cells for output in cell["outputs"]) >= 3
     assert "widget" not in path.read_text(encoding="utf-8"), "a stored notebook shows its curves without a kernel"
     assert path.stat().st_size < 500_000
+
+
+class Heard:
+    """A display of one's own: what it was told, in order."""
+
+    def __init__(self, run, should_stop):
+        self.run, self.should_stop, self.told = run, should_stop or (lambda: False), []
+        DISPLAYS.append(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.told.append("left")
+
+    def begin(self, rows, segment):
+        self.told.append(f"from {len(rows)} rows")
+
+    def __call__(self, progress):
+        self.told.append(progress.step)
+
+    def wait(self, text):
+        self.told.append(text)
+
+
+DISPLAYS = []
+
+
+def test_a_display_of_ones_own_is_told_of_a_training_and_of_its_continuation(tmp_path):
+    DISPLAYS.clear()
+    first = gl.train(**FIELDS, steps=3, stop="never", runs=tmp_path, display=Heard)
+    assert DISPLAYS[0].run.id == first.id
+    assert DISPLAYS[0].told[0] == "from 0 rows"
+    assert DISPLAYS[0].told[-2:] == [3, "left"]
+    gl.continued(first.id, runs=tmp_path, steps=5, display=Heard)
+    assert DISPLAYS[1].told[0] == f"from {len(first.rows)} rows"
+    assert DISPLAYS[1].told[-2:] == [5, "left"]
+    listened = []
+    gl.train(**FIELDS, steps=6, stop="never", runs=tmp_path, display=Heard, on_progress=listened.append)
+    assert listened, "who listens himself"
+    assert len(DISPLAYS) == 2, "sees no display"

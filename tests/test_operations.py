@@ -9,7 +9,8 @@ from groklab import registry
 from groklab.config.run import Run, Task
 from groklab.data.groups import group_named
 from groklab.data.operations import prime
-from groklab.data.tables import Table, properties, table_of
+from groklab.data.table import Table
+from groklab.data.tables import properties, table_of
 from groklab.registry import names as names_
 
 PAPER = {

@@ -19,7 +19,8 @@ from groklab.laboratory.runs import check, train
 from groklab.registry import names as names_
 from groklab.replication import replication as replicating
 from groklab.replication.scorecard import SECONDS_A_STEP
-from groklab.stored.run import drawn, load
+from groklab.stored.drawing import drawn
+from groklab.stored.run import load
 
 NAMES = list(registry.entries("experiment"))
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from groklab.config.run import Run, Task
 from groklab.data.files import sorted_names
-from groklab.data.tables import Table, properties, table_of
+from groklab.data.table import Table
+from groklab.data.tables import properties, table_of
 
 
 def from_text(folder: Path, text: str | bytes) -> Table:

@@ -8,8 +8,8 @@ from groklab.analysis.elements import elements_table, matrix_of, order_of
 from groklab.analysis.structure import circularity, number_line
 from groklab.figures.style import save
 from groklab.laboratory.runs import train
+from groklab.stored.drawing import drawn
 from groklab.stored.measurements import measure
-from groklab.stored.run import drawn
 
 
 def circle(run, step):

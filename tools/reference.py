@@ -228,11 +228,17 @@ def python() -> str:
         value = getattr(groklab, name)
         if inspect.isclass(value):
             out += [f"## gl.{name}", _prose(inspect.getdoc(value) or "")]
-            members = [(member, part) for member, part in vars(value).items() if not member.startswith("_") and _is_told(part)]
+            members = [(member, part) for member, part in _members(value).items() if not member.startswith("_") and _is_told(part)]
             out.append(_table(("member", ""), [(f"`{member}{_call(part)}`", _first(_doc(part))) for member, part in members]))
         else:
             out += [f"## gl.{name}", f"```text\ngl.{name}{_signature(value)}\n```", _prose(inspect.getdoc(value) or "")]
     return _joined(out)
+
+
+def _members(kind: type) -> dict[str, Any]:
+    """What a class defines, what it inherits from classes of groklab first."""
+    ours = [base for base in reversed(kind.__mro__) if base.__module__.startswith("groklab.")]
+    return {name: part for base in ours for name, part in vars(base).items()}
 
 
 def _is_told(part: Any) -> bool:

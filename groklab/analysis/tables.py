@@ -17,7 +17,8 @@ from groklab.config.run import Run
 from groklab.config.stops import end_of
 from groklab.config.sweep import hints as field_hints
 from groklab.data.splits import Split, split_of
-from groklab.data.tables import Table, table_of
+from groklab.data.table import Table
+from groklab.data.tables import table_of
 from groklab.registry.signatures import options_of
 from groklab.results.answers import read_answers
 from groklab.results.files import DamagedError, InaccessibleError, StoreError

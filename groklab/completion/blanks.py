@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.stats import hypergeom
 
 from groklab.completion.randomness import Departure, departures
-from groklab.data.tables import Table
+from groklab.data.table import Table
 from groklab.text.numbers import percent
 from groklab.text.values import LONGEST, shown
 

@@ -17,7 +17,7 @@ from scipy.optimize import root_scalar
 from scipy.special import log_softmax
 
 from groklab.completion.votes import Cells, Network
-from groklab.data.tables import Table
+from groklab.data.table import Table
 from groklab.stored.run import load
 
 PIECE = 4096

@@ -36,7 +36,8 @@ from groklab.config.run import Budget, Run, Seeds, Task, leaves
 from groklab.data.contradictions import Contradictions, as_far_as_ruled_out, contradictions_of
 from groklab.data.identification import Structure, structure_of
 from groklab.data.splits import split_of
-from groklab.data.tables import Table, table_of
+from groklab.data.table import Table
+from groklab.data.tables import table_of
 from groklab.outside.printable import command
 from groklab.registry.signatures import checked
 from groklab.results.answers import read_answers

@@ -16,7 +16,7 @@ from scipy.stats import beta, hypergeom
 
 from groklab.completion.blanks import Blanks
 from groklab.completion.doubts import doubts
-from groklab.data.tables import Table
+from groklab.data.table import Table
 
 CONFIDENCE = 0.95
 """Of the promise that so many of the blanks are right."""

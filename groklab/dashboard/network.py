@@ -23,7 +23,8 @@ from groklab.dashboard.address import Address, chosen_run
 from groklab.dashboard.catalog import Catalog, Entry
 from groklab.data.groups import FiniteGroup, group_named
 from groklab.data.splits import split_of
-from groklab.data.tables import Table, table_of
+from groklab.data.table import Table
+from groklab.data.tables import table_of
 from groklab.results.files import StoreError
 from groklab.text.values import shown
 

@@ -14,7 +14,8 @@ from groklab.data.expressions import parse
 from groklab.data.groups import CELL_LIMIT, about, group_problems
 from groklab.data.lookalikes import same_looks
 from groklab.data.splits import split_problem
-from groklab.data.tables import Table, table_of
+from groklab.data.table import Table
+from groklab.data.tables import table_of
 
 
 def task_problems(run: Run) -> Iterator[FieldError]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from groklab.data.identification import TRIPLES_LIMIT, Structure
-from groklab.data.tables import Integers, Table, properties
+from groklab.data.table import Integers, Table
+from groklab.data.tables import properties
 
 SAMPLE = 400_000
 """Triples of a larger table that are looked at, drawn at random."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from groklab.data.tables import Table
+from groklab.data.table import Table
 
 Integers = npt.NDArray[np.int64]
 

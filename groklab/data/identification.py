@@ -19,7 +19,8 @@ from groklab.data.groups import FiniteGroup, Indices, group_named
 from groklab.data.properties import has_inverses, neutral_element
 from groklab.data.representations import conjugacy_classes
 from groklab.data.subgroups import Subgroup, element_orders
-from groklab.data.tables import Table, properties
+from groklab.data.table import Table
+from groklab.data.tables import properties
 
 NAMED_LIMIT = 200
 """Order of the largest group that is compared with named ones; abelian and dihedral groups are named at any order."""

@@ -11,7 +11,8 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from groklab.data.tables import Table, properties
+from groklab.data.table import Table
+from groklab.data.tables import properties
 from groklab.outside.printable import printable
 
 WRITTEN = 24

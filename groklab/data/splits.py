@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from groklab.config.run import Run, Task
 from groklab.data.streams import permutation, words
-from groklab.data.tables import Table, table_of
+from groklab.data.table import Table
+from groklab.data.tables import table_of
 
 Integers = npt.NDArray[np.int64]
 

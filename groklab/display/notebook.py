@@ -56,12 +56,11 @@ def show_figures() -> None:
     if not in_notebook():
         return
     from IPython.core.getipython import get_ipython
-    from matplotlib.figure import Figure
 
     shell: Any = get_ipython()
     formatter = shell.display_formatter.formatters["image/png"]
-    if Figure not in formatter.type_printers:
-        formatter.for_type(Figure, _picture_of)
+    if "Figure" not in {kind.__name__ for kind in formatter.type_printers} | {name for _, name in formatter.deferred_printers}:
+        formatter.for_type_by_name("matplotlib.figure", "Figure", _picture_of)
 
 
 def _picture_of(figure: Figure) -> bytes:

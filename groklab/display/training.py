@@ -102,7 +102,7 @@ def draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int |
     """A registered figure of stored runs into a file; a film where it is one."""
     from groklab.figures.style import save, save_film
     from groklab.registry import look_up, parse_call
-    from groklab.stored.run import drawn, filmed
+    from groklab.stored.drawing import drawn, filmed
 
     if not look_up("figure", parse_call(name).name).facts.get("animated"):
         save(drawn(name, chosen, checkpoint=checkpoint), output)

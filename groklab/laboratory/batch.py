@@ -25,7 +25,8 @@ from groklab.results.history import in_sequence
 from groklab.results.lock import Lock, LostError
 from groklab.results.store import RunFolder
 from groklab.results.writer import WAITING, Writer
-from groklab.stored.run import StoredRun, end_and_reached, results_as_asked
+from groklab.stored.results import end_and_reached
+from groklab.stored.run import StoredRun, results_as_asked
 
 if TYPE_CHECKING:
     from groklab.training import engine

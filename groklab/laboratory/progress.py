@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from groklab.config.run import Run
 from groklab.stored.run import StoredRun
@@ -47,3 +48,21 @@ class Telling(NamedTuple):
     end: Callable[[int, Outcome], None]
     """Told what has become of a run, once."""
     should_stop: Callable[[], bool]
+
+
+class Display(AbstractContextManager[Any], Protocol):
+    """Shows one run while it is trained: a context that is told what happens, and is asked whether to stop."""
+
+    should_stop: Callable[[], bool]
+
+    def begin(self, rows: list[dict[str, Any]], segment: dict[str, Any]) -> None:
+        """Start from the evaluations that are stored; ``segment`` says on which machine and path the training goes on."""
+        ...
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of an update or an evaluation."""
+        ...
+
+    def wait(self, text: str) -> None:
+        """Say that another process trains the run."""
+        ...

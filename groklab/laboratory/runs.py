@@ -7,7 +7,6 @@ missing, and stores it so that a process killed at any moment loses nothing but 
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from groklab.config.checks import RunError, type_problems
 from groklab.config.run import Run, Task, leaves
 from groklab.laboratory.batch import Rounds, train_batch
-from groklab.laboratory.progress import Interrupted, Outcome, Progress, Telling
+from groklab.laboratory.progress import Display, Interrupted, Outcome, Progress, Telling
 from groklab.laboratory.tracking import Trackers, tracking
 from groklab.outside.printable import command
 from groklab.registry.signatures import checked
@@ -25,12 +24,14 @@ from groklab.results.finding import find
 from groklab.results.lock import InProgressError
 from groklab.results.plugins import Trust
 from groklab.results.store import RunFolder
-from groklab.stored.run import StoredRun, drawn, end_and_reached, load, stored_runs
+from groklab.stored.drawing import drawn
+from groklab.stored.results import end_and_reached
+from groklab.stored.run import StoredRun, load, stored_runs
 from groklab.stored.run import results_as_asked as _stored
 from groklab.text.values import shown
 
 if TYPE_CHECKING:
-    from groklab.data.tables import Table
+    from groklab.data.table import Table
 
 STATE_INTERVAL = 10.0
 """Seconds of training that a killed process may lose."""
@@ -78,6 +79,7 @@ def train(
     wait: bool = True,
     keep_state: bool = True,
     track: Trackers = (),
+    display: Callable[[Run, Callable[[], bool] | None], Display] | None = None,
     **fields: Any,
 ) -> StoredRun:
     """Results of a run, trained as far as they are not stored yet.
@@ -85,19 +87,17 @@ def train(
     ``fields`` are the leaves of a run by name. Asking again finds what is stored; a larger budget goes on from it, a smaller
     one reports the results up to there. A run that another process trains is waited for, or InProgressError with
     ``wait=False``. ``should_stop`` is asked after every update; a true answer saves the state and raises ``Interrupted``.
-    In a notebook the run is shown while it is trained, unless ``on_progress`` or ``on_begin`` is given.
+    In a notebook the run is shown while it is trained, unless ``on_progress`` or ``on_begin`` is given; ``display`` shows it elsewhere or
+    otherwise, see ``display.notebook.LiveRun``.
     ``track`` names trackers that are told as well, tensorboard, wandb, mlflow or trackio (see laboratory/tracking.py).
     """
     asked = Run.of(run, **fields)
     if asked.problems() or stored_as_asked(asked, runs=runs) is None:  # results that are there need neither the device nor the path
         check(asked)
-    if on_progress is None and on_begin is None and "IPython" in sys.modules:
-        from groklab.display.notebook import LiveRun, in_notebook
-
-        if in_notebook():
-            with LiveRun(asked, should_stop) as live:
-                options: dict[str, Any] = {"wait": wait, "keep_state": keep_state, "track": track, "should_stop": live.should_stop}
-                return train(asked, runs=runs, on_progress=live, on_begin=live.begin, on_wait=on_wait or live.wait, **options)
+    if display is not None and on_progress is None and on_begin is None:
+        with display(asked, should_stop) as live:
+            options: dict[str, Any] = {"wait": wait, "keep_state": keep_state, "track": track, "should_stop": live.should_stop}
+            return train(asked, runs=runs, on_progress=live, on_begin=live.begin, on_wait=on_wait or live.wait, **options)
     tell_begin, tell_progress, ended = on_begin or say_nothing, on_progress or say_nothing, list[Outcome]()
 
     def begin(position: int, rows: list[dict[str, Any]], segment: dict[str, Any]) -> None:

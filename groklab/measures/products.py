@@ -19,7 +19,7 @@ from groklab import registry
 from groklab.config.run import Task
 from groklab.data.groups import FiniteGroup, order_of
 from groklab.data.representations import Representations, order_problem, representations_of
-from groklab.data.tables import Table
+from groklab.data.table import Table
 from groklab.measures.activations import activations_of, at_equals, last_hidden, logits_of
 from groklab.measures.newest import newest_kept
 from groklab.measures.task import MeasuredTask

@@ -11,7 +11,7 @@ from groklab import registry
 from groklab.config.run import Run
 from groklab.data.splits import Split
 from groklab.data.streams import stream
-from groklab.data.tables import Table
+from groklab.data.table import Table
 from groklab.model.parameters import Parameters
 
 

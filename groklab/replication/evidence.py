@@ -16,7 +16,8 @@ from groklab.outside.files import parsed_json, read_regular
 from groklab.results.files import REPORT_LIMIT, StoreError, make_folder, write_whole
 from groklab.results.store import RunFolder
 from groklab.stored.ends import measures_at_the_end, results_at_the_end
-from groklab.stored.run import StoredRun, results_as_asked, symbol_of
+from groklab.stored.run import StoredRun, results_as_asked
+from groklab.stored.tables import symbol_of
 from groklab.text.numbers import given
 from groklab.text.values import shown
 

@@ -1,4 +1,4 @@
-"""`groklab measure`: take measures of the stored checkpoints of stored runs, and keep them with the runs."""
+"""Measures of the stored checkpoints of runs: taken where they are not kept, and kept with the runs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.table import Table as Screen
 
 from groklab import registry
-from groklab.commands.trust import trust_of
-from groklab.outside.streams import console, say, write_json
-from groklab.results.files import check_folder
-from groklab.results.finding import find
 from groklab.results.measures import Measured
 from groklab.results.plugins import Trust
 from groklab.results.store import RunFolder
-from groklab.stored.run import StoredRun
-from groklab.text.values import shown
+from groklab.stored.results import StoredResults
 
 if TYPE_CHECKING:
-    from groklab.arguments.reading import MeasureArguments
     from groklab.measures.task import MeasuredTask
     from groklab.model.parameters import Parameters
 
@@ -56,7 +49,7 @@ class Measurement:
 
 def measure(
     names: Sequence[str],
-    run: StoredRun,
+    run: StoredResults,
     *,
     steps: Sequence[int] | None = None,
     into: Path | None = None,
@@ -76,7 +69,7 @@ def measure(
     if trust_plugins:
         run.folder.run(trust_plugins)
     run.check_known()
-    calls = _calls(names, run)
+    calls = calls_of(names, run)
     stored = run.folder.steps_of("checkpoints")
     if not stored:
         raise StoreError(
@@ -93,7 +86,7 @@ def measure(
     return found
 
 
-def _of_checkpoint(run: StoredRun, calls: Mapping[str, str], step: int, into: Path | None) -> Iterator[Measurement]:
+def _of_checkpoint(run: StoredResults, calls: Mapping[str, str], step: int, into: Path | None) -> Iterator[Measurement]:
     """Every measure of one checkpoint, whose parameters are read only where something is missing."""
     surroundings: tuple[Parameters, MeasuredTask] | None = None
     for call, text in calls.items():
@@ -119,7 +112,19 @@ def _of_checkpoint(run: StoredRun, calls: Mapping[str, str], step: int, into: Pa
                 yield Measurement(run.id, call, step, kept.numbers()[step], kept.file)
 
 
-def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
+def parameters_at(run: StoredResults, step: int | None = None) -> Parameters:
+    """The parameters of a checkpoint, by default the last within the budget, with a run axis of one: (1, P)."""
+    from groklab.model.parameters import parameters_from
+    from groklab.training.batches import DTYPES, network
+
+    run.check_known()
+    _, _, layout = network(run.run)
+    chosen, arrays = run.folder.read_step("checkpoints", run.last_step("checkpoints") if step is None else step)
+    of = f"{run.id}, checkpoint at step {chosen:,}: "
+    return parameters_from(layout, arrays, dtype=DTYPES[run.run.training.precision], of=of)
+
+
+def checkpoint_of(run: StoredResults, step: int) -> tuple[Parameters, MeasuredTask]:
     """What measures and forward passes take: the parameters of a stored checkpoint, (1, P), and the task around them.
 
     ValueError where the checkpoint is of another network, or not all of its weights are finite: measures would answer in ways of their own.
@@ -130,7 +135,7 @@ def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
 
     prepare_process()
     table, split, layout = network(run.run)
-    parameters = run.model(step)
+    parameters = parameters_at(run, step)
     if amount := int((~parameters.flat.isfinite()).sum()):
         raise ValueError(
             f"the checkpoint of {run.id} at step {step:,}: {amount:,} of its weights are not finite; expected numbers. Measure an earlier step."
@@ -138,12 +143,12 @@ def checkpoint_of(run: StoredRun, step: int) -> tuple[Parameters, MeasuredTask]:
     return parameters, MeasuredTask(run.run, table, split, initial_of(run.run, layout), step)
 
 
-def _calls(names: Sequence[str], run: StoredRun) -> dict[str, str]:
+def calls_of(names: Sequence[str], run: StoredResults) -> dict[str, str]:
     """Measures as they were asked for, by their canonical form; ValueError where one is unknown or does not apply to the run."""
     return {_checked(text, run): text for text in names}
 
 
-def _checked(text: str, run: StoredRun) -> str:
+def _checked(text: str, run: StoredResults) -> str:
     """A measure in its canonical form; ValueError where it is unknown or does not apply to the run."""
     problems = _problems(text, run)
     if problems:
@@ -156,7 +161,7 @@ def _checked(text: str, run: StoredRun) -> str:
     return registry.canonical_call("measure", text)
 
 
-def _problems(text: str, run: StoredRun) -> list[str]:
+def _problems(text: str, run: StoredResults) -> list[str]:
     """Why a measure cannot be taken of a run; a state dict of others does not tell the weights from which training began."""
     problems = [str(problem) for problem in registry.call_problems("measure", text, run=run.run)]
     if problems or not registry.look_up("measure", registry.parse_call(text).name).facts.get("needs_initial"):
@@ -165,88 +170,3 @@ def _problems(text: str, run: StoredRun) -> list[str]:
     if source.get("from") != "official":
         return []
     return [f"{text}: it needs the initial weights, and those of {run.id} are unknown: it was imported from {source.get('file')}."]
-
-
-# — the verb —
-
-
-def measure_verb(asked: MeasureArguments) -> int:
-    """Take the measures that the words name of the runs that they name."""
-    names, words = _apart(asked.what)
-    steps = _steps(asked.checkpoint)
-    # An id and `latest` may be one run.
-    folders = list({folder.path.resolve(): folder for folder in (find(asked.where.runs, text) for text in words)}.values())
-    trust = trust_of(asked.trust_plugins)
-    runs = [StoredRun(folder, folder.run(trust) if asked.stored_plugins else folder.settings()) for folder in folders]
-    if asked.into is not None:
-        check_folder("--into", asked.into)
-        if len(runs) > 1:
-            raise ValueError(f"--into: got {asked.into} for {len(runs)} runs; expected one run. Each needs a folder of its own.")
-    for run in runs:  # all that can be wrong is found before anything is computed
-        run.check_known()
-        _calls(names, run)
-        for step in steps or ():
-            run.folder.read_step("checkpoints", step)
-    found: list[Measurement] = []
-    for run in runs:
-        found += measure(names, run, steps=steps, into=asked.into)
-    if asked.where.json:
-        write_json({"measures": [one.to_dict() for one in found]})
-        return 0
-    for run in runs:
-        for call in _calls(names, run):
-            _print([one for one in found if one.run == run.id and one.measure == call])
-    return 0
-
-
-def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Measures and runs among the words: measures are those that are registered, or written as a call."""
-    known = registry.entries("measure")
-    names = [word for word in words if word.split("(")[0] in known]
-    runs = [word for word in words if word not in names]
-    if not names:
-        near = registry.nearest(words[0].split("(")[0], list(known)) if words else ""
-        raise ValueError(f"NAME: got no measure; expected names of measures, then runs. {near} `groklab list measures` shows all.")
-    if not runs:
-        raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
-    unknown = [word for word in runs if "(" in word]
-    if unknown:
-        raise ValueError(f"NAME: unknown measure {shown(unknown[0])}. {registry.nearest(unknown[0].split('(')[0], list(known))}")
-    return names, runs
-
-
-def _steps(text: str) -> list[int] | None:
-    if text == "all":
-        return None
-    try:
-        return [int(text.replace(",", ""))]
-    except ValueError:
-        raise ValueError(f"--checkpoint: got {shown(text)}; expected a step, or all.") from None
-
-
-def _print(found: Sequence[Measurement]) -> None:
-    """One measure of one run as a table, a row a checkpoint."""
-    if found[0].has_arrays:
-        shapes = ", ".join(f"{name} {np.asarray(value).shape}" for name, value in found[-1].values.items())
-        steps = f"step {found[0].step:,}" if len(found) == 1 else f"{len(found)} checkpoints"
-        say(f"{found[0].measure} of {found[0].run}, {steps}: {shapes}\n  {found[0].file.parent}")
-        return
-    columns = list(dict.fromkeys(name for one in found for name in one.values))
-    say(f"{found[0].measure} of {found[0].run}")
-    screen = Screen(box=None, padding=(0, 2, 0, 2))
-    screen.add_column("step", justify="right")
-    for name in columns[:_COLUMNS]:
-        screen.add_column(name.removeprefix(f"{name.split('.')[0]}."), justify="right")
-    for one in found:
-        screen.add_row(f"{one.step:,}", *(_number(one.values.get(name)) for name in columns[:_COLUMNS]))
-    console(width=160).print(screen)
-    more = f"{len(columns) - _COLUMNS} more columns in " if len(columns) > _COLUMNS else ""
-    say(f"  {more}{found[0].file}")
-
-
-_COLUMNS = 7
-"""Numbers of one measure that a terminal shows."""
-
-
-def _number(value: Any) -> str:
-    return "–" if value is None else f"{value:.5g}"

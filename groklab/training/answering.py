@@ -16,7 +16,7 @@ from torch import Tensor
 from groklab import registry
 from groklab.config.run import Run
 from groklab.data.splits import Split
-from groklab.data.tables import Table
+from groklab.data.table import Table
 from groklab.model.batched import examples
 from groklab.model.parameters import Parameters
 from groklab.training.devices import Forward, all_rows

@@ -17,7 +17,8 @@ from torch import Tensor
 from groklab import registry
 from groklab.config.run import Run
 from groklab.data.splits import Split, split_of
-from groklab.data.tables import Table, table_of
+from groklab.data.table import Table
+from groklab.data.tables import table_of
 from groklab.model.batched import examples
 from groklab.model.parameters import Layout, Parameters, initial_parameters, parameters_from
 from groklab.model.passes import pass_of

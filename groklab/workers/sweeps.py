@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from groklab import registry
 from groklab.config.run import Run
@@ -16,12 +16,23 @@ from groklab.config.sweep import Sweep, sweep_of
 from groklab.outside.streams import warn
 from groklab.registry.signatures import checked
 from groklab.results.store import RunFolder
-from groklab.stored.run import StoredRun, drawn
+from groklab.stored.drawing import drawn
+from groklab.stored.run import StoredRun
 from groklab.workers.tally import Tally
 
 if TYPE_CHECKING:
     import polars
     from matplotlib.figure import Figure
+
+
+class SweepDisplay(AbstractContextManager[Any], Protocol):
+    """Shows many runs while they are trained: a context that is told how far they are, and is asked whether to stop."""
+
+    should_stop: Callable[[], bool]
+
+    def __call__(self, tally: Tally) -> None:
+        """Take note of how far they are."""
+        ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,12 +99,6 @@ class StoredSweep:
     def __len__(self) -> int:
         return len(self.runs)
 
-    def _repr_html_(self) -> str:
-        """As a notebook shows it."""
-        from groklab.display.notebook import sweep_html
-
-        return sweep_html(self)
-
     def __repr__(self) -> str:
         from groklab.analysis.distinctions import following, table_of_values
 
@@ -122,6 +127,7 @@ def sweep(
     keep_state: bool = False,
     on_progress: Callable[[Tally], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    display: Callable[[Callable[[], bool] | None], SweepDisplay] | None = None,
     **fields: Any,
 ) -> StoredSweep:
     """Train what is missing of many runs, and give all of them with their results.
@@ -132,8 +138,8 @@ def sweep(
     side (``config.sweep.sweep_of``). ``start`` is the run from which the fields depart. Without one, only the ends of
     checkpoints are kept unless ``checkpoints_per_decade`` is given. ``plugins`` are files with functions of your own, ``track`` names trackers. See ``workers.train_all`` for ``workers``, ``ray``,
     ``runs_per_batch``, ``keep_state``, ``on_progress`` and ``should_stop``. In a notebook the runs are shown while they are trained, unless
-    ``on_progress`` is given. A run that diverges or fails does not end the others; of failed ones a
-    warning tells.
+    ``on_progress`` is given; ``display`` shows them elsewhere or otherwise, see ``display.notebook.LiveSweep``. A run that diverges or
+    fails does not end the others; of failed ones a warning tells.
     """
     from groklab.workers.pool import train_all
 
@@ -142,12 +148,9 @@ def sweep(
         fields.setdefault("checkpoints_per_decade", 0)
     asked = sweep_of(start, zip=zip, **fields)
     with contextlib.ExitStack() as shown:
-        if on_progress is None and "IPython" in sys.modules:
-            from groklab.display.notebook import LiveSweep, in_notebook
-
-            if in_notebook():
-                on_progress = live = shown.enter_context(LiveSweep(should_stop))
-                should_stop = live.should_stop
+        if display is not None and on_progress is None:
+            on_progress = live = shown.enter_context(display(should_stop))
+            should_stop = live.should_stop
         tally = train_all(
             asked.runs(),
             folder=runs,
