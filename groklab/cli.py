@@ -1,7 +1,6 @@
 """The command line: ``groklab train``, ``sweep``, ``continue``, ``show``, ``list``, ``table``, ``figure`` and so on.
 
-The parsers are built from the dataclasses of `arguments/`, the verb's own when it is called and no other, so that
-``groklab --help`` answers at once. Errors go to standard error: exit status 2 for wrong input, 1 for a failure while working,
+What a verb does stands in `commands/`. It is imported when it is called, and no other, so that ``groklab --help`` answers at once. Errors go to standard error: exit status 2 for wrong input, 1 for a failure while working,
 130 after Ctrl-C.
 """
 
@@ -9,16 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-from groklab.laboratory.interruption import stop_requests
-from groklab.outside.printable import printable
-from groklab.outside.streams import aside, ended, open_what_is_closed, safe_streams, say, write_json
+from groklab.outside.streams import aside, ended, open_what_is_closed, safe_streams, say
 from groklab.text.values import shown
-
-if TYPE_CHECKING:
-    from groklab.stored.run import StoredRun
 
 HELP = """groklab: the laboratory for grokking
 
@@ -87,214 +80,97 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _load_plugins(words: Sequence[str]) -> None:
-    from groklab import registry
-    from groklab.arguments.parsing import value_of
-
-    registry.load_plugins(value_of("--plugin", words))
-
-
-# — train and continue —
+# — a verb is imported when it is called, and no other —
 
 
 def _train(words: list[str]) -> int:
-    from groklab.arguments.parsing import fields_in, parse
-    from groklab.arguments.start import starting_run, tell_notes
-    from groklab.arguments.training import TrainArguments
-    from groklab.display.training import draw, report, trained
+    from groklab.commands.train import train
 
-    _load_plugins(words)
-    asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words)))
-    if asked.picture is not None:
-        from groklab.figures.style import FORMATS
-        from groklab.results.files import check_output
-
-        check_output("--picture", asked.picture, tuple(FORMATS))
-    run = asked.run.implied(fields_in(words))
-    tell_notes([run])
-    trainer = partial(_lab().train, run, runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track)
-    result = trained(trainer, asked)
-    if asked.picture is not None:
-        draw("learning_curves", [result[0]], asked.picture, None)
-        if not asked.where.json:
-            say(f"picture: {printable(asked.picture)}")
-    return report([result], asked)
+    return train(words)
 
 
 def _sweep(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.start import starting_run
-    from groklab.arguments.training import sweep_arguments
-    from groklab.commands import sweep as sweeping
+    from groklab.commands.sweep import sweep
 
-    _load_plugins(words)
-    asked = parse(sweep_arguments(), "sweep", words)
-    with stop_requests() as should_stop:
-        return sweeping.sweep(asked, starting_run(words), should_stop)
+    return sweep(words)
 
 
 def _replicate(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.training import ReplicateArguments
-    from groklab.replication import replication as replicating
+    from groklab.commands.replicate import replicate
 
-    _load_plugins(words)
-    asked = parse(ReplicateArguments, "replicate", words)
-    with stop_requests() as should_stop:
-        return replicating.replicate(asked, should_stop)
+    return replicate(words)
 
 
-def _report_again(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.reading import ReportArguments
-    from groklab.replication import replication as replicating
+def _report(words: list[str]) -> int:
+    from groklab.commands.replicate import report
 
-    _load_plugins(words)
-    return replicating.report(parse(ReportArguments, "report", words))
+    return report(words)
 
 
 def _complete(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.training import complete_arguments
     from groklab.commands.complete import complete_table
 
-    _load_plugins(words)
-    asked = parse(complete_arguments(), "complete", words)
-    with stop_requests() as should_stop:
-        return complete_table(asked, should_stop)
+    return complete_table(words)
 
 
 def _continue(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.training import ContinueArguments
-    from groklab.commands.trust import refuse, trust_of
+    from groklab.commands.train import continue_stored
 
-    _load_plugins(words)
-    asked = parse(ContinueArguments, "continue", words)
-    if not asked.which:
-        raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
-    from groklab.display.training import report, trained
-
-    lab = _lab()
-    trust = trust_of(asked.trust_plugins)  # all are found, and their plugins loaded, before one is trained
-    chosen = [lab.load(text, runs=asked.where.runs, trust_plugins=trust or refuse) for text in asked.which]
-
-    results: list[tuple[StoredRun, int | None]] = []
-    for stored in chosen:
-        results.append(
-            trained(
-                partial(lab.continued, str(stored.folder.path), steps=asked.steps, device=asked.device, path=asked.path, track=asked.track),
-                asked,
-            )
-        )
-        if results[-1][1] is not None:
-            break
-    return report(results, asked)
-
-
-def _lab() -> Any:
-    from groklab.laboratory import runs as laboratory
-
-    return laboratory
-
-
-# — reading —
+    return continue_stored(words)
 
 
 def _show(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.reading import ShowArguments
-    from groklab.commands import reading
+    from groklab.commands.show import show
 
-    return reading.show(parse(ShowArguments, "show", words))
+    return show(words)
 
 
 def _list(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.reading import ListArguments
-    from groklab.commands import reading
+    from groklab.commands.list import list_kind
 
-    _load_plugins(words)
-    return reading.list_kind(parse(ListArguments, "list", words))
+    return list_kind(words)
 
 
 def _table(words: list[str]) -> int:
-    from groklab.arguments.parsing import fields_in, parse
-    from groklab.arguments.reading import TableArguments
-    from groklab.commands import reading
+    from groklab.commands.table import table
 
-    _load_plugins(words)
-    return reading.table(parse(TableArguments, "table", words), fields_in(words))
+    return table(words)
 
 
 def _measure(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.reading import MeasureArguments
-    from groklab.commands.measure import measure_verb
+    from groklab.commands.measure import measure_checkpoints
 
-    _load_plugins(words)
-    return measure_verb(parse(MeasureArguments, "measure", words))
+    return measure_checkpoints(words)
 
 
 def _figure(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.reading import FigureArguments
-    from groklab.display.training import draw
-    from groklab.registry import look_up, parse_call
+    from groklab.commands.figure import figure
 
-    _load_plugins(words)
-    asked = parse(FigureArguments, "figure", words)
-    entry = look_up("figure", parse_call(asked.name).name)
-    chosen = [_lab().load(text, runs=asked.where.runs) for text in asked.which]
-    if not chosen:
-        raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
-    suffix = ".gif" if entry.facts.get("animated") else ".png"
-    output = asked.output or chosen[0].folder.path / "figures" / f"{entry.name}{suffix}"
-    draw(asked.name, chosen, output, asked.checkpoint)
-    if asked.where.json:
-        write_json({"figure": asked.name, "runs": [run.id for run in chosen], "output": str(output)})
-    else:
-        say(printable(output))
-    return 0
+    return figure(words)
 
 
 def _dashboard(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.reading import DashboardArguments
-    from groklab.commands import reading
+    from groklab.commands.dashboard import dashboard
 
-    _load_plugins(words)
-    return reading.dashboard(parse(DashboardArguments, "dashboard", words))
+    return dashboard(words)
 
 
 def _remove(words: list[str]) -> int:
-    from groklab.arguments.parsing import parse
-    from groklab.arguments.reading import RemoveArguments
-    from groklab.commands import reading
+    from groklab.commands.remove import remove
 
-    return reading.remove(parse(RemoveArguments, "remove", words))
-
-
-# — exchange —
+    return remove(words)
 
 
 def _export(words: list[str]) -> int:
-    from groklab.arguments.exchange import ExportArguments
-    from groklab.arguments.parsing import parse
-    from groklab.laboratory import networks as exchanging
+    from groklab.commands.exchange import export
 
-    _load_plugins(words)
-    return exchanging.export(parse(ExportArguments, "export", words))
+    return export(words)
 
 
 def _import(words: list[str]) -> int:
-    from groklab.arguments.exchange import ImportArguments
-    from groklab.arguments.parsing import parse
-    from groklab.laboratory import networks as exchanging
+    from groklab.commands.exchange import import_file
 
-    _load_plugins(words)
-    asked = parse(ImportArguments, "import", words)
-    return exchanging.import_file(asked, asked.fields(words))
+    return import_file(words)
 
 
 class Verb(NamedTuple):
@@ -308,7 +184,7 @@ VERBS = {
     "train": Verb("train a network on a table until it has generalized, and draw its curves", _train),
     "sweep": Verb("train many runs side by side, every field crossed with every other", _sweep),
     "replicate": Verb("train the runs of published figures, draw them, judge the claims", _replicate),
-    "report": Verb("make the report of a replication again from its results", _report_again),
+    "report": Verb("make the report of a replication again from its results", _report),
     "complete": Verb("fill in the blanks of a table of your own, and tell what it is", _complete),
     "continue": Verb("train stored runs further", _continue),
     "show": Verb("print stored runs and their results", _show),

@@ -245,7 +245,7 @@ def test_results_that_can_no_longer_be_read_fail_one_run_alone(tmp_path):
 
 
 def test_a_run_that_has_generalized_counts_as_that_whatever_its_last_evaluation():
-    from groklab.commands.sweep import _counts
+    from groklab.display.sweep import counts_of
 
     jobs = jobs_of(seed=range(3))
     for job, accuracies in zip(jobs, ([0.1, 1.0, 0.9], [0.1, 0.2, 0.9], [0.1, 0.2, 1.0]), strict=True):
@@ -254,7 +254,7 @@ def test_a_run_that_has_generalized_counts_as_that_whatever_its_last_evaluation(
             for step, accuracy in enumerate(accuracies)
         ]
         finish(job, SimpleNamespace(rows=rows, steps=10, status="complete"))
-    assert _counts(Tally(jobs)) == ["3 of 3 done", "2 generalized"]
+    assert counts_of(Tally(jobs)) == ["3 of 3 done", "2 generalized"]
 
 
 def test_of_a_batch_whose_task_fails_on_a_cluster_the_halves_are_tried(tmp_path):

@@ -17,9 +17,9 @@ import pytest
 
 import groklab
 from groklab import cli
-from groklab.commands import sweep as sweeping
 from groklab.config.run import Run
 from groklab.data.files import read_cells
+from groklab.display.sweep import TerminalSweep
 from groklab.display.terminal import Display
 from groklab.laboratory import runs as laboratory
 from groklab.laboratory.progress import Progress
@@ -181,7 +181,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(kind, is_live, monkey
     stream = io.StringIO()
     stream.isatty = lambda: True
     assert Display(stream).is_live is is_live
-    assert sweeping.Screen(stream).is_live is is_live
+    assert TerminalSweep(stream).is_live is is_live
 
 
 def test_a_picture_that_cannot_be_drawn_gives_way_to_lines(monkeypatch):

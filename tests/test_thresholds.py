@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from groklab.analysis.statistics import summarize, thresholds_of
-from groklab.commands import sweep as sweep_verb
 from groklab.commands.complete import verdict_of
 from groklab.completion.votes import Evidence
 from groklab.config.experiments import settings_of
 from groklab.config.run import Run
 from groklab.display import notebook
+from groklab.display import sweep as sweep_display
 from groklab.display.tables import runs_columns, settings_screen, with_thresholds
 from groklab.display.terminal import Display
 from groklab.laboratory.runs import Progress
@@ -148,7 +148,7 @@ def test_lines_and_panel_of_a_terminal_round_by_the_threshold(threshold, share):
 @near
 def test_the_panel_of_a_sweep_rounds_by_the_threshold_of_each_run(threshold, share):
     job = Job(run_of(threshold), "running", step=7, row=evaluation(share))
-    assert is_true(written(sweep_verb.panel(Tally([job]), 110)), share, threshold, times=2)
+    assert is_true(written(sweep_display.panel(Tally([job]), 110)), share, threshold, times=2)
     body = notebook.LiveSweep._picture(notebook.LiveSweep.__new__(notebook.LiveSweep), Tally([job]))
     assert is_true(body, share, threshold, times=1)
 

@@ -14,8 +14,8 @@ PACKAGE = Path(groklab.__file__).parent
 WRITTEN_IN_FULL = {
     ("__init__.py", "name"),
     ("text/values.py", "value[:30] + '…' + value[-20:]"),
-    ("stored/run.py", "settings[name]"),
-    ("commands/reading.py", "default"),
+    ("stored/drawing.py", "settings[setting]"),
+    ("commands/list.py", "default"),
     ("data/lookalikes.py", "printable(name, limit=40)"),
 }
 """Places where a value is part of a call, or cannot be long."""

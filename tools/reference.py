@@ -62,7 +62,7 @@ def arguments_of(verb: str) -> type[Any]:
     def asked(kind: type[Any], *given: Any, **options: Any) -> Any:
         raise _AskedError(kind)
 
-    with mock.patch("groklab.arguments.parsing.parse", asked):
+    with mock.patch("groklab.arguments.parsing.checked_words", asked):  # which every verb asks first
         try:
             cli.VERBS[verb].does([])
         except _AskedError as error:

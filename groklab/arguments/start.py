@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from groklab.arguments.parsing import value_of
-from groklab.commands.trust import trust_of
 from groklab.config.checks import RunError, type_problems
 from groklab.config.presets import preset_named
 from groklab.config.run import Run
 from groklab.config.table_file import as_stored
 from groklab.outside.files import parsed_json, read_regular
-from groklab.outside.streams import aside
 from groklab.results.files import JSON_LIMIT
 from groklab.results.plugins import Trust
 from groklab.results.store import RunFolder
 from groklab.text.values import shown
 
 
-def starting_run(words: Sequence[str]) -> Run:
-    """The run from which the flags depart: a preset's, a stored run's, or the default."""
+def starting_run(words: Sequence[str], trust_of: Callable[[bool], Trust]) -> Run:
+    """The run from which the flags depart: a preset's, a stored run's, or the default.
+
+    ``trust_of`` says whether plugins that lie beside a stored run may be executed, given whether the flags say so.
+    """
     presets, configs = value_of("--preset", words)[-1:], value_of("--config", words)[-1:]
     if presets and configs:
         raise ValueError("--preset and --config: got both; expected one of them. Leave one out.")
     if presets:
         return preset_named(presets[0])
     return run_in(Path(configs[0]), trust_of("--trust-plugins" in words)) if configs else Run()
-
-
-def tell_notes(runs: Iterable[Run]) -> None:
-    """Say on standard error how the files of runs are read where that is not as they stand, each file once."""
-    from groklab.data.tables import notes_of
-
-    for task in {run.task.file: run.task for run in runs if run.task.file is not None}.values():
-        for note in notes_of(task):
-            aside(f"note: {task.file}: {note}")
 
 
 def run_in(path: Path, trust_plugins: Trust = False) -> Run:

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from groklab.arguments.training import CompleteArguments
-from groklab.commands.sweep import Screen
+from groklab.arguments.parsing import parse
+from groklab.arguments.training import CompleteArguments, complete_arguments
+from groklab.commands.plugins import load_plugins
 from groklab.completion.blanks import blanks_of
 from groklab.completion.completion import Completion, complete, table_to_complete
 from groklab.completion.votes import CONFIDENCE, Network
 from groklab.config.run import leaves
 from groklab.data.contradictions import Contradictions
 from groklab.data.identification import Structure
+from groklab.display.sweep import TerminalSweep
 from groklab.display.tables import Columns, number, print_screen, screen_of
+from groklab.laboratory.interruption import stop_requests
 from groklab.outside.streams import aside, say, write_json
 from groklab.results.files import check_output
 from groklab.results.tables import write_table
@@ -28,7 +31,15 @@ SHOWN = 5
 """Lines of a list of cells."""
 
 
-def complete_table(asked: CompleteArguments, should_stop: Callable[[], bool]) -> int:
+def complete_table(words: list[str]) -> int:
+    """Fill in the blanks of a table."""
+    load_plugins(words)
+    asked = parse(complete_arguments(), "complete", words)
+    with stop_requests() as should_stop:
+        return _complete(asked, should_stop)
+
+
+def _complete(asked: CompleteArguments, should_stop: Callable[[], bool]) -> int:
     """Do what the flags ask for; the exit status."""
     table = table_to_complete(asked.table)
     for note in table.notes:
@@ -40,7 +51,7 @@ def complete_table(asked: CompleteArguments, should_stop: Callable[[], bool]) ->
     if not blanks.compared.size:
         told = " ".join(["the blanks are not like the known cells, so that nothing will be promised of them.", *blanks.reasons])
         aside(f"groklab: {told}")
-    with Screen(sys.stderr if asked.where.json else sys.stdout, title="complete") as screen:
+    with TerminalSweep(sys.stderr if asked.where.json else sys.stdout, title="complete") as screen:
         try:
             found = complete(
                 asked.table,

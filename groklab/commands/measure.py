@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.table import Table as Screen
 
 from groklab import registry
-from groklab.commands.trust import trust_of
+from groklab.arguments.parsing import parse
+from groklab.arguments.reading import MeasureArguments
+from groklab.commands.plugins import load_plugins, trust_of
 from groklab.outside.streams import console, say, write_json
 from groklab.results.files import check_folder
 from groklab.results.finding import find
@@ -17,16 +19,15 @@ from groklab.stored.measurements import Measurement, calls_of, measure
 from groklab.stored.run import StoredRun
 from groklab.text.values import shown
 
-if TYPE_CHECKING:
-    from groklab.arguments.reading import MeasureArguments
 
-
-def measure_verb(asked: MeasureArguments) -> int:
+def measure_checkpoints(words: list[str]) -> int:
     """Take the measures that the words name of the runs that they name."""
-    names, words = _apart(asked.what)
+    load_plugins(words)
+    asked = parse(MeasureArguments, "measure", words)
+    names, wanted = _apart(asked.what)
     steps = _steps(asked.checkpoint)
     # An id and `latest` may be one run.
-    folders = list({folder.path.resolve(): folder for folder in (find(asked.where.runs, text) for text in words)}.values())
+    folders = list({folder.path.resolve(): folder for folder in (find(asked.where.runs, text) for text in wanted)}.values())
     trust = trust_of(asked.trust_plugins)
     runs = [StoredRun(folder, folder.run(trust) if asked.stored_plugins else folder.settings()) for folder in folders]
     if asked.into is not None:

@@ -1,283 +1,106 @@
-"""`groklab show --table`: many runs as one table, a row each or a row for every setting, in a terminal, as JSON or into a file."""
+"""`groklab show`: stored runs one after the other, what happened, what differs from the default, what it was computed with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as Screen
 
-from groklab.analysis.distinctions import alongside, differing, distinguishing
-from groklab.analysis.selection import check_columns, select, value_in, written_in
-from groklab.analysis.survival import LEVEL, check_share
-from groklab.analysis.tables import problems_of, runs_table
+from groklab.analysis.grokking import told
+from groklab.arguments.parsing import parse
 from groklab.arguments.reading import ShowArguments
-from groklab.display.tables import (
-    Columns,
-    Row,
-    between,
-    decimal,
-    ends,
-    factor,
-    interval_head,
-    number,
-    open_ends_note,
-    print_runs,
-    print_screen,
-    runs_screen,
-    screen_of,
-    setting_columns,
-    settings_notes,
-    settings_screen,
-    times,
-    with_thresholds,
-)
-from groklab.outside.printable import printable
-from groklab.outside.streams import say, write_json
-from groklab.results.finding import find
-from groklab.results.tables import write_table
-from groklab.stored.run import stored_runs
-from groklab.text.values import LONGEST, shown
+from groklab.commands.show_table import check_table_flags, show_table
+from groklab.config.run import Run
+from groklab.outside.streams import console, write_json
+from groklab.stored.run import StoredRun, load
+from groklab.text.numbers import percent
 
 if TYPE_CHECKING:
-    import polars
-
-TABLE_FLAGS = ("filter", "by", "statistic", "compare", "strata", "quantity", "level")
-"""Flags of `show` that are about the table."""
+    from groklab.analysis.events import Events
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A table as it is written to files, and how it looks to people."""
-
-    what: str
-    """runs | settings | comparisons: its name in JSON."""
-    table: polars.DataFrame
-    screen: Screen
-    notes: Sequence[str] = ()
-    """Sentences below it."""
-
-
-def show_table(asked: ShowArguments) -> int:
-    """Print or write the table that the flags ask for; ValueError where they contradict each other."""
-    _check_flags(asked)
-    stored = [find(asked.where.runs, text) for text in asked.which] or stored_runs(asked.where.runs)
-    runs = select(runs_table(stored), asked.filter)
-    problems = problems_of(stored, runs)
-    shown = _shown(asked, runs, problems)
-    if asked.output is not None:
-        write_table(shown.table, asked.output)
+def show(words: list[str]) -> int:
+    """Stored runs with settings and results, one after the other or as one table."""
+    asked = parse(ShowArguments, "show", words)
+    if asked.table or asked.output is not None:
+        return show_table(asked)
+    check_table_flags(asked)
+    chosen = [load(text, runs=asked.where.runs) for text in asked.which or ("latest",)]
     if asked.where.json:
-        write_json({shown.what: shown.table.to_dicts()} | ({"problems": problems} if problems else {}))
-    elif asked.output is not None:
-        say(printable(asked.output))
-    elif runs.is_empty():
-        print_runs(runs, *([f"none of {len(stored):,} runs satisfies {' and '.join(asked.filter)}."] if stored else []))
-    else:
-        print_screen(shown.screen, shown.notes)
+        found = [{**run.to_dict(), **_stored_facts(run)} for run in chosen]
+        write_json(found[0] if len(found) == 1 else {"runs": found})
+        return 0
+    for run in chosen:
+        console().print(_sheet(run))
     return 0
 
 
-def check_table_flags(asked: ShowArguments) -> None:
-    """ValueError for flags of the table where none is asked for."""
-    for flag in TABLE_FLAGS:
-        given = getattr(asked, flag)
-        if given not in (None, ()):
-            told = " ".join(given) if isinstance(given, tuple) else str(given)
-            told = printable(told) if len(told) <= LONGEST else shown(told)
-            raise ValueError(f"--{flag}: got {told} without --table; expected them together. It is about many runs as one table.")
+def _stored_facts(run: StoredRun) -> dict[str, Any]:
+    description, events = run.folder.description(), _events(run)
+    return {
+        "run": description["run"],
+        "parameters": description["parameters"],
+        "segments": description["segments"],
+        "checkpoints": run.folder.steps_of("checkpoints"),
+    } | ({"transitions": None, "spikes": []} if events is None else events.to_dict())
 
 
-def _check_flags(asked: ShowArguments) -> None:
-    if asked.strata and asked.compare is None:
-        raise ValueError(
-            f"--strata: got {' '.join(asked.strata)} without --compare; expected --compare FIELD A B with it, whose tests have strata. "
-            "Use --by for a row each."
+def _events(run: StoredRun) -> Events | None:
+    """Transitions and spikes; None where nothing has been evaluated."""
+    from groklab.analysis.events import events_of
+
+    return events_of(run.history.drop("run")) if run.rows else None
+
+
+def _sheet(run: StoredRun) -> Screen:
+    """One run on a screen: what happened, then what differs from the default, then what it was computed with."""
+    from groklab.analysis.events import told_events
+
+    screen = Screen(title=run.id, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    facts = _stored_facts(run)
+    result, threshold = run.summary, run.run.budget.threshold
+    screen.add_row("result", told(result, threshold=threshold))
+    screen.add_row("status", run.status + (f": {run.folder.description()['message']}" if run.folder.description().get("message") else ""))
+    screen.add_row("steps", f"{result.steps:,} of {run.run.budget.steps:,}")
+    screen.add_row("train", f"accuracy {percent(result.train_accuracy, threshold=threshold)}, loss {_loss(result.train_loss)}")
+    screen.add_row(
+        "validation", f"accuracy {percent(result.validation_accuracy, threshold=threshold)}, loss {_loss(result.validation_loss)}"
+    )
+    events = _events(run)
+    for heading, line in told_events(events).items() if events is not None else ():
+        screen.add_row(heading, line)
+    default = Run().flat()
+    changed = {name: value for name, value in run.run.flat().items() if value != default[name]}
+    screen.add_row("run", ", ".join(f"{name} {value}" for name, value in changed.items()) or "the default recipe, power_default")
+    screen.add_row("parameters", _counts(facts["parameters"]))
+    screen.add_row("checkpoints", _few(facts["checkpoints"]))
+    for segment in facts["segments"][-3:]:
+        screen.add_row(
+            f"from step {segment.get('from_step', 0):,}",
+            ", ".join(f"{before}{segment.get(name, '–')}" for name, before in _COMPUTED_WITH.items()),
         )
-    if asked.compare is not None:
-        for flag, given in (("--statistic", asked.statistic), ("--level", asked.level)):
-            if given is not None:
-                raise ValueError(
-                    f"{flag}: got {given} with --compare; expected one of them. A log-rank test has a p value and no interval."
-                )
-    elif not asked.by and asked.statistic is None:
-        for flag, given, others in (
-            ("--quantity", asked.quantity, ", --statistic or --compare"),
-            ("--level", asked.level, " or --statistic"),
-        ):
-            if given is not None:
-                raise ValueError(
-                    f"{flag}: got {given} without --by{others}; expected one of them with it: rows of runs do not depend on it."
-                )
-    if asked.statistic == "efficiency" and asked.quantity not in (None, "generalized_at"):
-        raise ValueError(f"--quantity: got {asked.quantity} with --statistic efficiency; expected none: it is about which runs generalize.")
-    if asked.level is not None:
-        check_share("--level", asked.level)
+    for warning in run.folder.description().get("warnings", []):
+        screen.add_row("warning", warning)
+    screen.add_row("folder", str(run.folder.path))
+    return screen
 
 
-def _shown(asked: ShowArguments, runs: polars.DataFrame, problems: Mapping[str, str]) -> Shown:
-    by = [name.replace("-", "_") for name in asked.by]
-    check_columns("--by", by, runs)
-    if asked.compare is None and asked.statistic is None and not by:
-        return Shown("runs", runs, runs_screen(runs, problems))
-    kept, notes = _readable(runs)
-    if asked.compare is not None:
-        return _comparisons(asked, _in_order(kept, by), alongside(kept, by), notes)
-    statistic = asked.statistic or "summary"
-    over = [] if statistic == "summary" else ["train_fraction"]
-    if set(by) & set(over):
-        raise ValueError(
-            f"--by: got {over[0]} with --statistic {statistic}; expected other fields: it is over the {over[0]}s of a setting."
-        )
-    by = [name for name in alongside(kept, by or [name for name in distinguishing(kept) if name not in over]) if name not in over]
-    notes += _pooled_note(kept, [*by, *over], "--by")
-    return _STATISTICS[statistic](asked, _in_order(kept, by), by, notes)
+def _counts(parameters: Mapping[str, int]) -> str:
+    """Numbers of parameters, of which a run.json of somebody else may lack some."""
+    return ", ".join(f"{count:,}" + ("" if name == "total" else f" {name.replace('_', '-')}") for name, count in parameters.items())
 
 
-def _readable(runs: polars.DataFrame) -> tuple[polars.DataFrame, list[str]]:
-    """The runs that can be read, and a note on those that cannot: they belong to no setting."""
-    is_known = ~runs["status"].is_in(["damaged", "unreadable"])
-    unknown = runs.height - int(is_known.sum())
-    note = f"left out: {unknown} run{'s' * (unknown > 1)} that cannot be read; `groklab show --table --filter status=damaged` names them."
-    return runs.filter(is_known), [note] if unknown else []
+_COMPUTED_WITH = {"groklab": "groklab ", "torch": "torch ", "device": "", "path": "path ", "began": ""}
+"""What is told of a segment, and the words before it."""
 
 
-def _in_order(runs: polars.DataFrame, by: Sequence[str]) -> polars.DataFrame:
-    """Settings in the order of their values; ids, whose hashes are in none, decide nothing."""
-    return runs.sort(by, maintain_order=True) if by else runs
+def _loss(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
-def _pooled_note(runs: polars.DataFrame, apart: Sequence[str], flag: str) -> list[str]:
-    fields = differing(runs, within=list(dict.fromkeys(apart)))
-    return [f"Runs of one row differ in {', '.join(fields)}: {flag} tells them apart, --filter leaves some out."] if fields else []
-
-
-# — a row for every setting —
-
-
-def _summary(asked: ShowArguments, runs: polars.DataFrame, by: list[str], notes: list[str]) -> Shown:
-    from groklab.analysis.statistics import QUANTITIES, summarize
-
-    level = asked.level or LEVEL
-    table = summarize(runs, by, level=level)
-    if asked.quantity is not None:
-        others = tuple(f"{other}_" for other in QUANTITIES if other != asked.quantity)
-        table = table.select(name for name in table.columns if not name.startswith(others))
-    rows = table.to_dicts()
-    screen = settings_screen(with_thresholds(rows, runs), asked.quantity, level=level)
-    return Shown("settings", table, screen, [*settings_notes(rows, asked.quantity), *notes])
-
-
-def _efficiency(asked: ShowArguments, runs: polars.DataFrame, by: list[str], notes: list[str]) -> Shown:
-    from groklab.analysis.efficiency import efficiencies, still_going
-
-    level = asked.level or LEVEL
-    table = efficiencies(runs, by, level=level)
-    rows = table.to_dicts()
-    columns: Columns = {
-        **setting_columns(by),
-        "runs": lambda row: number(row["runs"]),
-        "seeds": lambda row: number(row["seeds"]),
-        "fractions tried": lambda row: "–" if row["smallest"] is None else f"{row['fractions']}, {row['smallest']:g} to {row['largest']:g}",
-        "needed": lambda row: decimal(row["fraction"]) if row["fraction"] is not None else between(row["above"], row["up_to"], decimal),
-        "bracket": lambda row: between(row["above"], row["up_to"], decimal),
-        interval_head(level): lambda row: between(row["lower"], row["upper"], decimal),
-    }
-    told = ["needed: the train fraction from which on half of the seeds generalize in time; bracket: the fractions tried around it."]
-    if any(row["smallest"] is not None and None in (row["above"], row["up_to"], row["lower"], row["upper"]) for row in rows):
-        told.append("up to, over: it lies below the smallest or above the largest fraction tried, or too few seeds tell.")
-    if going := int(still_going(runs).sum()):
-        told.append(f"Left out as they have neither ended nor generalized: {number(going)} of these runs.")
-    unknown = [row for row in rows if row["smallest"] is None]
-    return Shown("settings", table, screen_of(columns, rows, left=by), [*told, *_whys(unknown, by), *notes])
-
-
-def _law(asked: ShowArguments, runs: polars.DataFrame, by: list[str], notes: list[str]) -> Shown:
-    from groklab.analysis.statistics import laws
-
-    level, quantity = asked.level or LEVEL, asked.quantity or "generalized_at"
-    table = laws(runs, by, quantity=quantity, level=level)
-    rows = table.to_dicts()
-    columns: Columns = {
-        **setting_columns(by),
-        "runs": lambda row: number(row["runs"]) if row["reached"] in (None, row["runs"]) else f"{row['reached']} of {row['runs']}",
-        "fractions": lambda row: number(row["fractions"]),
-        "rate": lambda row: decimal(row["exponential_rate"]),
-        interval_head(level): lambda row: ends(row, "exponential_rate", decimal),
-        "1 % less": lambda row: factor(row["factor"]),
-        f"{interval_head(level)} ": lambda row: ends(row, "factor", factor),
-        "exponent": lambda row: decimal(row["power_rate"]),
-        "AIC difference": lambda row: decimal(row["aic_difference"]),
-    }
-    told = [
-        f"{quantity.replace('_', ' ')} against train fraction f: exponential law A·exp(−rate·f), power law A·f^(−exponent).",
-        "1 % less: by what the exponential law multiplies the median for one percent of the table less.",
-        "AIC difference: power − exponential. Above 0 the exponential law describes better, by less than 4 hardly.",
-    ]
-    fitted = [row for row in rows if row["why"] is None]
-    told += open_ends_note((row["exponential_rate_lower"], row["exponential_rate_upper"]) for row in fitted)
-    whys = _whys([row for row in rows if row["why"] is not None], by)
-    return Shown("settings", table, screen_of(columns, rows, left=by), [*told, *whys, *notes])
-
-
-def _whys(rows: Sequence[Row], by: Sequence[str]) -> list[str]:
-    """Why there are no numbers, once for all settings with the same reason."""
-    settings: dict[str, list[str]] = {}
-    for row in rows:
-        settings.setdefault(row["why"], []).append(" ".join(written_in(name, row[name]) for name in by) or "all runs")
-    return [f"{', '.join(names)}: {why}" for why, names in settings.items()]
-
-
-_STATISTICS: dict[str, Callable[[ShowArguments, polars.DataFrame, list[str], list[str]], Shown]] = {
-    "summary": _summary,
-    "efficiency": _efficiency,
-    "law": _law,
-}
-
-
-# — a test for every setting —
-
-
-def _comparisons(asked: ShowArguments, runs: polars.DataFrame, by: list[str], notes: list[str]) -> Shown:
-    from groklab.analysis.statistics import compare
-
-    assert asked.compare is not None
-    field, strata = asked.compare[0].replace("-", "_"), [name.replace("-", "_") for name in asked.strata]
-    check_columns("--compare", [field], runs)
-    check_columns("--strata", strata, runs)
-    for flag, names in (("--by", by), ("--strata", strata)):
-        if field in names:
-            raise ValueError(f"{flag}: got {field}, which is compared; expected other fields. Its values have nothing within to compare.")
-    first, second = (value_in("--compare", runs, field, text) for text in asked.compare[1:])
-    if first == second:
-        raise ValueError(f"--compare: got {field} {written_in(field, first)} twice; expected two values.")
-    quantity = asked.quantity or "generalized_at"
-    table = compare(runs, field, first, second, quantity=quantity, by=by, strata=strata)
-    rows, (one, other) = table.to_dicts(), (written_in(field, value) for value in (first, second))
-    unit = times if quantity == "delay" else number
-
-    def side(row: Row, place: str) -> str:
-        return f"{unit(row[f'median_{place}'])} ({row[f'reached_{place}']} of {row[f'runs_{place}']})"
-
-    columns: Columns = {
-        **setting_columns(by),
-        one: lambda row: side(row, "first"),
-        other: lambda row: side(row, "second"),
-        "z": lambda row: "–" if row["z"] is None else f"{row['z']:.2f}",
-        "p": lambda row: decimal(row["p_value"]),
-        "method": lambda row: "–" if row["method"] is None else row["method"].replace("_", " "),
-        "permutations": lambda row: number(row["permutations"] or None),
-    }
-    if any(row["also_differs"] for row in rows):
-        columns["also differs"] = lambda row: row["also_differs"] or "–"
-    told = [
-        f"{quantity.replace('_', ' ')}, {field} {one} against {other}: medians (runs that got there) and log-rank tests.",
-        f"z above 0: {one} is sooner. p: chance, two-sided, of a difference as large if there is none.",
-    ]
-    if strata:
-        told.append(f"Runs are compared within each value of {', '.join(strata)} only.")
-    if any(row["p_value"] is None for row in rows):
-        told.append("– for p: there are no runs of both to compare.")
-    told += _pooled_note(runs.filter(runs[field].is_in([first, second])), [*by, *strata, field], "--strata or --by")
-    return Shown("comparisons", table, screen_of(columns, rows, left=(*by, "method", "also differs")), [*told, *notes])
+def _few(steps: Sequence[int]) -> str:
+    if not steps:
+        return "none"
+    shown = [f"{s:,}" for s in steps]
+    return f"{len(steps)}, at steps " + ", ".join(shown if len(shown) <= 6 else [*shown[:3], "…", *shown[-2:]])

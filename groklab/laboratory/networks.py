@@ -17,7 +17,6 @@ import torch
 from safetensors.numpy import save
 
 from groklab import registry
-from groklab.arguments.exchange import ExportArguments, ImportArguments
 from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.config.table_file import as_stored, content_of
@@ -37,13 +36,11 @@ from groklab.model.parameters import parameters_from
 from groklab.model.passes import pass_of
 from groklab.model.weights import read_weights
 from groklab.outside.files import parsed_json, read_regular
-from groklab.outside.streams import say, write_json
 from groklab.results.answers import packed_answers
 from groklab.results.files import JSON_LIMIT, StoreError, make_folder, write_whole
 from groklab.results.lock import Lock
 from groklab.results.store import RunFolder
-from groklab.stored.run import StoredRun, load
-from groklab.text.numbers import percent
+from groklab.stored.run import StoredRun
 from groklab.text.values import shown
 from groklab.training import engine
 from groklab.training.answering import answers_of, evaluation
@@ -62,16 +59,6 @@ Arrays = Mapping[str, np.ndarray]
 
 
 # — export —
-
-
-def export(asked: ExportArguments) -> int:
-    """The verb: write the file and say which."""
-    written = export_network(load(asked.which, runs=asked.where.runs), asked.output, to=asked.to, checkpoint=asked.checkpoint)
-    if asked.where.json:
-        write_json(written)
-    else:
-        say(f"{written['output']}\n{written['description']}")
-    return 0
 
 
 def export_network(stored: StoredRun, output: Path, *, to: str = "safetensors", checkpoint: int | None = None) -> dict[str, Any]:
@@ -178,23 +165,6 @@ def read_network(path: Path) -> Found:
 
 
 # — import —
-
-
-def import_file(asked: ImportArguments, fields: Mapping[str, Any]) -> int:
-    """The verb: store the network of a file as a run, and say what it knows."""
-    found = import_network(asked.source, runs=asked.where.runs, step=asked.step, vocabulary=asked.vocabulary, **fields)
-    facts = found.folder.description()
-    if asked.where.json:
-        write_json(found.to_dict() | {"imported": facts["imported"], "warnings": facts["warnings"]})
-        return 0
-    row = found.rows[-1]
-    say(f"results: {found.folder.path}")
-    train, validation = (percent(row[f"{side}_accuracy"], threshold=found.run.budget.threshold) for side in ("train", "validation"))
-    told = f"train accuracy {train}, validation accuracy {validation}"
-    say(f"step {row['step']:,}: {told}")
-    for warning in facts["warnings"]:
-        say(f"note: {warning}")
-    return 0
 
 
 def import_network(

@@ -1,4 +1,4 @@
-"""`groklab replicate` and `groklab report`: train the runs of experiments as far as they are missing, draw them, judge the claims, report.
+"""Replications: the runs of experiments as they are stored, drawn, with their claims judged, and reported.
 
 What is written, into a folder of the scale:
 
@@ -15,72 +15,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groklab import registry
-from groklab.claims.rules import told_settled
 from groklab.config.experiments import Settings, cheapest_decision_first, settings_of
 from groklab.config.run import Run
 from groklab.outside.files import parsed_json, read_regular
-from groklab.outside.printable import command, printable
-from groklab.outside.streams import aside, say, write_json
+from groklab.outside.printable import command
 from groklab.replication import archive as archives
 from groklab.replication.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
 from groklab.replication.scorecard import claims_about, report_of, runs_for, write_report
-from groklab.results.files import REPORT_LIMIT, StoreError, check_folder
+from groklab.results.files import REPORT_LIMIT, StoreError
 from groklab.results.store import RunFolder
-from groklab.text.values import shown
 
 if TYPE_CHECKING:
     import polars
-
-    from groklab.arguments.reading import ReportArguments
-    from groklab.arguments.training import ReplicateArguments
-    from groklab.workers.tally import Tally
-
-
-def replicate(asked: ReplicateArguments, should_stop: Callable[[], bool]) -> int:
-    """Do what the flags ask for; the exit status."""
-    names = experiments_named(asked.names)
-    settings = {name: settings_of(name, asked.scale) for name in names}
-    runs = in_order(settings, asked.where.runs)
-    for run in runs:
-        run.check()
-    output = asked.output or Path("replication") / asked.scale
-    check_folder("--output", output)
-    if asked.dry_run:
-        from groklab.workers.forecast import dry_run
-
-        return dry_run(asked, runs)
-    tally, was_stopped = _trained(asked, runs, should_stop) if asked.train else (None, False)
-    found = written(settings, asked.where.runs, output, asked.scale)
-    if asked.archive:  # after what it keeps has been measured; the report is then of what is kept, while other processes may train on
-        _archive(found, output)
-        found = report_again(output, output / archives.NAME)
-    if asked.where.json:
-        write_json(_in_short(found, output))
-    else:
-        _tell(found, output, tally, was_stopped)
-    if was_stopped:
-        return 130
-    return 1 if tally is not None and tally.count("failed") else 0
-
-
-def report(asked: ReportArguments) -> int:
-    """Make the reports of a replication again from its results; the exit status."""
-    folders = _replications(asked.folder)
-    found = [report_again(folder, asked.runs) for folder in folders]
-    if asked.json:
-        whole = found[0] if len(found) == 1 else {"reports": found}
-        write_json(whole)
-        return 0
-    for folder, one in zip(folders, found, strict=True):
-        _tell(one, folder, None, was_stopped=False)
-    return 0
 
 
 def report_again(folder: Path, runs: Path | None = None) -> dict[str, Any]:
@@ -122,17 +74,6 @@ def _unpacked(place: Path) -> Generator[Path]:
         )
 
 
-def _replications(folder: Path) -> list[Path]:
-    if (folder / "report.json").is_file():
-        return [folder]
-    below = sorted(path.parent for path in folder.glob("*/report.json"))
-    if not below:
-        raise ValueError(
-            f"DIR: got {shown(str(folder))}; expected a folder that `groklab replicate` wrote, or one with such folders in it."
-        )
-    return below
-
-
 def experiments_named(names: Sequence[str]) -> list[str]:
     """The experiments that the words mean, each once; ValueError where one is unknown."""
     if not names:
@@ -149,27 +90,6 @@ def in_order(settings: Mapping[str, Settings], runs: Path) -> list[Run]:
     there = {found.id for part in settings.values() for _, found in stored_of(part, runs) if is_finished(found)}
     every = (run for part in settings.values() for members in part.values() for run in members)
     return cheapest_decision_first(groups, every, free=there)
-
-
-def _trained(asked: ReplicateArguments, runs: Sequence[Run], should_stop: Callable[[], bool]) -> tuple[Tally | None, bool]:
-    """Train what is missing, its progress shown; how it went, and whether the user stopped it."""
-    from groklab.commands.sweep import Screen
-    from groklab.workers.pool import train_all
-
-    with Screen(sys.stderr if asked.where.json else sys.stdout, title="replicate") as screen:
-        try:
-            return train_all(
-                runs,
-                folder=asked.where.runs,
-                workers=asked.workers,
-                ray=asked.ray,
-                runs_per_batch=asked.runs_per_batch,
-                plugins=asked.plugin,
-                on_progress=screen,
-                should_stop=should_stop,
-            ), False
-        except KeyboardInterrupt:
-            return screen.tally, True
 
 
 def written(settings: Mapping[str, Settings], runs: Path, output: Path, scale: str, *, origin: str | None = None) -> dict[str, Any]:
@@ -271,7 +191,7 @@ def draw(name: str, table: polars.DataFrame, path: Path) -> None:
     save(registry.look_up("figure", call.name).function(table, **dict(call.settings)), path)
 
 
-def _archive(report: Mapping[str, Any], output: Path) -> None:
+def archive(report: Mapping[str, Any], output: Path) -> None:
     """Keep the results of all runs of a report in one file, with the layers of those whose experiment's figure or claims look at one.
 
     Of experiments that were not asked for again they are taken from where they were, the archive that is replaced if it was that.
@@ -290,32 +210,3 @@ def _archive(report: Mapping[str, Any], output: Path) -> None:
 def _looks_inside(name: str) -> bool:
     call = registry.parse_call(registry.look_up("experiment", name).facts["figure"])
     return registry.look_up("figure", call.name).facts["takes"] in ("elements", "cells")
-
-
-def _in_short(found: Mapping[str, Any], output: Path) -> dict[str, Any]:
-    """What --json prints: the report, its files with the folder that they are in."""
-    experiments = [part | {"files": [str(output / file) for file in part["files"]]} for part in found["experiments"]]
-    return {**found, "experiments": experiments, "report": [str(output / f"report.{suffix}") for suffix in ("html", "md", "json")]}
-
-
-def _tell(found: Mapping[str, Any], output: Path, tally: Tally | None, was_stopped: bool) -> None:
-    for job in tally.jobs if tally is not None else ():
-        if job.status in ("diverged", "failed"):
-            aside(f"{job.status}: {job.run.id}: {job.message}")
-    for part in found["experiments"]:
-        say(f"{part['experiment']}: {part['stored']:,} of {part['runs']:,} runs are there")
-        for file in part["files"]:
-            say(f"  {printable(output / file)}")
-        for note in part.get("notes", ()):
-            say(f"  {note}")
-        if "message" in part:
-            say(f"  no figure: {part['message']}")
-    for claim in found["claims"]:
-        settled = told_settled(claim.get("settled"))
-        say(f"{claim['id']:>4}  {claim['verdict']:<15} {claim['reason']}" + (f" ({settled})" if settled else ""))
-    for entry in found.get("withdrawn", ()):
-        say(f"{entry['id']:>4}  withdrawn: was {entry['verdict']} on {entry['reported']}; {entry['reason']}")
-    say(found["summary"])
-    say(f"report: {printable(output / 'report.html')}")
-    if was_stopped:
-        say("stopped; every run's state is saved. The same command goes on from there.")

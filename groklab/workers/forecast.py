@@ -1,86 +1,57 @@
-"""`groklab sweep --dry-run` and `groklab replicate --dry-run`: what would be trained, in which batches, and what that would cost at most."""
+"""What training many runs would take: in which batches, by how many processes, and what that would cost at most."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from groklab.arguments.training import ReplicateArguments, SweepArguments
 from groklab.config.run import Run
-from groklab.laboratory.runs import stored_as_asked
-from groklab.outside.streams import say, write_json
-from groklab.text.numbers import duration
+from groklab.laboratory.runs import RunsPerBatch, stored_as_asked
+from groklab.workers.batches import places
+from groklab.workers.pool import check_all, waiting_runs
 from groklab.workers.tally import Job
 
 _CALIBRATED = 12
 """Shapes of runs whose speed is measured."""
 
 
-def dry_run(asked: SweepArguments | ReplicateArguments, runs: Sequence[Run]) -> int:
-    """Print it; the exit status."""
-    from groklab.workers.pool import check_all
-
-    check_all(runs, workers=asked.workers, ray=asked.ray, runs_per_batch=asked.runs_per_batch)
-    missing = [run for run in runs if stored_as_asked(run, runs=asked.where.runs) is None]
-    batches, places = _batches(asked, missing)
+def forecast(
+    runs: Sequence[Run], *, folder: Path, workers: int | None = None, ray: str | None = None, runs_per_batch: RunsPerBatch = "auto"
+) -> dict[str, Any]:
+    """What training these runs would take: how many are missing, in which batches and processes, bytes on the disk, seconds at most."""
+    check_all(runs, workers=workers, ray=ray, runs_per_batch=runs_per_batch)
+    missing = [run for run in runs if stored_as_asked(run, runs=folder) is None]
+    batches, found_places = _batches(missing, workers, ray, runs_per_batch)
     seconds, measured = _cost(batches)
-    found: dict[str, Any] = {
+    return {
         "runs": len(runs),
         "stored": len(runs) - len(missing),
         "missing": len(missing),
-        "workers": None if asked.ray is not None else len(places),
-        "places": places,
+        "workers": None if ray is not None else len(found_places),
+        "places": found_places,
         "batches": len(batches),
         "runs_per_batch": max(map(len, batches), default=0),
         "disk_bytes": sum(map(_disk_bytes, missing)),
-        "seconds_at_most": seconds / max(1, len(places)),
+        "seconds_at_most": seconds / max(1, len(found_places)),
         "calibrated_shapes": measured,
     }
-    if asked.where.json:
-        write_json(found)
-        return 0
-    told = [f"{found['runs']:,} runs, {found['stored']:,} of them stored, {found['missing']:,} to train"]
-    if missing:
-        told += [
-            _packing(found),
-            f"disk: about {found['disk_bytes'] / 1e6:,.1f} MB",
-            f"time: at most {duration(found['seconds_at_most'])}{' on one core' if asked.ray is not None else ''}, if no run ends "
-            f"before its budget ({_shapes(measured)} measured here)",
-        ]
-    say("\n".join(told))
-    return 0
 
 
-def _batches(asked: SweepArguments | ReplicateArguments, missing: Sequence[Run]) -> tuple[list[list[Run]], list[str]]:
+def _batches(
+    missing: Sequence[Run], workers: int | None, ray: str | None, runs_per_batch: RunsPerBatch
+) -> tuple[list[list[Run]], list[str]]:
     """The runs that are trained side by side, and the devices of the processes that do it; none of these on a cluster."""
     from groklab.training.engine import runs_at_once
-    from groklab.workers.batches import places
-    from groklab.workers.pool import waiting_runs
 
-    waiting = waiting_runs([Job(run) for run in missing], asked.runs_per_batch, asked.workers)
+    waiting = waiting_runs([Job(run) for run in missing], runs_per_batch, workers)
     batches: list[list[Run]] = []
     for jobs in waiting.batches():
         runs = [job.run for job in jobs]
-        size = runs_at_once(runs[0], len(runs)) if asked.runs_per_batch == "auto" else len(runs)
+        size = runs_at_once(runs[0], len(runs)) if runs_per_batch == "auto" else len(runs)
         batches += [runs[start : start + size] for start in range(0, len(runs), size)]
-    return batches, [] if asked.ray is not None else places(waiting.batches_on(), workers=asked.workers)
-
-
-def _packing(found: dict[str, Any]) -> str:
-    """Who trains what, in words, such as "2 processes of one thread, up to 3 runs at a time each: 4 batches"."""
-    size, batches, count = found["runs_per_batch"], found["batches"], found["workers"]
-    together = "a run at a time" if size == 1 else f"up to {size:,} runs at a time"
-    in_all = "" if size == 1 else f": {batches:,} batch{'es' * (batches > 1)}"
-    if count is None:
-        return f"{batches:,} task{'s' * (batches > 1)} of one core on the cluster, {together} each{in_all}"
-    devices = sorted(set(found["places"]) - {"cpu"})
-    where = f" on {', '.join(devices)}" if devices else ""
-    return f"{count} process{'es' * (count > 1)} of one thread{where}, {together} each{in_all}"
-
-
-def _shapes(count: int) -> str:
-    return "the speed of one shape of run" if count == 1 else f"the speeds of {count} shapes of runs"
+    return batches, [] if ray is not None else places(waiting.batches_on(), workers=workers)
 
 
 def _cost(batches: Sequence[Sequence[Run]]) -> tuple[float, int]:

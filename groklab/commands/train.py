@@ -1,26 +1,82 @@
-"""One training told in a terminal: its progress, its pictures, where it stands and how it ended."""
+"""`groklab train` and `groklab continue`: one training after the other, with its progress, its pictures and how it ended."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+from groklab.analysis.grokking import told
+from groklab.arguments.parsing import fields_in, parse
+from groklab.arguments.start import starting_run
+from groklab.arguments.training import ContinueArguments, TrainArguments
+from groklab.commands.figure import draw
+from groklab.commands.plugins import load_plugins, refuse, trust_of
+from groklab.display.notes import tell_notes
+from groklab.display.terminal import Display
+from groklab.laboratory import runs as laboratory
 from groklab.laboratory.interruption import stop_requests
+from groklab.laboratory.progress import Interrupted
 from groklab.outside.printable import command, printable
 from groklab.outside.streams import aside, say, write_json
-from groklab.text.values import shown
+from groklab.results.files import StoreError
+from groklab.stored.run import StoredRun
 
-if TYPE_CHECKING:
-    from groklab.stored.run import StoredRun
+
+def train(words: list[str]) -> int:
+    """Train one run as far as its results are missing."""
+    load_plugins(words)
+    asked = parse(TrainArguments, "train", words, TrainArguments(run=starting_run(words, trust_of)))
+    if asked.picture is not None:
+        from groklab.figures.style import FORMATS
+        from groklab.results.files import check_output
+
+        check_output("--picture", asked.picture, tuple(FORMATS))
+    run = asked.run.implied(fields_in(words))
+    tell_notes([run])
+    trainer = partial(laboratory.train, run, runs=asked.where.runs, keep_state=asked.keep_state, track=asked.track)
+    result = trained(trainer, asked)
+    if asked.picture is not None:
+        draw("learning_curves", [result[0]], asked.picture, None)
+        if not asked.where.json:
+            say(f"picture: {printable(asked.picture)}")
+    return report([result], asked)
+
+
+def continue_stored(words: list[str]) -> int:
+    """Train stored runs on, one after the other."""
+
+    load_plugins(words)
+    asked = parse(ContinueArguments, "continue", words)
+    if not asked.which:
+        raise ValueError("RUN: got none; expected ids, unique prefixes, paths, or latest. `groklab list runs` shows what is stored.")
+
+    trust = trust_of(asked.trust_plugins)  # all are found, and their plugins loaded, before one is trained
+    chosen = [laboratory.load(text, runs=asked.where.runs, trust_plugins=trust or refuse) for text in asked.which]
+
+    results: list[tuple[StoredRun, int | None]] = []
+    for stored in chosen:
+        results.append(
+            trained(
+                partial(
+                    laboratory.continued,
+                    str(stored.folder.path),
+                    steps=asked.steps,
+                    device=asked.device,
+                    path=asked.path,
+                    track=asked.track,
+                ),
+                asked,
+            )
+        )
+        if results[-1][1] is not None:
+            break
+    return report(results, asked)
 
 
 def trained(train: Callable[..., StoredRun], asked: Any) -> tuple[StoredRun, int | None]:
     """Train one run with its progress shown; the run, and the step after which the user stopped it."""
-    from groklab.display.terminal import Display
-    from groklab.laboratory.progress import Interrupted
-
     stream = sys.stderr if asked.where.json else sys.stdout
     with stop_requests() as should_stop:
         try:
@@ -55,8 +111,6 @@ def _draw_into_folder(result: StoredRun) -> None:
 
     They are of the whole run: results that were asked for up to a smaller budget leave them as they are.
     """
-    from groklab.results.files import StoreError
-
     if result.steps < result.folder.reached():
         return
     newest = (result.folder.path / "history.jsonl").stat().st_mtime_ns
@@ -72,8 +126,6 @@ def _draw_into_folder(result: StoredRun) -> None:
 
 def report(results: list[tuple[StoredRun, int | None]], asked: Any) -> int:
     """Where the results of runs are and what they say, each with the step after which it was stopped; the exit status."""
-    from groklab.analysis.grokking import told
-
     for run, stopped_after in results:
         if lacking := ", ".join(run.lacks):
             advice = "`groklab measure` takes measures of checkpoints; for the rest remove the run and train it again."
@@ -96,19 +148,3 @@ def report(results: list[tuple[StoredRun, int | None]], asked: Any) -> int:
     if any(stopped_after is not None for _, stopped_after in results):
         return 130
     return 1 if any(run.status == "diverged" for run, _ in results) else 0
-
-
-def draw(name: str, chosen: Sequence[StoredRun], output: Path, checkpoint: int | None) -> None:
-    """A registered figure of stored runs into a file; a film where it is one."""
-    from groklab.figures.style import save, save_film
-    from groklab.registry import look_up, parse_call
-    from groklab.stored.drawing import drawn, filmed
-
-    if not look_up("figure", parse_call(name).name).facts.get("animated"):
-        save(drawn(name, chosen, checkpoint=checkpoint), output)
-    elif len(chosen) != 1 or checkpoint is not None:
-        raise ValueError(
-            f"figure {shown(name)}: got {len(chosen)} runs and checkpoint {checkpoint}; expected one run and all its checkpoints."
-        )
-    else:
-        save_film(filmed(name, chosen[0]), output)

@@ -1,14 +1,20 @@
-"""Whether code that lies with stored results may be executed, as the command line is told: by a flag, or by whoever is at the keyboard."""
+"""Code of others on the command line: plugins that a flag names are loaded; those that lie with stored results run only when somebody says so."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from groklab.arguments.parsing import is_terminal
+from groklab import registry
+from groklab.arguments.parsing import is_terminal, value_of
 from groklab.outside.printable import printable
 from groklab.outside.streams import aside
 from groklab.results.plugins import StoredPlugin, Trust
+
+
+def load_plugins(words: Sequence[str]) -> None:
+    """Load the files that --plugin names, before the other flags are read: they may name what these files register."""
+    registry.load_plugins(value_of("--plugin", words))
 
 
 def trust_of(is_told: bool) -> Trust:
