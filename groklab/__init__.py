@@ -7,7 +7,7 @@
 
 Read the package in the order of the data:
 
-    config/run → data/operations → data/tables → data/splits → model/transformer → model/losses → measures/* →
+    config/fields → config/run → data/operations → data/tables → data/splits → model/transformer → model/losses → measures/* →
     training/optimizers → training/interventions → training/engine → results/store → analysis/grokking → figures/* →
     laboratory → cli
 

@@ -16,7 +16,7 @@ from groklab.completion import votes as completions
 from groklab.completion.blanks import blanks_of
 from groklab.completion.calibration import temperature
 from groklab.completion.votes import Network, Suspicion, at_least, corrected, suspicions, votes
-from groklab.config.run import Task
+from groklab.config.fields import Task
 from groklab.data.identification import structure_of
 from groklab.data.properties import has_inverses, neutral_element
 from groklab.data.tables import table_of

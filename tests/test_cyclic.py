@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from groklab.config.run import Task
+from groklab.config.fields import Task
 from groklab.data.cyclic import cyclic_task, powers_of_root, primitive_root
 from groklab.data.tables import table_of
 

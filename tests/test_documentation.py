@@ -11,7 +11,7 @@ from commands import smaller
 
 import groklab
 from groklab import cli, registry
-from groklab.config.run import leaves
+from groklab.config.fields import leaves
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

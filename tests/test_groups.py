@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groklab import registry
-from groklab.config.run import Run, Task
+from groklab.config.fields import Task
+from groklab.config.run import Run
 from groklab.data.groups import FiniteGroup, group_named, group_problems, order_of
 from groklab.data.properties import is_associative, is_latin_square
 from groklab.data.tables import table_of

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from groklab import registry
-from groklab.config.run import Model, Run
+from groklab.config.fields import Model
+from groklab.config.run import Run
 from groklab.model import batched, transformer
 from groklab.model.losses import cross_entropy
 from groklab.model.parameters import Parameters, initial_parameters, parameters_from

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from groklab import registry
-from groklab.config.run import Run, Task
+from groklab.config.fields import Task
+from groklab.config.run import Run
 from groklab.data.groups import group_named
 from groklab.data.operations import prime
 from groklab.data.table import Table

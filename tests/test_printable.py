@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from groklab.config.run import Task
+from groklab.config.fields import Task
 from groklab.data.markup import table_html
 from groklab.data.tables import table_of
 from groklab.outside.printable import command, plain, printable

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from groklab.config.checks import RunError
-from groklab.config.run import GROUPS, Run, leaves
+from groklab.config.fields import GROUPS, leaves
+from groklab.config.run import Run
 
 GOLDEN = {
     "division-97-f0.50-s0-44136fa3": {},

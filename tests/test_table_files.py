@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groklab.config.run import Run, Task
+from groklab.config.fields import Task
+from groklab.config.run import Run
 from groklab.data.files import FileCells, cells_of, read_cells
 from groklab.data.identification import structure_of
 from groklab.data.tables import notes_of, table_of

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from groklab.config.run import Run, Task
+from groklab.config.fields import Task
+from groklab.config.run import Run
 from groklab.data.files import sorted_names
 from groklab.data.table import Table
 from groklab.data.tables import properties, table_of

@@ -23,7 +23,8 @@ import tyro
 
 import groklab
 from groklab import cli, registry
-from groklab.config.run import GROUPS, Run
+from groklab.config.fields import GROUPS
+from groklab.config.run import Run
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from groklab.config.run import leaves
+from groklab.config.fields import leaves
 
 IMPLIED = ("modulus", "mlp_width", "learning_rate", "weight_decay")
 """Fields that have a value of their own for each operation, width or optimizer unless they are given one."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from groklab.arguments.parsing import Where, fields_in
-from groklab.config.run import Model, Seeds, Task, Training, leaves
+from groklab.config.fields import Model, Seeds, Task, Training, leaves
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from groklab.arguments.words import checked_words
-from groklab.config.run import Run
+from groklab.config import fields
 from groklab.outside.printable import printable
 from groklab.outside.streams import errors
 
@@ -37,9 +37,9 @@ class Where:
 
 
 def field_words() -> dict[str, str]:
-    """What stands under every field of a run in the source of `config/run.py`."""
+    """What stands under every field of a run in the source of `config/fields.py`."""
     found: dict[str, str] = {}
-    for part in ast.walk(ast.parse(inspect.getsource(inspect.getmodule(Run) or Run))):
+    for part in ast.walk(ast.parse(inspect.getsource(fields))):
         if isinstance(part, ast.ClassDef):
             for one, below in itertools.pairwise(part.body):
                 if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(below, ast.Expr):

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from groklab.arguments.parsing import Runs, Where, field_words
-from groklab.config.run import Run, leaves
+from groklab.config.fields import leaves
+from groklab.config.run import Run
 from groklab.config.sweep import hints, is_several
 
 PRESETS = ("gromov", "quick_transformer")

@@ -15,7 +15,7 @@ from groklab.commands.plugins import load_plugins
 from groklab.completion.blanks import blanks_of
 from groklab.completion.completion import Completion, complete, table_to_complete
 from groklab.completion.votes import CONFIDENCE, Network
-from groklab.config.run import leaves
+from groklab.config.fields import leaves
 from groklab.data.contradictions import Contradictions
 from groklab.data.identification import Structure
 from groklab.display.sweep import TerminalSweep

@@ -14,8 +14,8 @@ from groklab.analysis.tables import problems_of, runs_table
 from groklab.arguments.parsing import parse
 from groklab.arguments.reading import ListArguments
 from groklab.commands.plugins import load_plugins
+from groklab.config.fields import leaves
 from groklab.config.presets import preset_named
-from groklab.config.run import leaves
 from groklab.display.tables import print_runs
 from groklab.outside.streams import console, say, write_json
 from groklab.stored.run import stored_runs

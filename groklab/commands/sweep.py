@@ -12,7 +12,8 @@ from groklab.arguments.start import starting_run
 from groklab.arguments.training import SweepArguments, sweep_arguments
 from groklab.commands.dry_run import dry_run
 from groklab.commands.plugins import load_plugins, trust_of
-from groklab.config.run import Run, leaves
+from groklab.config.fields import leaves
+from groklab.config.run import Run
 from groklab.config.sweep import Sweep, sweep_of
 from groklab.display.notes import tell_notes
 from groklab.display.sweep import TerminalSweep

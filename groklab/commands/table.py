@@ -10,7 +10,8 @@ from groklab.arguments.reading import TableArguments
 from groklab.commands.plugins import load_plugins
 from groklab.config.checks import RunError
 from groklab.config.consistency import task_problems
-from groklab.config.run import Run, Task
+from groklab.config.fields import Task
+from groklab.config.run import Run
 from groklab.data.tables import properties, table_of
 from groklab.display.notes import tell_notes
 from groklab.outside.streams import console, say, write_data, write_json

@@ -31,8 +31,9 @@ from groklab.completion.votes import (
     votes,
 )
 from groklab.config.checks import FieldError, RunError, type_problems
+from groklab.config.fields import Budget, Seeds, Task, leaves
 from groklab.config.presets import preset_named
-from groklab.config.run import Budget, Run, Seeds, Task, leaves
+from groklab.config.run import Run
 from groklab.data.contradictions import Contradictions, as_far_as_ruled_out, contradictions_of
 from groklab.data.identification import Structure, structure_of
 from groklab.data.splits import split_of

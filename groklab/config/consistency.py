@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from groklab import registry
 from groklab.config.checks import FieldError, field_problems
 from groklab.config.dependents import fields_of_table
-from groklab.config.run import Run, Task, Training
+from groklab.config.fields import Fields, Task, Training
 from groklab.text.values import shown
 
 
-def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+def across_fields(run: Fields, wrong: set[str]) -> Iterator[FieldError]:
     """Problems that involve more than one field, or a registered function's own check."""
     found = list(_apart_from_measures(run, wrong))
     yield from found
@@ -20,7 +22,7 @@ def across_fields(run: Run, wrong: set[str]) -> Iterator[FieldError]:
         yield from _measure_problems(run, wrong | {problem.field for problem in found})
 
 
-def _apart_from_measures(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+def _apart_from_measures(run: Fields, wrong: set[str]) -> Iterator[FieldError]:
     task, training, budget = run.task, run.training, run.budget
     if not isinstance(task.outliers, int) and not 0 < task.outliers < 1 and "outliers" not in wrong:
         yield FieldError("outliers", task.outliers, "a whole number of cells, or a share of the training cells in (0, 1)")
@@ -46,7 +48,7 @@ _MEASURED = {"operation", "modulus", "group", "expression", "file", "architectur
 """Fields that measures ask about: where one is wrong, whether a measure applies is unknown, and only its name is checked."""
 
 
-def _measure_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+def _measure_problems(run: Fields, wrong: set[str]) -> Iterator[FieldError]:
     for text in run.budget.measures:
         problems = (
             _unknown(text) if wrong & _MEASURED else registry.call_problems("measure", text, run=run) or _not_numbers("measure", text)
@@ -84,7 +86,7 @@ def _not_numbers(kind: str, text: str) -> list[str]:
     ]
 
 
-def _unseen_activations(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+def _unseen_activations(run: Fields, wrong: set[str]) -> Iterator[FieldError]:
     """Interventions on activations that the architecture shows to none, so that they would do nothing."""
     if wrong & {"architecture", "interventions"} or registry.call_problems("architecture", run.model.architecture):
         return
@@ -109,7 +111,7 @@ def _fact(kind: str, text: str, fact: str) -> object:
     return None if entry is None else entry.facts.get(fact)
 
 
-def _unused_betas(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+def _unused_betas(run: Fields, wrong: set[str]) -> Iterator[FieldError]:
     """Betas of an optimizer that does not take them: two runs that differ in them alone would be the same training under two ids."""
     training = run.training
     entry = None if wrong & {"betas", "optimizer"} else registry.entries("optimizer").get(_name(training.optimizer) or "")
@@ -120,7 +122,7 @@ def _unused_betas(run: Run, wrong: set[str]) -> Iterator[FieldError]:
 _NEED_RUN = ("optimizer", "intervention", "architecture", "schedule", "loss")
 
 
-def _calls(run: Run) -> Iterator[tuple[str, str, str]]:
+def _calls(run: Fields) -> Iterator[tuple[str, str, str]]:
     yield "architecture", "architecture", run.model.architecture
     yield "optimizer", "optimizer", run.training.optimizer
     yield "schedule", "schedule", run.training.schedule
@@ -130,7 +132,7 @@ def _calls(run: Run) -> Iterator[tuple[str, str, str]]:
         yield "interventions", "intervention", text
 
 
-def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
+def _operation_problems(run: Fields, wrong: set[str]) -> Iterator[FieldError]:
     task = run.task
     if "operation" in wrong:
         return
@@ -158,15 +160,15 @@ def _operation_problems(run: Run, wrong: set[str]) -> Iterator[FieldError]:
     if not wrong & {"modulus", "group", "expression", "file"}:
         # What is wrong with the split does not hide what is wrong with the table: it is checked with the usual split.
         usual = {name: getattr(Task, name) for name in ("train_fraction", "outliers", "mirror_pairs") if name in wrong}
-        yield from _check_of(entry)(run.replace(**usual))
+        yield from _check_of(entry)(dataclasses.replace(run, task=dataclasses.replace(task, **usual)))
 
 
-def _check_of(entry: registry.Entry) -> Callable[[Run], Iterator[FieldError]]:
+def _check_of(entry: registry.Entry) -> Callable[[Any], Iterator[FieldError]]:
     """An operation's own check; a plugin's operation has that of the built-in ones."""
     return entry.facts.get("check") or registry.look_up("operation", "addition").facts["check"]
 
 
-def task_problems(run: Run) -> list[FieldError]:
+def task_problems(run: Fields) -> list[FieldError]:
     """What is wrong with the task alone, for those who want its table and no training."""
     found = field_problems(run.task)
     return found + list(_operation_problems(run, {problem.field for problem in found}))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from groklab import registry
+from groklab.config.fields import Fields
 
-if TYPE_CHECKING:
-    from groklab.config.run import Run
+AnyRun = TypeVar("AnyRun", bound=Fields)
 
 SOURCES = ("operation", "expression", "file", "group")
 """Fields of which each says what the table is."""
@@ -29,7 +29,7 @@ def fields_of_table(entry: registry.Entry) -> set[str]:
     return wanted | ({"expression"} if entry.name == "expression" else set())
 
 
-def with_its_operation(run: Run, given: Collection[str]) -> Run:
+def with_its_operation(run: AnyRun, given: Collection[str]) -> AnyRun:
     """This run with the operation that an expression, a file or a group among the given fields implies, unless they name one."""
     for name, operation in (("expression", "expression"), ("file", "from_file"), ("group", "group_product")):
         is_given = name in given and "operation" not in given and getattr(run.task, name) is not None
@@ -44,7 +44,7 @@ def _goes_with(operation: str, name: str) -> bool:
     return entry is None or name in (entry.name, entry.facts.get("over"))
 
 
-def without_what_does_not_apply(run: Run, given: Collection[str]) -> Run:
+def without_what_does_not_apply(run: AnyRun, given: Collection[str]) -> AnyRun:
     """This run with the fields at their defaults that were not given and do not apply to the table, optimizer or network that was.
 
     What nobody knows by name, or is of a wrong type, is left to the checks.
@@ -62,7 +62,7 @@ def without_what_does_not_apply(run: Run, given: Collection[str]) -> Run:
     return dataclasses.replace(run, **parts) if parts else run
 
 
-def _of_table(run: Run, given: Collection[str]) -> dict[str, Any]:
+def _of_table(run: Fields, given: Collection[str]) -> dict[str, Any]:
     left_over = [name for name in (*_OF_TABLES, "reader") if name not in given and getattr(run.task, name) is not None]
     entry = registry.entries("operation").get(run.task.operation) if left_over else None
     if entry is None:
@@ -71,13 +71,13 @@ def _of_table(run: Run, given: Collection[str]) -> dict[str, Any]:
     return {name: None for name in left_over if name not in wanted and not (name == "reader" and "file" in wanted)}
 
 
-def _of_optimizer(run: Run) -> dict[str, Any]:
+def _of_optimizer(run: Fields) -> dict[str, Any]:
     usual = type(run.training).betas
     entry = _named("optimizer", run.training.optimizer) if run.training.betas != usual else None
     return {} if entry is None or "betas" in entry.facts.get("not_settings", ()) else {"betas": usual}
 
 
-def _of_architecture(run: Run, given: Collection[str]) -> dict[str, Any]:
+def _of_architecture(run: Fields, given: Collection[str]) -> dict[str, Any]:
     usual = {field.name: field.default for field in dataclasses.fields(run.model)}
     other = [name for name in usual if name not in given and getattr(run.model, name) != usual[name]]
     entry = _named("architecture", run.model.architecture) if other else None

@@ -19,7 +19,8 @@ from typing import Any
 
 from groklab import registry
 from groklab.config.checks import FieldError, RunError
-from groklab.config.run import GROUPS, Run, leaves
+from groklab.config.fields import GROUPS, leaves
+from groklab.config.run import Run
 from groklab.registry.signatures import matches
 from groklab.text.values import LONGEST, as_python, shown
 

@@ -13,7 +13,7 @@ import polars as pl
 from groklab.analysis.distinctions import distinguishing, following
 from groklab.analysis.statistics import sample_of
 from groklab.analysis.survival import shown_median
-from groklab.config.run import leaves
+from groklab.config.fields import leaves
 from groklab.dashboard.access import check_file, check_inside
 from groklab.dashboard.address import Address, chosen_runs
 from groklab.dashboard.catalog import Entry

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from groklab.config.run import leaves
+from groklab.config.fields import leaves
 from groklab.dashboard import theme as look
 from groklab.dashboard.address import Address, chosen_runs
 from groklab.dashboard.controls import (

@@ -13,7 +13,7 @@ import polars as pl
 
 from groklab.analysis.distinctions import alongside, distinguishing
 from groklab.analysis.statistics import summarize
-from groklab.config.run import leaves
+from groklab.config.fields import leaves
 from groklab.config.sweep import is_several
 from groklab.dashboard.address import Address, Chosen, condition_of, filtered, value_text
 from groklab.dashboard.catalog import Entry

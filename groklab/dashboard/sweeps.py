@@ -11,7 +11,7 @@ import polars as pl
 from groklab.analysis.distinctions import differing, following
 from groklab.analysis.statistics import WATCHED, sample_of, with_results
 from groklab.analysis.survival import middle, quantile_interval, shown_median
-from groklab.config.run import leaves
+from groklab.config.fields import leaves
 from groklab.dashboard import theme as look
 from groklab.dashboard.address import Address, chosen_runs
 from groklab.dashboard.claims import scorecard, scorecard_stamp, scorecards

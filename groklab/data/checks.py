@@ -9,7 +9,8 @@ import numpy as np
 
 from groklab import registry
 from groklab.config.checks import FieldError
-from groklab.config.run import Run, Task
+from groklab.config.fields import Task
+from groklab.config.run import Run
 from groklab.data.expressions import parse
 from groklab.data.groups import CELL_LIMIT, about, group_problems
 from groklab.data.lookalikes import same_looks

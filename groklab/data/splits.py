@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from groklab.config.run import Run, Task
+from groklab.config.fields import Task
+from groklab.config.run import Run
 from groklab.data.streams import permutation, words
 from groklab.data.table import Table
 from groklab.data.tables import table_of

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groklab import registry
-from groklab.config.run import Task
+from groklab.config.fields import Task
 from groklab.data.files import read_cells
 from groklab.data.groups import CELL_LIMIT, FiniteGroup, group_named
 from groklab.data.properties import is_associative, is_latin_square

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from groklab.config.checks import RunError, type_problems
-from groklab.config.run import Run, Task, leaves
+from groklab.config.fields import Task, leaves
+from groklab.config.run import Run
 from groklab.laboratory.batch import Rounds, train_batch
 from groklab.laboratory.progress import Display, Interrupted, Outcome, Progress, Telling
 from groklab.laboratory.tracking import Trackers, tracking

@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from groklab.config.run import Run, leaves
+from groklab.config.fields import leaves
+from groklab.config.run import Run
 from groklab.laboratory.progress import Interrupted, Outcome, Progress, Telling
 from groklab.laboratory.trackers import Channel, Opening, Tracker, named, names_of
 from groklab.outside.streams import aside

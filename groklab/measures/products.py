@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from groklab import registry
-from groklab.config.run import Task
+from groklab.config.fields import Task
 from groklab.data.groups import FiniteGroup, order_of
 from groklab.data.representations import Representations, order_problem, representations_of
 from groklab.data.table import Table

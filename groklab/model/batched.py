@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groklab.config.run import Model
+from groklab.config.fields import Model
 from groklab.model.transformer import See, activation, sinusoidal, unchanged
 
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from groklab import registry
 from groklab.config.checks import FieldError
-from groklab.config.run import Model, Run, Task
+from groklab.config.fields import Model, Task
+from groklab.config.run import Run
 from groklab.model.transformer import sinusoidal
 
 Arrays = Mapping[str, np.ndarray]

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groklab.config.run import Model
+from groklab.config.fields import Model
 from groklab.model.parameters import Layout
 from groklab.model.transformer import sinusoidal
 

@@ -22,7 +22,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groklab import registry
-from groklab.config.run import Model, Run
+from groklab.config.fields import Model
+from groklab.config.run import Run
 from groklab.model.batched import Examples, linear
 from groklab.model.parameters import Entry, Layout
 from groklab.model.transformer import See, activation, unchanged

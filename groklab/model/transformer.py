@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groklab.config.checks import FieldError, field_problems
-from groklab.config.run import Model, Run
+from groklab.config.fields import Model
+from groklab.config.run import Run
 from groklab.model.parameters import Entry, Layout
 from groklab.registry import architecture
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from groklab import registry
 from groklab.claims.findings import OF_HISTORY, OF_LAYER
 from groklab.config.experiments import Settings, settings_of
-from groklab.config.run import Run, leaves
+from groklab.config.fields import leaves
+from groklab.config.run import Run
 from groklab.outside.files import parsed_json, read_regular
 from groklab.results.files import REPORT_LIMIT, StoreError, make_folder, write_whole
 from groklab.results.store import RunFolder

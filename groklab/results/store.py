@@ -33,7 +33,8 @@ import numpy as np
 
 from groklab import registry
 from groklab.config.checks import RunError, type_problems
-from groklab.config.run import Run, leaves
+from groklab.config.fields import leaves
+from groklab.config.run import Run
 from groklab.config.table_file import as_stored, content_of
 from groklab.results.description import FORMAT, part_problem
 from groklab.results.files import (

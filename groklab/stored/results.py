@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from groklab.analysis.grokking import Summary, summary
-from groklab.config.run import Run, leaves
+from groklab.config.fields import leaves
+from groklab.config.run import Run
 from groklab.config.stops import end_of
 from groklab.data.tables import notes_of
 from groklab.registry.signatures import checked

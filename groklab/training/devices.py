@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from groklab.config.run import Model
+from groklab.config.fields import Model
 from groklab.model import batched
 from groklab.model.batched import Examples
 from groklab.model.parameters import Parameters
