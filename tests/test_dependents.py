@@ -11,7 +11,7 @@ from groklab.config.checks import RunError
 from groklab.config.presets import preset_named
 from groklab.config.run import Run
 from groklab.config.sweep import sweep_of
-from groklab.laboratory.runs import check
+from groklab.laboratory.checks import check
 
 CELLS = "x,y,z\n" + "".join(f"{x},{y},{(x + 2 * y) % 5}\n" for x in range(5) for y in range(5))
 SOURCES = [

@@ -17,7 +17,7 @@ import pytest
 
 from groklab.config.checks import RunError
 from groklab.config.run import Run
-from groklab.laboratory.runs import check
+from groklab.laboratory.checks import check
 from groklab.model import cache, compiled, compiler
 from groklab.training.paths import path_of
 

@@ -6,7 +6,7 @@ from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.data.files import read_cells
 from groklab.data.lookalikes import same_looks, similar_looks, told
-from groklab.laboratory.runs import check
+from groklab.laboratory.checks import check
 
 SAME = [
     ("é", "e\u0301", "U+00E9", "U+0301"),

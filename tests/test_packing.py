@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from groklab.config.options import Options
 from groklab.config.run import Run
 from groklab.config.sweep import sweep_of
 from groklab.laboratory.runs import train
@@ -136,8 +137,8 @@ def test_runs_for_two_gpus_go_to_two_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "Crew", Recorded)
     monkeypatch.setattr(packing, "_gpus", lambda: 2)
     monkeypatch.setattr("groklab.training.engine.device_of", lambda run: "cuda")
-    workers.train_all([job.run for job in jobs_of(seed=range(7))], folder=tmp_path)
-    workers.train_all([job.run for job in jobs_of(seed=range(7))], folder=tmp_path, runs_per_batch=2)
+    workers.train_all([job.run for job in jobs_of(seed=range(7))], Options(tmp_path))
+    workers.train_all([job.run for job in jobs_of(seed=range(7))], Options(tmp_path, runs_per_batch=2))
     assert found == [(["cuda:0", "cuda:1"], [4, 3], 0), (["cuda:0", "cuda:1"], [2, 2], 3)]
 
 
@@ -145,7 +146,7 @@ def test_a_batch_in_this_process(tmp_path):
     seen = []
     runs = [job.run for job in jobs_of(seed=range(3), layers=[1, 2], steps=100)]
     tally = workers.train_all(
-        runs, folder=tmp_path, workers=1, runs_per_batch=3, on_progress=lambda t: seen.append((t.count("running"), t.count("complete")))
+        runs, Options(tmp_path, workers=1, runs_per_batch=3), on_progress=lambda t: seen.append((t.count("running"), t.count("complete")))
     )
     assert tally.count("complete") == 6
     assert seen[0] == (0, 0)
@@ -156,7 +157,7 @@ def test_a_batch_in_this_process(tmp_path):
 @pytest.mark.parametrize("value", [0, -1, False, 1.5, "all"])
 def test_a_wrong_number_is_found_before_anything_is_trained(tmp_path, value):
     with pytest.raises(ValueError, match="runs_per_batch: got"):
-        workers.train_all([Run.of(**TINY, steps=5)], folder=tmp_path / "runs", runs_per_batch=value)
+        workers.train_all([Run.of(**TINY, steps=5)], Options(tmp_path / "runs", runs_per_batch=value))
     assert not (tmp_path / "runs").exists()
 
 
@@ -181,7 +182,7 @@ class _Dead:
 
 def test_of_a_batch_whose_processes_die_the_run_that_kills_them_is_found(tmp_path, monkeypatch):
     jobs = jobs_of(seed=range(8))
-    order = Order(Tally(jobs), tmp_path, False, 8, [], lambda tally: None, lambda: False)
+    order = Order(Tally(jobs), Options(tmp_path, runs_per_batch=8), [], lambda tally: None, lambda: False)
     crew = Crew(order, waiting(jobs, 8))
     monkeypatch.setattr(crew, "_hired", lambda place: None)
     sizes, deadly = [], jobs[5]
@@ -229,7 +230,7 @@ def test_what_workers_say_while_they_end_is_heard(tmp_path):
     for job in jobs:
         job.status = "running"
     train(jobs[0].run, runs=tmp_path)
-    crew = Crew(Order(Tally(jobs), tmp_path, False, 1, [], lambda tally: None, lambda: False), waiting([], 1))
+    crew = Crew(Order(Tally(jobs), Options(tmp_path, runs_per_batch=1), [], lambda tally: None, lambda: False), waiting([], 1))
     crew.workers = [_Ending(jobs, ("ended", 0), ("failed", 1, "no space"), ("at", 2, 7, None))]
     crew._dismiss(patience=60)
     assert [(job.status, job.message) for job in jobs] == [("complete", ""), ("failed", "no space"), ("waiting", "")]
@@ -259,7 +260,7 @@ def test_a_run_that_has_generalized_counts_as_that_whatever_its_last_evaluation(
 
 def test_of_a_batch_whose_task_fails_on_a_cluster_the_halves_are_tried(tmp_path):
     jobs = jobs_of(seed=range(3))
-    cluster = Cluster(Order(Tally(jobs), tmp_path, False, 3, [], lambda tally: None, lambda: False))
+    cluster = Cluster(Order(Tally(jobs), Options(tmp_path, runs_per_batch=3), [], lambda tally: None, lambda: False))
     assert cluster._ends_of_failed(jobs, "out of memory") == {}
     pile = waiting(jobs, 3)
     assert [len(batch) for batch in taken(pile)] == [2, 1]
@@ -339,4 +340,4 @@ def test_a_measure_that_kills_the_process_of_a_batch(tmp_path):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 def test_two_gpus_share_a_sweep(tmp_path):
     runs = [job.run.replace(device="cuda") for job in jobs_of(seed=range(4), steps=50)]
-    assert workers.train_all(runs, folder=tmp_path).count("complete") == 4
+    assert workers.train_all(runs, Options(tmp_path)).count("complete") == 4

@@ -15,7 +15,8 @@ from groklab import cli, registry
 from groklab.config import experiments
 from groklab.config.power_experiments import OPERATIONS
 from groklab.config.run import Run
-from groklab.laboratory.runs import check, train
+from groklab.laboratory.checks import check
+from groklab.laboratory.runs import train
 from groklab.registry import names as names_
 from groklab.replication import replication as replicating
 from groklab.replication.scorecard import SECONDS_A_STEP

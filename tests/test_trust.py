@@ -10,6 +10,7 @@ import pytest
 from groklab import registry
 from groklab.arguments.start import run_in
 from groklab.cli import main
+from groklab.config.options import Options
 from groklab.laboratory.runs import continued, load, train
 from groklab.registry import names as names_
 from groklab.registry.sources import hash_of
@@ -275,7 +276,7 @@ def test_other_processes_execute_what_was_trusted_here_whatever_lies_in_the_fold
     run = run_in(folder.path, trust_plugins=True)
     copy = next((folder.path / "plugins").iterdir())
     copy.write_text(copy.read_text().replace("executed", "CHANGED"))
-    tally = train_all([run.replace(seed=seed) for seed in (1, 2)], folder=tmp_path / "others", workers=2)
+    tally = train_all([run.replace(seed=seed) for seed in (1, 2)], Options(tmp_path / "others", workers=2))
     assert tally.count("complete") == 2, [job.message for job in tally.jobs]
     assert marker.read_text() == "executed " * 3
     assert sweep(run, seed=[1, 2], runs=tmp_path / "others", workers=1).counts["stored"] == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from groklab.config.options import Options
 from groklab.config.run import Run
 from groklab.config.sweep import sweep_of
 from groklab.results.store import RunFolder
@@ -84,21 +85,21 @@ def until(condition, seconds=300):
 def test_in_this_process(tmp_path):
     runs = sweep_of(**TINY, steps=20, seed=range(3)).runs()
     told = []
-    tally = workers.train_all(runs, folder=tmp_path, workers=1, on_progress=lambda t: told.append(t.count("complete")))
+    tally = workers.train_all(runs, Options(tmp_path, workers=1), on_progress=lambda t: told.append(t.count("complete")))
     assert tally.count("complete") == 3
     assert not any(job.was_stored for job in tally.jobs)
     assert told[0] == 0
     assert told[-1] == 3
-    again = workers.train_all(runs, folder=tmp_path, workers=1)
+    again = workers.train_all(runs, Options(tmp_path, workers=1))
     assert all(job.was_stored for job in again.jobs)
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(tmp_path):
     runs = sweep_of(**TINY, optimizer="sgd", norm="none", steps=60, learning_rate=[1e9, 0.01]).runs()
-    tally = workers.train_all(runs, folder=tmp_path, workers=1)
+    tally = workers.train_all(runs, Options(tmp_path, workers=1))
     assert [job.status for job in tally.jobs] == ["diverged", "complete"]
     assert "loss is not finite" in tally.jobs[0].message
-    again = workers.train_all(runs, folder=tmp_path, workers=1)
+    again = workers.train_all(runs, Options(tmp_path, workers=1))
     assert [job.status for job in again.jobs] == ["diverged", "complete"]
     assert "loss is not finite" in again.jobs[0].message
 
@@ -106,10 +107,10 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path):
 def test_a_mistake_in_one_run_is_found_before_any_is_trained(tmp_path):
     runs = [Run.of(**TINY, steps=5), Run.of(**TINY, steps=5, decay_parameters=("nothing*",))]
     with pytest.raises(ValueError, match=r"(?s)run 2 of 2, addition-7.*decay_parameters"):
-        workers.train_all(runs, folder=tmp_path)
+        workers.train_all(runs, Options(tmp_path))
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="workers: got 0"):
-        workers.train_all(runs[:1], folder=tmp_path, workers=0)
+        workers.train_all(runs[:1], Options(tmp_path, workers=0))
 
 
 def test_time_left_is_at_most_what_the_budgets_take(monkeypatch):
@@ -154,7 +155,7 @@ def test_an_error_of_who_is_told_leaves_no_process_behind(tmp_path):
             raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        workers.train_all(sweep_of(**TINY, seed=[0, 1], steps=100_000).runs(), folder=tmp_path, workers=2, on_progress=tell)
+        workers.train_all(sweep_of(**TINY, seed=[0, 1], steps=100_000).runs(), Options(tmp_path, workers=2), on_progress=tell)
     assert len(told[-1]) == 2
     assert children(os.getpid()) == []
 
@@ -169,7 +170,7 @@ def test_a_dry_run_trains_nothing(tmp_path):
     assert (found["runs"], found["stored"], found["missing"], found["workers"]) == (3, 0, 3, 2)
     assert found["seconds_at_most"] > 0
     assert not list(tmp_path.iterdir())
-    workers.train_all(sweep_of(**TINY, steps=1000).runs(), folder=tmp_path, workers=1)
+    workers.train_all(sweep_of(**TINY, steps=1000).runs(), Options(tmp_path, workers=1))
     promised = found["disk_bytes"] / 3
     taken = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert taken == pytest.approx(promised, rel=0.25)
@@ -263,14 +264,14 @@ def test_the_whole_sweep_killed_five_times(tmp_path):
 def test_every_run_is_checked_whatever_it_has_in_common_with_the_first(tmp_path):
     runs = sweep_of(**TINY, steps=5).runs()
     with pytest.raises(ValueError, match=r"(?s)run 2 of 2.*steps: got 0; expected"):
-        workers.train_all([runs[0], runs[0].replace(steps=0)], folder=tmp_path, workers=1)
+        workers.train_all([runs[0], runs[0].replace(steps=0)], Options(tmp_path, workers=1))
     with pytest.raises(ValueError, match=r"(?s)run 2 of 2.*seed: got -1; expected"):
-        workers.train_all([runs[0], runs[0].replace(seed=-1)], folder=tmp_path, workers=1)
+        workers.train_all([runs[0], runs[0].replace(seed=-1)], Options(tmp_path, workers=1))
     with pytest.raises(ValueError, match=r"(?s)run 2 of 2.*optimizer: got 3; expected text"):
-        workers.train_all([runs[0], runs[0].replace(optimizer=3)], folder=tmp_path, workers=1)
+        workers.train_all([runs[0], runs[0].replace(optimizer=3)], Options(tmp_path, workers=1))
     assert not list(tmp_path.iterdir())
 
 
 def test_one_plugin_may_be_named_without_a_list(tmp_path):
     (tmp_path / "empty_lab.py").write_text("", encoding="utf-8")
-    assert workers.train_all([], folder=tmp_path, plugins=str(tmp_path / "empty_lab.py")).jobs == []
+    assert workers.train_all([], Options(tmp_path, plugins=str(tmp_path / "empty_lab.py"))).jobs == []

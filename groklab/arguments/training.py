@@ -10,6 +10,7 @@ import tyro
 
 from groklab.arguments.parsing import Runs, Where, field_words
 from groklab.config.fields import leaves
+from groklab.config.options import Options
 from groklab.config.run import Run
 from groklab.config.sweep import hints, is_several
 
@@ -99,6 +100,11 @@ class SweepArguments:
     """Trackers that get the numbers too: tensorboard, wandb, mlflow, trackio; local in RUNS/trackers, but for a wandb with a login."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
 
+    @property
+    def options(self) -> Options:
+        """How the runs are trained."""
+        return Options(self.where.runs, self.workers, self.ray, self.runs_per_batch, self.keep_state, self.plugin, self.track)
+
 
 def sweep_arguments() -> type[SweepArguments]:
     """`SweepArguments` with every field of a run, each taking several values."""
@@ -141,6 +147,11 @@ class ReplicateArguments:
     plugin: tuple[Path, ...] = ()
     """Python files that register experiments, operations … of your own."""
     where: Annotated[Where, tyro.conf.arg(name="")] = field(default_factory=Where)
+
+    @property
+    def options(self) -> Options:
+        """How the runs are trained."""
+        return Options(self.where.runs, self.workers, self.ray, self.runs_per_batch, plugins=self.plugin)
 
 
 @dataclass(frozen=True)

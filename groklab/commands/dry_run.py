@@ -14,7 +14,7 @@ from groklab.workers.forecast import forecast
 
 def dry_run(asked: SweepArguments | ReplicateArguments, runs: Sequence[Run]) -> int:
     """Print it; the exit status."""
-    found = forecast(runs, folder=asked.where.runs, workers=asked.workers, ray=asked.ray, runs_per_batch=asked.runs_per_batch)
+    found = forecast(runs, asked.options)
     if asked.where.json:
         write_json(found)
         return 0

@@ -63,16 +63,7 @@ def _trained(asked: ReplicateArguments, runs: Sequence[Run], should_stop: Callab
     """Train what is missing, its progress shown; how it went, and whether the user stopped it."""
     with TerminalSweep(sys.stderr if asked.where.json else sys.stdout, title="replicate") as screen:
         try:
-            return train_all(
-                runs,
-                folder=asked.where.runs,
-                workers=asked.workers,
-                ray=asked.ray,
-                runs_per_batch=asked.runs_per_batch,
-                plugins=asked.plugin,
-                on_progress=screen,
-                should_stop=should_stop,
-            ), False
+            return train_all(runs, asked.options, on_progress=screen, should_stop=should_stop), False
         except KeyboardInterrupt:
             return screen.tally, True
 

@@ -48,18 +48,7 @@ def _sweep(asked: SweepArguments, start: Run, should_stop: Callable[[], bool]) -
     stream = sys.stderr if asked.where.json else sys.stdout
     with TerminalSweep(stream) as screen:
         try:
-            tally = train_all(
-                runs,
-                folder=asked.where.runs,
-                workers=asked.workers,
-                ray=asked.ray,
-                runs_per_batch=asked.runs_per_batch,
-                keep_state=asked.keep_state,
-                plugins=asked.plugin,
-                track=asked.track,
-                on_progress=screen,
-                should_stop=should_stop,
-            )
+            tally = train_all(runs, asked.options, on_progress=screen, should_stop=should_stop)
             was_stopped = False
         except KeyboardInterrupt:
             tally, was_stopped = screen.tally, True

@@ -32,6 +32,7 @@ from groklab.completion.votes import (
 )
 from groklab.config.checks import FieldError, RunError, type_problems
 from groklab.config.fields import Budget, Seeds, Task, leaves
+from groklab.config.options import Options
 from groklab.config.presets import preset_named
 from groklab.config.run import Run
 from groklab.data.contradictions import Contradictions, as_far_as_ruled_out, contradictions_of
@@ -45,6 +46,7 @@ from groklab.results.answers import read_answers
 from groklab.results.files import StoreError
 from groklab.results.store import RunFolder
 from groklab.text.values import shown
+from groklab.workers.pool import train_all
 from groklab.workers.tally import Tally
 
 if TYPE_CHECKING:
@@ -229,7 +231,7 @@ def complete(
     Networks of several seeds are trained on nine tenths of the known cells; those that get ``required_accuracy`` of their other
     tenth right vote. ``presets`` are recipes that are tried in turn until one finds the rule, and ``fields`` of a run's model,
     training and budget depart from each. ``answers_seen``: the user knows that every answer which occurs is among the known ones. Networks are stored among ``runs`` like any others, and trained once. See
-    ``workers.train_all`` for the rest. ValueError where the table is not one that can be completed: nothing is blank, fewer than 20 cells are
+    ``gl.sweep`` for the rest. ValueError where the table is not one that can be completed: nothing is blank, fewer than 20 cells are
     known, or all of these have one answer. Whether the answer can be believed is in ``evidence``, and of which blanks in ``supported``.
     """
     registry.load_plugins(plugins)
@@ -251,18 +253,8 @@ def complete(
     blanks = blanks_of(table, answers_seen=answers_seen)
     best: Completion | None = None
     for name, wanted in zip(names, asked, strict=True):
-        from groklab.workers.pool import train_all
-
-        tally = train_all(
-            wanted,
-            folder=runs,
-            workers=workers,
-            ray=ray,
-            keep_state=True,
-            plugins=plugins,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
+        options = Options(Path(runs), workers, ray, keep_state=True, plugins=plugins)
+        tally = train_all(wanted, options, on_progress=on_progress, should_stop=should_stop)
         evidence = partial(evidence_of, required=required_accuracy, recipes=len(names))
         found = _completion(file, names[: names.index(name) + 1], blanks, tally, Path(runs), evidence)
         if best is None or found.evidence.likely > best.evidence.likely:

@@ -21,7 +21,7 @@ from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.config.table_file import as_stored, content_of
 from groklab.data.tables import table_of
-from groklab.laboratory.runs import check
+from groklab.laboratory.checks import check
 from groklab.measures.task import MeasuredTask, take
 from groklab.model.exchange import (
     is_official,

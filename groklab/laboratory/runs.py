@@ -6,16 +6,17 @@ missing, and stores it so that a process killed at any moment loses nothing but 
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from groklab.config.checks import RunError, type_problems
+from groklab.config.checks import RunError
 from groklab.config.fields import Task, leaves
+from groklab.config.options import RunsPerBatch, check_runs_per_batch
 from groklab.config.run import Run
 from groklab.laboratory.batch import Rounds, train_batch
+from groklab.laboratory.checks import check
 from groklab.laboratory.progress import Display, Interrupted, Outcome, Progress, Telling
 from groklab.laboratory.tracking import Trackers, tracking
 from groklab.outside.printable import command
@@ -29,7 +30,6 @@ from groklab.stored.drawing import drawn
 from groklab.stored.results import end_and_reached
 from groklab.stored.run import StoredRun, load, stored_runs
 from groklab.stored.run import results_as_asked as _stored
-from groklab.text.values import shown
 
 if TYPE_CHECKING:
     from groklab.data.table import Table
@@ -38,33 +38,6 @@ STATE_INTERVAL = 10.0
 """Seconds of training that a killed process may lose."""
 SAVING_PAUSE = 20
 """Or so many times what saving took, where that is longer: a state may be large (grokfast_ma keeps a hundred gradients)."""
-
-RunsPerBatch = int | Literal["auto"]
-"""How many runs of one shape are trained side by side."""
-
-
-def check(run: Run, looked_at: set[Any] | None = None) -> None:
-    """All that can be wrong with a run, before anything is written; RunError with every problem.
-
-    ``looked_at`` remembers the networks of many runs, so that what a network's layout tells is asked once of those that differ in seed and
-    steps alone.
-    """
-    problems = run.problems()
-    if not any(leaves().get(problem.field) in ("task", "model") for problem in problems):
-        from groklab.training.engine import run_problems
-
-        if problems:
-            # What the network's layout tells can be asked wherever there is one, so that all mistakes come together.
-            with contextlib.suppress(ValueError, TypeError):
-                problems += [] if type_problems(run) else run_problems(run)
-        else:
-            key = tuple(str(value) for name, value in run.resolved().items() if name not in ("seed", "steps"))
-            if looked_at is None or key not in looked_at:
-                problems += run_problems(run)
-            if looked_at is not None:
-                looked_at.add(key)
-    if problems:
-        raise RunError(problems)
 
 
 @checked
@@ -200,15 +173,6 @@ def _batch_size(run: Run, count: int, runs_per_batch: RunsPerBatch) -> int:
     from groklab.training.engine import runs_at_once
 
     return runs_at_once(run, count) if runs_per_batch == "auto" else min(count, runs_per_batch)
-
-
-def check_runs_per_batch(value: object) -> None:
-    """ValueError where a value is not a number of runs per batch."""
-    if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ValueError(
-            f"runs_per_batch: got {shown(value)}; expected auto or a whole number from 1 on. "
-            "auto is one run at a time on the CPU, and on a GPU as many as its memory holds."
-        )
 
 
 def stored_as_asked(run: Run, *, runs: str | Path = "runs") -> StoredRun | None:

@@ -14,11 +14,12 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from groklab.config.options import Options
 from groklab.config.run import Run
-from groklab.laboratory.runs import RunsPerBatch
 from groklab.laboratory.tracking import tracking
 from groklab.text.values import shown
 from groklab.workers.batches import Waiting
@@ -74,21 +75,13 @@ class Board:
         return self.over
 
 
-def train_task(
-    runs: Sequence[Run],
-    folder: str,
-    keep_state: bool,
-    runs_per_batch: RunsPerBatch,
-    plugins: Sequence[tuple[Path, bytes]],
-    board: Any,
-    track: Sequence[str] = (),
-) -> dict[int, tuple[str, str]]:
+def train_task(runs: Sequence[Run], options: Options, sources: Sequence[tuple[Path, bytes]], board: Any) -> dict[int, tuple[str, str]]:
     """What a task does: one batch of runs; what became of each, by position, and a message."""
     import ray
 
     from groklab import registry
 
-    for path, source in plugins:
+    for path, source in sources:
         registry.load_source(path, source)
     looked = time.monotonic()
     names = [run.id for run in runs]
@@ -109,8 +102,8 @@ def train_task(
         if what in _FINAL:
             board.end.remote(names[position], *ends[position])
 
-    with tracking(track, folder, lambda text: board.note.remote(text)) as trackers, contextlib.suppress(KeyboardInterrupt):
-        attempt(runs, folder, keep_state, runs_per_batch, say, should_stop, trackers)
+    with tracking(options.track, options.folder, lambda text: board.note.remote(text)) as trackers, contextlib.suppress(KeyboardInterrupt):
+        attempt(runs, options, say, should_stop, trackers)
     return ends
 
 
@@ -122,7 +115,8 @@ class Cluster:
     """A Ray cluster at work on many runs."""
 
     def __init__(self, order: Order) -> None:
-        self.order, self.folder = order, order.folder.resolve()
+        self.order = order
+        self.options = replace(order.options, folder=order.options.folder.resolve())  # tasks have other working directories
 
     def work(self, address: str) -> None:
         """Train until no run is left, on the cluster at an address, or on the one that ``auto`` finds."""
@@ -136,7 +130,7 @@ class Cluster:
             pending: dict[Any, list[Job]] = {}
             gpus = max(1, int(ray.cluster_resources().get("GPU", 0)))
             jobs = [job for job in self.order.tally.jobs if job.status == "waiting"]
-            waiting = Waiting(jobs, self.order.runs_per_batch, device_of=_device_of, processes_on=lambda device: gpus)
+            waiting = Waiting(jobs, self.options.runs_per_batch, device_of=_device_of, processes_on=lambda device: gpus)
             while waiting or pending:
                 if self.order.stop():
                     self._end(ray, board, pending)
@@ -151,10 +145,9 @@ class Cluster:
         """A task that trains a batch, or will."""
         first, order = batch[0].run, self.order
         name = f"groklab {first.id}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
-        options = {"num_cpus": 1, "num_gpus": 1 if _device_of(first) == "cuda" else 0, "name": name}
+        resources = {"num_cpus": 1, "num_gpus": 1 if _device_of(first) == "cuda" else 0, "name": name}
         portable = [_portable(job.run) for job in batch]
-        given = (portable, str(self.folder), order.keep_state, order.runs_per_batch, order.plugins, board, order.track)
-        return task.options(**options).remote(*given)
+        return task.options(**resources).remote(portable, self.options, order.sources, board)
 
     def _take(self, ray: Any, pending: dict[Any, list[Job]], timeout: float) -> list[Job]:
         """Settle the tasks that have ended; those of their runs that must be asked for again."""
@@ -171,7 +164,7 @@ class Cluster:
                 ends = self._ends_of_failed(batch, _reason(ray, error))
             for position, job in enumerate(batch):
                 if job.status in ("waiting", "running"):
-                    settle(self.order.tally, job, self.folder, *ends.get(position, ("busy", "")))
+                    settle(self.order.tally, job, self.options.folder, *ends.get(position, ("busy", "")))
             again += [job for job in batch if job.status == "waiting"]
         return again
 
@@ -193,7 +186,7 @@ class Cluster:
                 advance(self.order.tally, open_jobs[name], step, row)
         for name, (what, message) in ends.items():
             if name in open_jobs:
-                settle(self.order.tally, open_jobs[name], self.folder, what, message)
+                settle(self.order.tally, open_jobs[name], self.options.folder, what, message)
 
     def _end(self, ray: Any, board: Any, pending: dict[Any, list[Job]], patience: float = 60.0) -> None:
         """Have all tasks save what they have and end; those that have not begun are not begun."""

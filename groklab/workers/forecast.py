@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
+from groklab.config.options import Options
 from groklab.config.run import Run
-from groklab.laboratory.runs import RunsPerBatch, stored_as_asked
+from groklab.laboratory.runs import stored_as_asked
 from groklab.workers.batches import places
 from groklab.workers.pool import check_all, waiting_runs
 from groklab.workers.tally import Job
@@ -17,19 +17,17 @@ _CALIBRATED = 12
 """Shapes of runs whose speed is measured."""
 
 
-def forecast(
-    runs: Sequence[Run], *, folder: Path, workers: int | None = None, ray: str | None = None, runs_per_batch: RunsPerBatch = "auto"
-) -> dict[str, Any]:
+def forecast(runs: Sequence[Run], options: Options) -> dict[str, Any]:
     """What training these runs would take: how many are missing, in which batches and processes, bytes on the disk, seconds at most."""
-    check_all(runs, workers=workers, ray=ray, runs_per_batch=runs_per_batch)
-    missing = [run for run in runs if stored_as_asked(run, runs=folder) is None]
-    batches, found_places = _batches(missing, workers, ray, runs_per_batch)
+    check_all(runs, options)
+    missing = [run for run in runs if stored_as_asked(run, runs=options.folder) is None]
+    batches, found_places = _batches(missing, options)
     seconds, measured = _cost(batches)
     return {
         "runs": len(runs),
         "stored": len(runs) - len(missing),
         "missing": len(missing),
-        "workers": None if ray is not None else len(found_places),
+        "workers": None if options.ray is not None else len(found_places),
         "places": found_places,
         "batches": len(batches),
         "runs_per_batch": max(map(len, batches), default=0),
@@ -39,19 +37,17 @@ def forecast(
     }
 
 
-def _batches(
-    missing: Sequence[Run], workers: int | None, ray: str | None, runs_per_batch: RunsPerBatch
-) -> tuple[list[list[Run]], list[str]]:
+def _batches(missing: Sequence[Run], options: Options) -> tuple[list[list[Run]], list[str]]:
     """The runs that are trained side by side, and the devices of the processes that do it; none of these on a cluster."""
     from groklab.training.engine import runs_at_once
 
-    waiting = waiting_runs([Job(run) for run in missing], runs_per_batch, workers)
+    waiting = waiting_runs([Job(run) for run in missing], options)
     batches: list[list[Run]] = []
     for jobs in waiting.batches():
         runs = [job.run for job in jobs]
-        size = runs_at_once(runs[0], len(runs)) if runs_per_batch == "auto" else len(runs)
+        size = runs_at_once(runs[0], len(runs)) if options.runs_per_batch == "auto" else len(runs)
         batches += [runs[start : start + size] for start in range(0, len(runs), size)]
-    return batches, [] if ray is not None else places(waiting.batches_on(), workers=workers)
+    return batches, [] if options.ray is not None else places(waiting.batches_on(), workers=options.workers)
 
 
 def _cost(batches: Sequence[Sequence[Run]]) -> tuple[float, int]:

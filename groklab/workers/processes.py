@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from groklab.laboratory.runs import RunsPerBatch
+from groklab.config.options import Options
 from groklab.laboratory.tracking import PATIENCE, tracking
 from groklab.workers.batches import Waiting
 from groklab.workers.interpreters import check_script, without_script
@@ -50,7 +50,7 @@ class Crew:
     def work(self, places: Sequence[str]) -> None:
         """Train with a process for every place until no run is left."""
         check_script()
-        for_trackers = 2 * PATIENCE if self.order.track else 0.0
+        for_trackers = 2 * PATIENCE if self.order.options.track else 0.0
         try:
             for place in places:
                 self.workers.append(self._hired(place))
@@ -72,7 +72,7 @@ class Crew:
     def _hired(self, place: str) -> _Worker:
         ours, theirs = self.context.Pipe()
         order = self.order
-        given = (theirs, place, order.folder, order.keep_state, order.runs_per_batch, order.plugins, order.track)
+        given = (theirs, place, order.options, order.sources)
         process = self.context.Process(target=_serve, args=given, daemon=False)
         with without_script():
             process.start()
@@ -102,7 +102,7 @@ class Crew:
             self.order.tally.note(*content)
             return
         job = worker.jobs[position]
-        hear(self.order.tally, job, self.order.folder, what, *content)
+        hear(self.order.tally, job, self.order.options.folder, what, *content)
         if what != "at":
             del worker.jobs[position]
         if what == "busy":
@@ -153,20 +153,12 @@ class Crew:
                 job.status = "waiting"
 
 
-def _serve(
-    connection: Connection,
-    place: str,
-    folder: Path,
-    keep_state: bool,
-    runs_per_batch: RunsPerBatch,
-    plugins: Sequence[tuple[Path, bytes]],
-    track: Sequence[str],
-) -> None:
+def _serve(connection: Connection, place: str, options: Options, sources: Sequence[tuple[Path, bytes]]) -> None:
     """What a process does: train the batches that come through the pipe, until None comes or the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells what to do
     from groklab import registry
 
-    for path, source in plugins:
+    for path, source in sources:
         registry.load_source(path, source)
     if place.startswith("cuda:"):
         import torch
@@ -191,7 +183,7 @@ def _serve(
         with speaking, contextlib.suppress(OSError):
             connection.send(words)
 
-    with tracking(track, folder, lambda text: say("note", 0, text)) as trackers:
+    with tracking(options.track, options.folder, lambda text: say("note", 0, text)) as trackers:
         while not is_over:
             try:
                 asked = connection.recv()
@@ -200,6 +192,6 @@ def _serve(
             if asked is None:
                 return
             try:
-                attempt(asked, folder, keep_state, runs_per_batch, say, should_stop, trackers)
+                attempt(asked, options, say, should_stop, trackers)
             except KeyboardInterrupt:
                 return

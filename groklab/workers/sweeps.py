@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from groklab import registry
+from groklab.config.options import Options, RunsPerBatch
 from groklab.config.run import Run
 from groklab.config.sweep import Sweep, sweep_of
 from groklab.outside.streams import warn
@@ -18,6 +19,7 @@ from groklab.registry.signatures import checked
 from groklab.results.store import RunFolder
 from groklab.stored.drawing import drawn
 from groklab.stored.run import StoredRun
+from groklab.workers.pool import train_all
 from groklab.workers.tally import Tally
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ def sweep(
     runs: str | Path = "runs",
     workers: int | None = None,
     ray: str | None = None,
-    runs_per_batch: int | Literal["auto"] = "auto",
+    runs_per_batch: RunsPerBatch = "auto",
     zip: str | Sequence[str] = (),
     plugins: str | Path | Sequence[str | Path] = (),
     track: str | Sequence[str] = (),
@@ -136,13 +138,12 @@ def sweep(
 
     A list, tuple or range holds alternatives of a field, all crossed with each other; ``zip`` names fields whose values are taken side by
     side (``config.sweep.sweep_of``). ``start`` is the run from which the fields depart. Without one, only the ends of
-    checkpoints are kept unless ``checkpoints_per_decade`` is given. ``plugins`` are files with functions of your own, ``track`` names trackers. See ``workers.train_all`` for ``workers``, ``ray``,
-    ``runs_per_batch``, ``keep_state``, ``on_progress`` and ``should_stop``. In a notebook the runs are shown while they are trained, unless
+    checkpoints are kept unless ``checkpoints_per_decade`` is given. ``plugins`` are files with functions of your own, ``track`` names trackers. See ``config.options.Options`` for ``workers``, ``ray``,
+    ``runs_per_batch`` and ``keep_state``; ``should_stop`` is asked several times a second, and a true answer saves every state and raises
+    KeyboardInterrupt. In a notebook the runs are shown while they are trained, unless
     ``on_progress`` is given; ``display`` shows them elsewhere or otherwise, see ``display.notebook.LiveSweep``. A run that diverges or
     fails does not end the others; of failed ones a warning tells.
     """
-    from groklab.workers.pool import train_all
-
     registry.load_plugins(plugins)
     if start is None:
         fields.setdefault("checkpoints_per_decade", 0)
@@ -151,18 +152,8 @@ def sweep(
         if display is not None and on_progress is None:
             on_progress = live = shown.enter_context(display(should_stop))
             should_stop = live.should_stop
-        tally = train_all(
-            asked.runs(),
-            folder=runs,
-            workers=workers,
-            ray=ray,
-            runs_per_batch=runs_per_batch,
-            keep_state=keep_state,
-            plugins=plugins,
-            track=track,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
+        options = Options(Path(runs), workers, ray, runs_per_batch, keep_state, plugins, track)
+        tally = train_all(asked.runs(), options, on_progress=on_progress, should_stop=should_stop)
     made = StoredSweep(asked, Path(runs), tally)
     if made.failed:
         name, reason = next(iter(made.failed.items()))

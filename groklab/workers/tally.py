@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from groklab.analysis.grokking import summary
+from groklab.config.options import Options
 from groklab.config.run import Run
 from groklab.laboratory.progress import Interrupted, Outcome, Progress
-from groklab.laboratory.runs import RunsPerBatch, stored_as_asked, train_together
+from groklab.laboratory.runs import stored_as_asked, train_together
 from groklab.laboratory.tracking import Trackers, to_standard_error
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError
@@ -94,23 +95,16 @@ class Order:
     """What whoever trains many runs is given: here, local processes, or a cluster."""
 
     tally: Tally
-    folder: Path
-    """Of the results."""
-    keep_state: bool
-    runs_per_batch: RunsPerBatch
-    plugins: Sequence[tuple[Path, bytes]]
+    options: Options
+    sources: Sequence[tuple[Path, bytes]]
     """What other processes import first: files with their sources, which are executed as they were here, whatever the files hold by then."""
     tell: Callable[[Tally], None]
     stop: Callable[[], bool]
-    track: Sequence[str] = ()
-    """Trackers by name."""
 
 
 def attempt(
     runs: Sequence[Run],
-    folder: str | Path,
-    keep_state: bool,
-    runs_per_batch: RunsPerBatch,
+    options: Options,
     say: Callable[..., object],
     should_stop: Callable[[], bool],
     track: Trackers = (),
@@ -134,12 +128,12 @@ def attempt(
 
     outcomes = train_together(
         runs,
-        runs=folder,
-        runs_per_batch=runs_per_batch,
+        runs=options.folder,
+        runs_per_batch=options.runs_per_batch,
         on_progress=lambda position, progress: reporters[position].hear(progress),
         on_end=end,
         should_stop=should_stop,
-        keep_state=keep_state,
+        keep_state=options.keep_state,
         track=track,
     )
     if any(isinstance(outcome, KeyboardInterrupt) for outcome in outcomes):
