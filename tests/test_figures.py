@@ -467,6 +467,24 @@ def test_the_verdict_counts_validation_cells_only() -> None:
     assert "answers at step 3,770" in text
 
 
+@pytest.mark.parametrize(("threshold", "told"), [(None, "95.0 %"), (0.95, "94.96 %"), (0.999, "95.0 %")])
+def test_the_verdict_is_rounded_by_the_threshold_of_the_run(threshold: float | None, told: str) -> None:
+    """Of 1,250 validation cells 1,187 are right: 0.9496."""
+    table = cells(71, right=1.0)
+    validation = table.with_row_index().filter(pl.col("split") == "validation")["index"][:1250]
+    wrong = validation[1187:]
+    asked = pl.int_range(pl.len()).is_in(validation.implode())
+    table = table.with_columns(
+        split=pl.when(pl.col("split") == "validation")
+        .then(pl.when(asked).then(pl.lit("validation")).otherwise(pl.lit("train")))
+        .otherwise("split"),
+        answer=pl.when(pl.int_range(pl.len()).is_in(wrong.implode())).then((pl.col("z") + 1) % 71).otherwise("answer"),
+    )
+    if threshold is not None:
+        table = table.with_columns(threshold=pl.lit(threshold))
+    assert f"validation: {told} right" in said(tables.operation_table(table))
+
+
 def test_names_are_written_into_small_tables_only() -> None:
     def inside(n: int, **settings: int) -> int:
         return len(tables.operation_table(cells(n, right=1.0), **settings).axes[0].texts) - 1  # the x of the corner

@@ -41,13 +41,13 @@ def film(history: pl.DataFrame, cells: Sequence[pl.DataFrame], elements: Sequenc
     plane, colors, seen = _side(elements[-1], matrices[-1])
     points = [(matrix - matrix.mean(axis=0)) @ plane for matrix in matrices]
     reach = 1.08 * max(float(np.abs(shown).max()) for shown in points[-max(1, len(points) // 3) :])
-    title = str(style.constant(history, "title") or "")
+    title, threshold = str(style.constant(history, "title") or ""), style.threshold_of(history)
     for table, shown in zip(cells, points, strict=True):
-        yield _frame(history, table, shown, colors, title=title, seen=seen, reach=reach)
+        yield _frame(history, table, shown, colors, title=title, seen=seen, reach=reach, threshold=threshold)
 
 
 def _frame(
-    history: pl.DataFrame, cells: pl.DataFrame, points: Numbers, colors: list[str], *, title: str, seen: str, reach: float
+    history: pl.DataFrame, cells: pl.DataFrame, points: Numbers, colors: list[str], *, title: str, seen: str, reach: float, threshold: float
 ) -> Figure:
     step = int(cells["step"][0])
     with style.publication():
@@ -62,7 +62,11 @@ def _frame(
         trained = np.where(table.answer == table.label, _TRAIN_RIGHT, _TRAIN_WRONG)
         names = np.where(validation, np.where(right, _RIGHT, _WRONG), np.where(table.split == "train", trained, _UNKNOWN))
         show(left, table, np.array([to_rgb(name) for name in names]))
-        share = f"{percent(float(right[validation].mean()))} of the hidden cells right" if validation.any() else "no hidden cells"
+        share = (
+            f"{percent(float(right[validation].mean()), threshold=threshold)} of the hidden cells right"
+            if validation.any()
+            else "no hidden cells"
+        )
         left.set_title(f"step {style.count(step)}: {share}", size=style.SMALL_SIZE, loc="left", pad=4)
         other = drawing.add_axes(((_WIDTH - 0.5 - _SIDE) / _WIDTH, bottom, *size))
         other.scatter(*points.T, c=colors, s=14, linewidths=0)

@@ -29,6 +29,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterSciNotati
 
 from groklab.figures import letters
 from groklab.text.labels import apart, without_middle
+from groklab.text.numbers import GROKKED
 from groklab.text.values import shown
 
 TRAIN = "#D55E00"
@@ -119,6 +120,12 @@ def constant(table: polars.DataFrame, column: str) -> Any:
         return None
     values = table[column].drop_nulls().unique()
     return values[0] if len(values) == 1 else None
+
+
+def threshold_of(table: polars.DataFrame) -> float:
+    """The accuracy by which the run of a table is judged, of its optional column ``threshold``; the usual one without."""
+    found = constant(table, "threshold")
+    return GROKKED if found is None else float(found)
 
 
 def count(number: float) -> str:

@@ -42,7 +42,8 @@ def operation_table(cells: polars.DataFrame, *, names_up_to: int = 12) -> Figure
     """The table of an operation, rows x and columns y: its training cells, or the network's answers and their verdict (Power et al. 2022).
 
     Answers are drawn where the columns ``answer`` and, if wished, ``probability`` are there and not all null. The names of
-    elements are written into the cells of tables of up to ``names_up_to`` rows and columns. ``title`` and ``step`` are optional.
+    elements are written into the cells of tables of up to ``names_up_to`` rows and columns. ``title``, ``step`` and
+    ``threshold`` are optional.
     """
     style.check_table("operation_table", cells, _NEEDS)
     table = read(cells)
@@ -53,7 +54,7 @@ def operation_table(cells: polars.DataFrame, *, names_up_to: int = 12) -> Figure
     title = str(style.constant(cells, "title") or "")
     with style.publication():
         if answered:
-            verdict, heading, legend = _verdict(table)
+            verdict, heading, legend = _verdict(table, style.threshold_of(cells))
             notes = _confidence(cells, table)
             below = 0.3 + style.LINE_HEIGHT * max(len(legend), 2.5 + len(notes))
             drawing, (left, right) = panels(table, 2, title=title, below=below)
@@ -86,7 +87,7 @@ def _colors_of_elements(table: Table, numbers: Numbers) -> Colors:
     return painted
 
 
-def _verdict(table: Table) -> tuple[Colors, str, list[Row]]:
+def _verdict(table: Table, threshold: float) -> tuple[Colors, str, list[Row]]:
     """The colors of right and wrong, the heading and the rows of the legend."""
     answered = table.answer >= 0
     train = (table.split == "train") & ~table.corrupted
@@ -114,7 +115,9 @@ def _verdict(table: Table) -> tuple[Colors, str, list[Row]]:
     if int(np.prod(table.shape)) > len(table.z):
         legend.append(("absent", "not in the table"))
     asked = int((validation & answered).sum())
-    heading = f"validation: {percent(int((validation & as_truth).sum()) / asked)} right" if asked else "no validation cells"
+    heading = (
+        f"validation: {percent(int((validation & as_truth).sum()) / asked, threshold=threshold)} right" if asked else "no validation cells"
+    )
     return painted, heading, legend
 
 

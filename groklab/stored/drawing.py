@@ -58,7 +58,7 @@ def _table_for(entry: registry.Entry, run: StoredResults, checkpoint: int | None
 
     match entry.facts["takes"]:
         case "cells":
-            return run.answers(checkpoint)
+            return run.answers(checkpoint).with_columns(threshold=polars.lit(run.run.budget.threshold))
         case "elements":
             from groklab.analysis.elements import elements_table
 
@@ -125,6 +125,6 @@ def filmed(name: str, run: StoredResults) -> Iterator[Figure]:
     steps = run.stored_steps("answers")
     if not steps:
         raise ValueError(f"figure {shown(entry.name)}: {run.id} has no stored answers; expected at least those of one checkpoint.")
-    history = run.history.with_columns(title=polars.lit(title_of(run)))
+    history = run.history.with_columns(title=polars.lit(title_of(run)), threshold=polars.lit(run.run.budget.threshold))
     cells = [run.answers(step) for step in steps]
     return entry.function(history, cells, [elements_table(run.folder, run.run, step) for step in steps])
