@@ -67,12 +67,12 @@ def arguments_of(verb: str, monkeypatch: Any) -> type:
         raise _ParsedError(kind)
 
     with monkeypatch.context() as patched:
-        patched.setattr(parsing, "parse", stop)
+        patched.setattr(parsing, "checked_words", stop)
         try:
             cli.VERBS[verb].does([])
         except _ParsedError as found:
             return found.args[0]
-    raise AssertionError(f"the verb {verb} does not parse its words by arguments.parsing.parse")
+    raise AssertionError(f"the verb {verb} does not check its words by arguments.parsing.checked_words")
 
 
 def flags_of(kind: type) -> Iterator[Flag]:

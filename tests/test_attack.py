@@ -575,18 +575,17 @@ HISTORY = [
 ]  # fmt: skip
 
 
-def test_histories_of_one_run_with_wrong_fields(world):
-    problems, count = [], 0
-    for change in HISTORY:
-        for reader, words in READERS.items():
-            fresh(world)
-            victim = _victim()
-            for name in ("state.safetensors",):
-                (victim / name).unlink()  # which holds the checksum of the history
-            rows = [json.loads(line) for line in (victim / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-            rows[-1] |= change
-            (victim / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-            found, count = attacked(words, victim), count + 1
-            told = f"history {change!r}, {reader}"
-            problems += [f"{told}: {one}" for one in complaints(found, world, statuses=(0, 1, 2)) + others_complaints(world, victim)]
-    judged(problems, count, 200)
+@pytest.mark.parametrize("is_all", EXTENT)
+def test_histories_of_one_run_with_wrong_fields(world, is_all):
+    cases, problems = chosen(itertools.product(HISTORY, READERS.items()), is_all, 6, 80), []
+    for change, (reader, words) in cases:
+        fresh(world)
+        victim = _victim()
+        (victim / "state.safetensors").unlink()  # which holds the checksum of the history
+        rows = [json.loads(line) for line in (victim / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+        rows[-1] |= change
+        (victim / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        found = attacked(words, victim)
+        told = f"history {change!r}, {reader}"
+        problems += [f"{told}: {one}" for one in complaints(found, world, statuses=(0, 1, 2)) + others_complaints(world, victim)]
+    judged(problems, len(cases), 80)
