@@ -5,6 +5,7 @@ import types
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
@@ -19,6 +20,15 @@ install_import_hook(["groklab.model", "groklab.measures", "groklab.training"], "
 
 # As in every training process: two threads beside other work are many times slower than one.
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def own_registry():
+    """What a test registers, or loads as a plugin, is known to it alone."""
+    from groklab import registry
+
+    with registry.isolated():
+        yield registry
 
 
 def pytest_terminal_summary(terminalreporter):

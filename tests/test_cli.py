@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 import groklab
-from groklab import registry
 from groklab.cli import VERBS, main
 from groklab.config.run import Run
-from groklab.registry import names as names_
 
 TINY = ["--operation", "addition", "--modulus", "5", "--width", "8", "--layers", "1", "--mlp-width", "8", "--stop", "never"]
 PLUGIN = '''
@@ -159,10 +157,7 @@ def test_a_preset_is_where_flags_depart_from(groklab_in):
     assert plain["id"] == Run.of(operation="addition", modulus=5, width=8, layers=1).id
 
 
-def test_a_plugin_is_named_trained_and_continued_without_its_file(groklab_in, monkeypatch):
-    registry.entries("operation")
-    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(names_, "_plugins", {})
+def test_a_plugin_is_named_trained_and_continued_without_its_file(groklab_in, own_registry):
     flags = ["--plugin", "my_lab.py", "--operation", "my_sum", *TINY[2:], "--steps", 5, "--json", "--no-figures"]
     Path("my_lab.py").write_text(PLUGIN, encoding="utf-8")
     first = result(groklab_in("train", *flags))

@@ -20,7 +20,6 @@ from groklab.measures.objective import Objective
 from groklab.measures.sharpness import box_sharpness, random_subspace, sharpness
 from groklab.measures.task import MeasuredTask
 from groklab.model.passes import pass_of
-from groklab.registry import names as names_
 from groklab.training.answering import answers_of, evaluation
 from groklab.training.batches import Batch, initial_of, network
 
@@ -116,9 +115,7 @@ def test_chunks_and_batches_add_up_to_the_whole(monkeypatch):
     )
 
 
-def test_a_loss_without_gradient_is_refused(monkeypatch):
-    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-
+def test_a_loss_without_gradient_is_refused(own_registry):
     @registry.loss()
     def mistakes(logits, answers):
         """Share of wrong answers (of a test)."""

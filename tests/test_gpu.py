@@ -13,7 +13,6 @@ from groklab import registry
 from groklab.config.run import Run
 from groklab.data.streams import batch_order
 from groklab.registry import intervention
-from groklab.registry import names as names_
 from groklab.training import capture, engine, memory, plans
 from groklab.training.answering import Questions
 from groklab.training.batches import Batch
@@ -177,9 +176,7 @@ def test_what_is_not_capturable_is_launched_call_by_call_while_it_is_at_work(mon
     assert_same(ours, trained(runs))
 
 
-def test_a_memory_keeps_its_place_and_may_be_moved_within_it(monkeypatch):
-    monkeypatch.setitem(names_._entries, "intervention", dict(INTERVENTIONS))
-
+def test_a_memory_keeps_its_place_and_may_be_moved_within_it(own_registry):
     @intervention(at="gradient", capturable=True, memory=lambda value, settings: (value.clone(), torch.zeros_like(value)))
     def own_two_ago(gradient, memory):
         """Gradient plus that of two updates ago."""
@@ -196,9 +193,7 @@ def test_a_memory_keeps_its_place_and_may_be_moved_within_it(monkeypatch):
     assert_same(ours, trained(runs))
 
 
-def test_what_asks_the_step_in_vain_shows_without_a_gpu(monkeypatch):
-    monkeypatch.setitem(names_._entries, "intervention", dict(INTERVENTIONS))
-
+def test_what_asks_the_step_in_vain_shows_without_a_gpu(own_registry):
     @intervention(at="gradient", capturable=True)
     def own_misdeclared(gradient, *, moment):
         """Gradient that fades with the step."""

@@ -13,7 +13,6 @@ from groklab.config.run import Run
 from groklab.data.groups import FiniteGroup, group_named, group_problems, order_of
 from groklab.data.properties import is_associative, is_latin_square
 from groklab.data.tables import table_of
-from groklab.registry import names as names_
 from groklab.registry.sources import is_built_in
 
 EXAMPLES = [
@@ -207,7 +206,7 @@ def tests_of_an_edit():
 
 
 @pytest.mark.parametrize("is_plugin", [True, False])
-def test_a_group_that_is_edited_and_loaded_again_has_a_table_of_its_own(tmp_path, is_plugin) -> None:
+def test_a_group_that_is_edited_and_loaded_again_has_a_table_of_its_own(tmp_path, is_plugin, own_registry) -> None:
     tables = []
     for table in ("(i[:, None] + i) % 4", "i[:, None] ^ i"):
         source = EDITED.format(table=table)
@@ -219,14 +218,12 @@ def test_a_group_that_is_edited_and_loaded_again_has_a_table_of_its_own(tmp_path
         task = Task(operation="group_product", group="product(tests_of_an_edit(), cyclic(2))")
         tables.append((group_named("tests_of_an_edit()").table[1, 1], table_of(task).z.tolist(), Run(task=task).id))
     assert all(first != second for first, second in zip(*tables, strict=True))
-    del names_._entries["group"]["tests_of_an_edit"]
 
 
-def test_a_group_of_a_script_has_to_prove_that_it_is_one() -> None:
+def test_a_group_of_a_script_has_to_prove_that_it_is_one(own_registry) -> None:
     exec(EDITED.format(table="(i[:, None] - i) % 4"), {"__name__": "__main__"})
     with pytest.raises(ValueError, match="not associative"):
         group_named("tests_of_an_edit()")
-    del names_._entries["group"]["tests_of_an_edit"]
 
 
 def test_a_group_without_its_brackets_is_answered_with_how_to_write_it() -> None:

@@ -18,7 +18,6 @@ import groklab.laboratory.runs as laboratory
 from groklab.config.checks import RunError
 from groklab.config.run import Run
 from groklab.laboratory.runs import Interrupted, continued, drawn, load, train, train_together
-from groklab.registry import names as names_
 from groklab.registry.sources import hash_of
 from groklab.results.files import StoreError
 from groklab.results.lock import InProgressError, Lock
@@ -610,26 +609,6 @@ def my_measure(parameters, task):
 '''
 
 
-@pytest.fixture
-def own_registry(monkeypatch):
-    """What a test registers is forgotten after it."""
-    from groklab import registry
-
-    for kind in ("operation", "measure"):
-        registry.entries(kind)
-    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(names_, "_plugins", dict(names_._plugins))
-    return registry
-
-
-def forget(registry):
-    """As another process would find it."""
-    for names in names_._entries.values():
-        for name in [name for name, entry in names.items() if entry.plugin is not None]:
-            del names[name]
-    names_._plugins.clear()
-
-
 def test_a_run_goes_on_from_its_copy_of_a_plugin(tmp_path, own_registry):
     file = tmp_path / "my_lab.py"
     file.write_text(PLUGIN, encoding="utf-8")
@@ -637,7 +616,7 @@ def test_a_run_goes_on_from_its_copy_of_a_plugin(tmp_path, own_registry):
     first = ask(tmp_path / "runs", steps=5, operation="my_sum")
     assert [path.read_text(encoding="utf-8") for path in (first.folder.path / "plugins").iterdir()] == [PLUGIN]
     file.unlink()
-    forget(own_registry)
+    own_registry.forget_plugins()
     assert continued("latest", runs=tmp_path / "runs", steps=9, trust_plugins=True).id == first.id
     assert load("latest", runs=tmp_path / "runs").steps == 9
 
@@ -653,7 +632,7 @@ def test_two_versions_of_a_plugin_are_two_runs_in_one_table(tmp_path, own_regist
         own_registry.load_plugin(tmp_path / "my_lab.py")
         ids.append(ask(runs, steps=5, operation="my_sum").id)
     assert ids[0] != ids[1]
-    forget(own_registry)
+    own_registry.forget_plugins()
     assert runs_table(folders(runs))["status"].to_list() == ["complete", "complete"]
     first, second = (load(i, runs=runs) for i in ids)
     assert continued(ids[0], runs=runs, steps=6, trust_plugins=True).id == first.id
@@ -665,7 +644,7 @@ def test_a_plugin_that_a_later_budget_brings_is_kept_too(tmp_path, own_registry)
     (tmp_path / "my_lab.py").write_text(PLUGIN, encoding="utf-8")
     own_registry.load_plugin(tmp_path / "my_lab.py")
     ask(tmp_path / "runs", steps=8, measures=("my_measure",))
-    forget(own_registry)
+    own_registry.forget_plugins()
     assert continued("latest", runs=tmp_path / "runs", steps=12, trust_plugins=True).rows[-1]["my_measure"] == 12
 
 
@@ -673,7 +652,7 @@ def test_a_changed_copy_of_a_plugin_is_not_taken_for_the_run(tmp_path, own_regis
     (tmp_path / "my_lab.py").write_text(PLUGIN, encoding="utf-8")
     own_registry.load_plugin(tmp_path / "my_lab.py")
     run = ask(tmp_path / "runs", steps=5, operation="my_sum")
-    forget(own_registry)
+    own_registry.forget_plugins()
     (copy,) = (run.folder.path / "plugins").iterdir()
     copy.write_text(PLUGIN.replace("2 * x", "3 * x"), encoding="utf-8")
     with pytest.raises(StoreError, match="the copy was changed. Nothing was executed"):
@@ -778,12 +757,10 @@ def test_a_table_that_was_edited_before_its_run_is_trained_is_not_trained_under_
 
 
 @pytest.fixture
-def end_by(monkeypatch):
+def end_by(own_registry):
     """Where a run ends after three evaluations, by a registered rule that always gives the same answer."""
     from groklab import registry
     from groklab.config.stops import end_of
-
-    monkeypatch.setitem(names_._entries, "stop", dict(registry.entries("stop")))
 
     def end(answer):
         @registry.stop()

@@ -9,7 +9,6 @@ import pytest
 
 from groklab import cli, registry
 from groklab.laboratory.runs import train
-from groklab.registry import names as names_
 from groklab.results.files import DamagedError, StoreError
 from groklab.results.measures import Measured, file_name
 from groklab.stored.drawing import drawn
@@ -26,9 +25,8 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def parts(monkeypatch):
+def parts(own_registry):
     """Measures of this test: one that counts how often it is taken, one of arrays, one that applies to no run but larger ones."""
-    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
     taken = []
 
     @registry.measure(label="largest weight")

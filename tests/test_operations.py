@@ -12,7 +12,6 @@ from groklab.data.groups import group_named
 from groklab.data.operations import prime
 from groklab.data.table import Table
 from groklab.data.tables import properties, table_of
-from groklab.registry import names as names_
 
 PAPER = {
     "addition": (9409, True),
@@ -290,36 +289,31 @@ def tests_raising_requires(x, y, n):
 '''
 
 
-def test_a_plugin_registers_operations(tmp_path: Path) -> None:
+def test_a_plugin_registers_operations(tmp_path: Path, own_registry: object) -> None:
     file = tmp_path / "lab.py"
     file.write_text(PLUGIN, encoding="utf-8")
-    before = set(registry.entries("operation"))
     registry.load_plugin(file)
-    try:
-        table = table_of(Task(operation="tests_maximum", modulus=9))
-        assert (table.cells, table.n) == (81, 9)
-        assert properties(table) == {"commutative": True, "associative": True, "latin_square": False, "group": False}
-        partial = table_of(Task(operation="tests_partial", modulus=5))
-        assert partial.cells == 20
-        assert answer(partial, "3", "2") == "2"
-        assert properties(partial)["group"] is None
-        for name, words in (
-            ("tests_empty_domain", "its domain mod 97 is empty"),
-            ("tests_unreduced", r"got 97 at x = 1, y = 96, and 4,656 of 9,409 answers outside 0 … 96. Reduce in the function"),
-            ("tests_decimals", "got values of type float64; expected whole numbers"),
-            ("tests_scalar", r"got shape \(\) from its function; expected \(9409,\)"),
-            ("tests_raises", "its function failed with FloatingPointError: divide by zero"),
-        ):
-            with pytest.raises(ValueError, match=words):
-                table_of(Task(operation=name))
-        assert Run.of(operation="tests_numpys_truth", modulus=7).problems() == []
-        assert [p.field for p in Run.of(operation="tests_numpys_truth", modulus=5).problems()] == ["modulus"]
-        told = [str(problem) for problem in Run.of(operation="tests_raising_requires", modulus=7).problems()]
-        failure = "its requires failed for the modulus 7 with ZeroDivisionError: division by zero."
-        assert told == [f"operation: tests_raising_requires: {failure}"]
-    finally:
-        for name in set(registry.entries("operation")) - before:
-            del names_._entries["operation"][name]
+    table = table_of(Task(operation="tests_maximum", modulus=9))
+    assert (table.cells, table.n) == (81, 9)
+    assert properties(table) == {"commutative": True, "associative": True, "latin_square": False, "group": False}
+    partial = table_of(Task(operation="tests_partial", modulus=5))
+    assert partial.cells == 20
+    assert answer(partial, "3", "2") == "2"
+    assert properties(partial)["group"] is None
+    for name, words in (
+        ("tests_empty_domain", "its domain mod 97 is empty"),
+        ("tests_unreduced", r"got 97 at x = 1, y = 96, and 4,656 of 9,409 answers outside 0 … 96. Reduce in the function"),
+        ("tests_decimals", "got values of type float64; expected whole numbers"),
+        ("tests_scalar", r"got shape \(\) from its function; expected \(9409,\)"),
+        ("tests_raises", "its function failed with FloatingPointError: divide by zero"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            table_of(Task(operation=name))
+    assert Run.of(operation="tests_numpys_truth", modulus=7).problems() == []
+    assert [p.field for p in Run.of(operation="tests_numpys_truth", modulus=5).problems()] == ["modulus"]
+    told = [str(problem) for problem in Run.of(operation="tests_raising_requires", modulus=7).problems()]
+    failure = "its requires failed for the modulus 7 with ZeroDivisionError: division by zero."
+    assert told == [f"operation: tests_raising_requires: {failure}"]
 
 
 def test_group_operations_use_inverses() -> None:

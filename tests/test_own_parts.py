@@ -3,10 +3,8 @@
 import pytest
 import torch
 
-from groklab import registry
 from groklab.config.run import Run
 from groklab.registry import intervention, optimizer
-from groklab.registry import names as names_
 from groklab.training.acting import shared_settings
 from groklab.training.batches import Batch
 
@@ -18,11 +16,8 @@ def tiny(*interventions, **fields):
 
 
 @pytest.fixture(autouse=True)
-def _own_parts(monkeypatch):
+def _own_parts(own_registry):
     """What these tests register is gone after them."""
-    for kind in ("intervention", "optimizer"):
-        registry.entries(kind)
-        monkeypatch.setitem(names_._entries, kind, dict(names_._entries[kind]))
 
 
 def history(run, steps=5, at=None):

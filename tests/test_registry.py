@@ -9,7 +9,6 @@ import pytest
 from groklab import registry
 from groklab.config.run import Run
 from groklab.registry import Call, canonical_call, look_up, nearest, parse_call
-from groklab.registry import names as names_
 from groklab.registry.sources import source_hash_of
 
 PLUGIN = '''
@@ -23,12 +22,8 @@ def {name}(x, y, n):
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch):
+def _own_registry(own_registry):
     """What a test registers is forgotten after it."""
-    for kind in ("operation", "group"):
-        registry.entries(kind)
-    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(names_, "_plugins", dict(names_._plugins))
 
 
 def plugin(folder: Path, *, name: str = "my_sum", factor: int = 2, file: str = "my_lab.py") -> Path:
@@ -217,7 +212,6 @@ def test_a_plugin_that_ends_the_process_is_refused(tmp_path):
 FRESH = """
 from pathlib import Path
 from groklab import registry
-from groklab.registry import names as names_
 from groklab.config.run import Run
 
 Path("my_lab.py").write_text({source!r})
@@ -263,3 +257,70 @@ def test_a_plugin_that_is_not_python_is_refused(tmp_path, content):
 def test_a_plugin_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match="No such file"):
         registry.load_plugin(tmp_path / "my_lab.py")
+
+
+def test_what_is_registered_in_isolation_is_forgotten_afterwards(tmp_path):
+    before = {kind: registry.entries(kind) for kind in registry.HOMES}, registry.plugins(), Run.of(operation="addition").id
+    file = plugin(tmp_path, name="tests_of_isolation")
+    with registry.isolated():
+        registry.load_plugin(file)
+        inner = Run.of(operation="tests_of_isolation", modulus=5).id
+        assert registry.plugins()[-1][0] == file
+        with registry.isolated():
+
+            @registry.stop()
+            def tests_of_nesting(history, threshold):
+                """Never (of a test)."""
+                return False
+
+            assert "tests_of_nesting" in registry.entries("stop")
+            assert Run.of(operation="tests_of_isolation", modulus=5).id == inner
+        assert "tests_of_nesting" not in registry.entries("stop")
+        assert "tests_of_isolation" in registry.entries("operation")
+    assert ({kind: registry.entries(kind) for kind in registry.HOMES}, registry.plugins(), Run.of(operation="addition").id) == before
+    with pytest.raises(ValueError, match="unknown operation 'tests_of_isolation'"):
+        registry.look_up("operation", "tests_of_isolation")
+
+
+def test_an_error_in_isolation_leaves_everything_as_it_was(tmp_path):
+    before, modules = registry.entries("operation"), {name for name in sys.modules if name.startswith("groklab_plugin_")}
+
+    def fails():
+        with registry.isolated():
+            registry.load_plugin(plugin(tmp_path, name="tests_of_isolation"))
+            raise RuntimeError("in between")
+
+    with pytest.raises(RuntimeError, match="in between"):
+        fails()
+    assert registry.entries("operation") == before
+    assert {name for name in sys.modules if name.startswith("groklab_plugin_")} == modules
+
+
+def test_forgotten_plugins_are_unknown_until_they_are_loaded_again(tmp_path):
+    file = plugin(tmp_path, name="tests_of_forgetting")
+    registry.load_plugin(file)
+    registry.forget_plugins()
+    assert "tests_of_forgetting" not in registry.entries("operation")
+    assert registry.plugins() == []
+    registry.load_plugin(file)
+    assert "tests_of_forgetting" in registry.entries("operation")
+
+
+def test_what_is_computed_from_entries_is_computed_anew_after_a_change(tmp_path):
+    first = registry.version()
+    assert registry.version() is first
+    registry.load_plugin(plugin(tmp_path, name="tests_of_versions"))
+    assert registry.version() is not first
+
+
+def test_only_the_files_that_register_are_imported():
+    code = """
+import sys
+from groklab import registry
+for kind in ("operation", "group", "stop", "preset", "experiment", "claim", "schedule"):
+    assert registry.entries(kind), kind
+print(sorted(name for name in sys.modules if name.startswith("groklab.training.")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "['groklab.training.schedules']\n"

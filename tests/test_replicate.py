@@ -17,7 +17,6 @@ from groklab.config.power_experiments import OPERATIONS
 from groklab.config.run import Run
 from groklab.laboratory.checks import check
 from groklab.laboratory.runs import train
-from groklab.registry import names as names_
 from groklab.replication import replication as replicating
 from groklab.replication.scorecard import SECONDS_A_STEP
 from groklab.stored.drawing import drawn
@@ -147,8 +146,7 @@ def my_widths(scale):
 '''
 
 
-def test_a_plugins_experiment_within_its_budgets(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
+def test_a_plugins_experiment_within_its_budgets(tmp_path, capsys, own_registry):
     plugin = tmp_path / "my_lab.py"
     plugin.write_text(PLUGIN, encoding="utf-8")
     registry.load_plugin(plugin)

@@ -29,7 +29,6 @@ from groklab.measures.representations import (
 )
 from groklab.measures.task import MeasuredTask, take
 from groklab.model.parameters import Entry, Layout, Parameters, initial_parameters
-from groklab.registry import names as names_
 from groklab.training.batches import network
 
 MEASURES = (
@@ -307,7 +306,7 @@ def test_a_measure_that_is_called_directly_refuses_too():
         representation_excluded_loss(parameters, task, level="middle")
 
 
-def test_the_logits_of_any_architecture_can_be_measured():
+def test_the_logits_of_any_architecture_can_be_measured(own_registry):
     """An architecture of somebody's own has no known hidden layer: all logits come from one table of its parameters."""
 
     @registry.architecture(reference=lambda p, model, a, b, n, *, see: p["cells"][a * n + b], forward=None)
@@ -316,16 +315,13 @@ def test_the_logits_of_any_architecture_can_be_measured():
         return Layout({"cells": Entry((n * n, n), "normal")})
 
     parameters, task = measured(Run.of(group="symmetric(3)", architecture="tests_of_cells", precision="float64", train_fraction=0.5))
-    try:
-        parameters["cells"][0] = torch.tensor(5 * cube(task, representations_of(group_named("symmetric(3)"))["standard"]))
-        assert logit_similarity(parameters, task) == pytest.approx({"sign": 0, "standard": 1})
-        assert representation_excluded_loss(parameters, task, level="logits") == pytest.approx(math.log(6))
-        assert representation_restricted_loss(parameters, task, level="logits") < 0.01
-        for name in ("representation_hidden_fve", "representation_excluded_loss", "representation_embedding_fve"):
-            with pytest.raises(ValueError, match="got the architecture tests_of_cells; expected transformer or mlp"):
-                take((name,), parameters, task)
-    finally:
-        del names_._entries["architecture"]["tests_of_cells"]
+    parameters["cells"][0] = torch.tensor(5 * cube(task, representations_of(group_named("symmetric(3)"))["standard"]))
+    assert logit_similarity(parameters, task) == pytest.approx({"sign": 0, "standard": 1})
+    assert representation_excluded_loss(parameters, task, level="logits") == pytest.approx(math.log(6))
+    assert representation_restricted_loss(parameters, task, level="logits") < 0.01
+    for name in ("representation_hidden_fve", "representation_excluded_loss", "representation_embedding_fve"):
+        with pytest.raises(ValueError, match="got the architecture tests_of_cells; expected transformer or mlp"):
+            take((name,), parameters, task)
 
 
 def test_one_mistake_does_not_hide_behind_a_measure():

@@ -11,7 +11,6 @@ import pytest
 import groklab as gl
 from groklab import registry
 from groklab.analysis.statistics import summarize
-from groklab.registry import names as names_
 from groklab.workers.interpreters import check_script, without_script
 
 TINY = {"modulus": 7, "width": 16, "heads": 2, "layers": 1, "stop": "never"}
@@ -146,10 +145,8 @@ def test_a_script_with_an_operation_of_its_own_needs_a_guard(tmp_path):
     assert done.stdout == "{'runs': 2, 'stored': 0, 'trained': 2, 'diverged': 0, 'failed': 0}\n"
 
 
-def test_the_script_is_imported_only_for_what_it_has_registered(monkeypatch):
+def test_the_script_is_imported_only_for_what_it_has_registered(own_registry):
     main = sys.modules["__main__"]
-    registry.entries("preset")
-    monkeypatch.setattr(names_, "_entries", {kind: {} for kind in names_._entries})
     with without_script():
         assert sys.modules["__main__"] is not main
     assert sys.modules["__main__"] is main
@@ -165,10 +162,7 @@ def test_the_script_is_imported_only_for_what_it_has_registered(monkeypatch):
     check_script()  # of what runs the tests, which is a module and has a guard
 
 
-def test_an_operation_from_a_plugin(tmp_path, monkeypatch):
-    registry.entries("operation")
-    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(names_, "_plugins", {})
+def test_an_operation_from_a_plugin(tmp_path, own_registry):
     plugin = tmp_path / "my_lab.py"
     plugin.write_text(
         'from groklab import operation\n\n@operation(symbol="3x + y")\ndef my_other_sum(x, y, n):\n    """Mine."""\n    return (3 * x + y) % n\n',

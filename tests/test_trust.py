@@ -12,7 +12,6 @@ from groklab.arguments.start import run_in
 from groklab.cli import main
 from groklab.config.options import Options
 from groklab.laboratory.runs import continued, load, train
-from groklab.registry import names as names_
 from groklab.registry.sources import hash_of
 from groklab.results.files import DamagedError, StoreError
 from groklab.results.plugins import UntrustedError, stored_plugins
@@ -36,22 +35,10 @@ TINY = {"modulus": 5, "steps": 5, "layers": 1, "width": 8, "heads": 1}
 
 
 @pytest.fixture
-def fresh(monkeypatch):
-    """A registry that has loaded no plugin, as another process has it."""
-    for kind in registry.HOMES:
-        registry.entries(kind)
-    monkeypatch.setattr(names_, "_entries", {kind: dict(registry.entries(kind)) for kind in registry.HOMES})
-    monkeypatch.setattr(names_, "_plugins", {})
-    monkeypatch.setattr(names_, "_files", {})
-
-    def forget():
-        for names in names_._entries.values():
-            for name in [name for name, entry in names.items() if entry.plugin is not None]:
-                del names[name]
-        names_._plugins.clear()
-        names_._files.clear()
-
-    return forget
+def fresh(own_registry):
+    """A registry that has loaded no plugin, as another process has it; and what makes it so again."""
+    own_registry.forget_plugins()
+    return own_registry.forget_plugins
 
 
 @pytest.fixture

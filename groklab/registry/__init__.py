@@ -2,35 +2,26 @@
 
 from groklab.registry.calls import Call, parse_call
 from groklab.registry.entries import HOMES, Entry, Function
+from groklab.registry.known import KINDS, PLURALS, entries, from_scripts, isolated, look_up, version
 from groklab.registry.names import (
-    KINDS,
-    PLURALS,
     architecture,
     call_problems,
     canonical_call,
     claim,
-    entries,
     experiment,
     figure,
-    from_scripts,
     group,
     intervention,
-    is_loaded,
-    load_plugin,
-    load_plugins,
-    load_source,
-    look_up,
     loss,
     measure,
     operation,
     optimizer,
-    plugin_source,
-    plugins,
     preset,
     schedule,
     settings_of,
     stop,
 )
+from groklab.registry.plugins import forget_plugins, is_loaded, load_plugin, load_plugins, load_source, plugin_source, plugins
 from groklab.text.values import nearest
 
 __all__ = [
@@ -47,10 +38,12 @@ __all__ = [
     "entries",
     "experiment",
     "figure",
+    "forget_plugins",
     "from_scripts",
     "group",
     "intervention",
     "is_loaded",
+    "isolated",
     "load_plugin",
     "load_plugins",
     "load_source",
@@ -67,4 +60,5 @@ __all__ = [
     "schedule",
     "settings_of",
     "stop",
+    "version",
 ]

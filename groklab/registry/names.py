@@ -15,35 +15,18 @@ a case of the conformance tests. A name with settings is written as a call, ``"g
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
-import pkgutil
 import re
-import sys
-import types
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from groklab.outside.files import read_regular
 from groklab.registry.calls import Call, parse_call
-from groklab.registry.entries import HOMES, Entry, Function
+from groklab.registry.entries import Entry, Function
+from groklab.registry.known import KNOWN, PLURALS, entries, look_up, put
 from groklab.registry.signatures import by_name_only, wrong_settings
-from groklab.registry.sources import SOURCE_LIMIT, hash_of, is_built_in, is_same_plugin, source_hash_of
+from groklab.registry.sources import is_built_in, source_hash_of
 from groklab.registry.windows import window_problems
 from groklab.text.values import nearest, shown
-
-#: several of a kind, as `groklab list` and the reference name them -> the kind
-KINDS = {"losses" if kind == "loss" else f"{kind}s": kind for kind in HOMES}
-PLURALS = {kind: several for several, kind in KINDS.items()}
-
-_entries: dict[str, dict[str, Entry]] = {kind: {} for kind in HOMES}
-_loaded: set[str] = set()
-_plugin_being_loaded: list[tuple[Path, str]] = []
-#: hash of a plugin -> its source as it was imported, and what it registered
-_plugins: dict[str, tuple[bytes, list[Entry]]] = {}
-#: file of a plugin -> hash of its newest version, in the order in which they were imported
-_files: dict[Path, str] = {}
 
 
 def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
@@ -57,29 +40,13 @@ def _register(kind: str, **facts: Any) -> Callable[[Function], Function]:
             raise ValueError(f"{kind} {shown(name)} has no docstring; its first sentence is shown by `groklab list {PLURALS[kind]}`.")
         plugin = source = None
         if not is_built_in(function):  # a plugin may import a part of groklab that nobody has imported before
-            plugin, source = _plugin_being_loaded[-1] if _plugin_being_loaded else (None, source_hash_of(function))
+            plugin, source = KNOWN.being_loaded[-1] if KNOWN.being_loaded else (None, source_hash_of(function))
             with contextlib.suppress(ImportError):  # of what that kind needs, such as torch; whoever has none uses none of its names
                 entries(kind)  # a clash with a built-in name is found now, not at the first look-up
-        _put(Entry(kind, name, function, facts, plugin, source))
+        put(Entry(kind, name, function, facts, plugin, source))
         return function
 
     return decorate
-
-
-def _put(entry: Entry) -> None:
-    present = _entries[entry.kind].get(entry.name)
-    if present is not None and not _is_reload(present, entry):
-        taken = f"{entry.kind} {shown(entry.name)} is already registered by {present.plugin or present.function.__module__}"
-        raise ValueError(f"{taken}; choose another name.")
-    _entries[entry.kind][entry.name] = entry
-
-
-def _is_reload(old: Entry, new: Entry) -> bool:
-    """A module executed again (importlib.reload, a notebook cell) or edited (a plugin) may replace its own entry, but nobody else's."""
-    if new.plugin is not None and old.plugin is not None:
-        return is_same_plugin(new.plugin, old.plugin)
-    whose = [(entry.function.__module__, entry.function.__qualname__) for entry in (old, new)]
-    return whose[0] == whose[1]
 
 
 _OVER = ("modulus", "group", "fixed group", "file")
@@ -232,31 +199,6 @@ def claim(
     return _register("claim", **given, runs=runs, expects=expects, apart=apart, **{"source": paper} | facts)
 
 
-def entries(kind: str) -> dict[str, Entry]:
-    """All entries of a kind by name, the built-in ones loaded first; kinds are the keys of ``HOMES``."""
-    if kind not in _loaded:
-        for home in HOMES[kind]:
-            package = importlib.import_module(home)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{home}.{module.name}")
-        _loaded.add(kind)
-    return dict(sorted(_entries[kind].items()))
-
-
-def from_scripts() -> list[Entry]:
-    """Entries of a user's own script or module, which is neither a plugin nor a part of groklab: only processes that import it know them."""
-    found = [entry for names in _entries.values() for entry in names.values() if entry.plugin is None]
-    return [entry for entry in found if entry.function.__module__.split(".")[0] != "groklab"]
-
-
-def look_up(kind: str, name: str) -> Entry:
-    """The entry of that kind and name; ValueError with the nearest names where there is none."""
-    known = _entries[kind] if kind in _loaded else entries(kind)
-    if name not in known:
-        raise ValueError(f"unknown {kind} {shown(name)}. {nearest(name, sorted(known))} `groklab list {PLURALS[kind]}` shows all.")
-    return known[name]
-
-
 def settings_of(kind: str, text: str) -> dict[str, Any]:
     """Settings of a call by name, with the defaults of those that it leaves out."""
     call = parse_call(text)
@@ -319,79 +261,3 @@ def call_problems(kind: str, text: str, **context: Any) -> list[object]:
 def _like(default: Any, value: Any) -> Any:
     """2 where the default is 1.0 means 2.0: both ways of writing give one id."""
     return float(value) if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool) else value
-
-
-# — plugins —
-
-
-def load_plugins(files: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Import a user's files, or one; where they are."""
-    return [load_plugin(file) for file in ([files] if isinstance(files, (str, Path)) else files)]
-
-
-def load_plugin(file: str | Path) -> Path:
-    """Import a user's file so that what it registers can be named; the same content is imported once.
-
-    Another version of a file takes the place of the one before. ValueError where the file is missing or fails, with its own message.
-    """
-    try:
-        path = Path(file).resolve()
-        source = read_regular(path, SOURCE_LIMIT)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = "No such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
-        reason = "Its name holds a zero byte" if "\0" in str(file) else reason
-        raise ValueError(f"plugin: got {shown(str(file))}; expected a Python file. {reason}.") from None
-    return load_source(path, source)
-
-
-def load_source(path: Path, source: bytes) -> Path:
-    """Import the content of a file as ``load_plugin`` does, whatever the file holds by now."""
-    content = hash_of(source)
-    before = {kind: dict(names) for kind, names in _entries.items()}
-    try:
-        for names in _entries.values():  # what the file registered before an edit is its own to give up
-            for name in [name for name, entry in names.items() if entry.plugin == path]:
-                del names[name]
-        if content in _plugins:
-            for entry in _plugins[content][1]:
-                _put(entry)
-        else:
-            _execute(path, source, content)
-            _plugins[content] = source, [entry for names in _entries.values() for entry in names.values() if entry.source_hash == content]
-    except (Exception, SystemExit) as error:
-        for kind, names in before.items():
-            _entries[kind] = {name: entry for name, entry in _entries[kind].items() if entry.plugin is None} | names
-        told = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise ValueError(f"plugin {path.name}: {told.removesuffix('.')}. Nothing of it was registered.") from error
-    _files.pop(path, None)
-    _files[path] = content
-    return path
-
-
-def _execute(path: Path, source: bytes, content: str) -> None:
-    module = types.ModuleType(f"groklab_plugin_{content}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module
-    _plugin_being_loaded.append((path, content))
-    try:
-        exec(compile(source, path, "exec"), module.__dict__)  # not by an importer, whose cache may hold the version of a second ago
-    except BaseException:
-        del sys.modules[module.__name__]
-        raise
-    finally:
-        _plugin_being_loaded.pop()
-
-
-def is_loaded(source_hash: str) -> bool:
-    """Whether the plugin of that hash has been imported."""
-    return source_hash in _plugins
-
-
-def plugins() -> list[tuple[Path, bytes]]:
-    """The plugins that have been imported, each with its source, in the order in which other processes may import them."""
-    return [(path, plugin_source(content)) for path, content in _files.items() if is_loaded(content)]
-
-
-def plugin_source(source_hash: str) -> bytes:
-    """The plugin of that hash as it was imported, whatever has become of its file."""
-    return _plugins[source_hash][0]
