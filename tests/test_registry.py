@@ -324,3 +324,13 @@ print(sorted(name for name in sys.modules if name.startswith("groklab.training."
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "['groklab.training.schedules']\n"
+
+
+def test_the_id_of_a_run_follows_the_version_of_its_plugin(tmp_path):
+    registry.load_plugin(plugin(tmp_path, factor=2))
+    run = Run.of(operation="my_sum", modulus=5)
+    first = run.id
+    registry.load_plugin(plugin(tmp_path, factor=3))
+    assert run.id != first
+    registry.load_plugin(plugin(tmp_path, factor=2))
+    assert run.id == first

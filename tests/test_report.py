@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from groklab import cli, registry
@@ -15,8 +16,10 @@ from groklab.replication import archive as archives
 from groklab.replication import replication as replicating
 from groklab.replication import scorecard as report
 from groklab.replication.evidence import Findings, left_out_of, stored_of, table_for_figure
+from groklab.replication.pictures import Pictures
 from groklab.replication.words import SPREAD
 from groklab.results.files import StoreError
+from groklab.results.history import kept_histories, read_evaluations
 from groklab.stored.run import load
 
 REPOSITORY = Path(__file__).parent.parent
@@ -378,3 +381,66 @@ def test_what_is_kept_is_small_and_is_of_every_experiment():
     }  # other tests register some as well
     assert {part["experiment"] for part in kept["experiments"]} == own
     assert kept["runs"] == archives.NAME
+
+
+def drawn_now(folder):
+    """Pictures that a report made again has written anew."""
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.png")}
+    replicating.report_again(folder)
+    return {path.name for path in folder.glob("*.png") if path.stat().st_mtime_ns != before.get(path.name)}
+
+
+def test_a_picture_is_drawn_again_only_when_what_it_is_drawn_from_has_changed(copy, capsys):
+    pictures = {"figure3_right.png", "width_sweep.png"}
+    assert drawn_now(copy) == set()
+    contents = {name: (copy / name).read_bytes() for name in pictures}
+    (copy / "width_sweep.png").write_bytes(b"damaged")
+    (copy / "figure3_right.png").unlink()
+    assert drawn_now(copy) == pictures
+    assert {name: (copy / name).read_bytes() for name in pictures} == contents
+    kept = json.loads((copy / "pictures.json").read_text(encoding="utf-8"))
+    assert set(kept) == pictures
+    kept["width_sweep.png"][0] = "another table, figure or version"
+    (copy / "pictures.json").write_text(json.dumps(kept), encoding="utf-8")
+    assert drawn_now(copy) == {"width_sweep.png"}
+    for text in ("", "[]", '{"width_sweep.png": 5}', "{" * 100_000):
+        (copy / "pictures.json").write_text(text, encoding="utf-8")
+        assert drawn_now(copy) == pictures, text[:20]
+
+
+def test_what_a_picture_is_drawn_from_is_told_apart(copy, tmp_path):
+    table = pl.DataFrame({"a": [1.0, 0.1 + 0.2], "b": ["x", None]})
+    others = [table.with_columns(a=pl.col("a").cast(pl.Float32)), table.head(1), table.with_columns(b=pl.lit("x")), table.select("b", "a")]
+    figure, calls = "steps_against(x='width')", []
+    kept = Pictures(tmp_path / "pictures.json")
+    picture = tmp_path / "p.png"
+
+    def drawing():
+        calls.append(len(calls))
+        picture.write_bytes(b"%d" % len(calls))
+
+    for known, source in [
+        (figure, table),
+        (figure, table),
+        *((figure, other) for other in others),
+        ("steps_against(x='modulus')", others[-1]),
+    ]:
+        kept.draw(known, source, picture, drawing)
+    assert len(calls) == 6, "one table twice is drawn once"
+
+
+def test_a_history_is_read_once_while_it_does_not_change(made):
+    folder = next(path for path in sorted((made / "runs").iterdir()) if (path / "history.jsonl").is_file())
+    with kept_histories():
+        first = read_evaluations(folder)
+        first.rows[0]["train_loss"] = "changed by whoever read it"
+        assert read_evaluations(folder).rows[0]["train_loss"] != "changed by whoever read it"
+        assert read_evaluations(folder).reached == first.reached
+    copied = Path(shutil.copytree(folder, made / "copied"))
+    with kept_histories():
+        rows = read_evaluations(copied).rows
+        (copied / "state.safetensors").unlink(missing_ok=True)
+        lines = (copied / "history.jsonl").read_bytes().splitlines(keepends=True)
+        (copied / "history.jsonl").write_bytes(b"".join(lines[:-1]))
+        assert read_evaluations(copied).rows == rows[:-1]
+    shutil.rmtree(copied)

@@ -124,7 +124,11 @@ class Run(Fields):
     @property
     def id(self) -> str:
         """Readable prefix and hash, such as ``division-97-f0.50-s0-3f2a91c4``; equal runs have equal ids on every machine."""
-        return identity(self.canonical(), self.resolved())
+        version, found = vars(self).get("_identified", (None, ""))
+        if version is not registry.version():  # a plugin that is loaded again may give its operation another hash
+            found = identity(self.canonical(), self.resolved())
+            vars(self)["_identified"] = registry.version(), found
+        return found
 
     # — as text —
 

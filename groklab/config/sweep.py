@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 from groklab import registry
-from groklab.config.checks import FieldError, RunError
+from groklab.config.checks import FieldError, RunError, field_problems
 from groklab.config.fields import GROUPS, leaves
 from groklab.config.run import Run
 from groklab.registry.signatures import matches
@@ -44,9 +44,14 @@ class Sweep:
         if problems:
             raise RunError(problems)
         found: dict[str, Run] = {}
+        right = set[str]()
         for values in self.settings():
             run = self.start.replace(**values)
-            wrong = run.problems()
+            # Runs that differ in their seeds alone are right together, if their seeds are: sweeps and experiments have thousands of them.
+            alike = repr((run.task, run.model, run.training, run.budget))
+            wrong = field_problems(run.seeds) if alike in right else run.problems()
+            if not wrong:
+                right.add(alike)
             if wrong:
                 told = ", ".join(f"{name} {_named(value)}" for name, value in values.items() if len(self.axes[name]) > 1) or "these fields"
                 problems += [FieldError(p.field, p.value, p.expected, p.advice, f"{_sentence(p)} (in the run with {told})") for p in wrong]

@@ -6,6 +6,7 @@ What is written, into a folder of the scale:
     NAME.drawn.parquet                  what the figure was drawn from, where that is not the table of runs
     report.html, report.md, report.json the scorecard and the figures, in three forms
     findings.json                       what takes seconds to find in a layer, kept
+    pictures.json                       from what each picture was drawn, so that only what has changed is drawn again
     runs.tar.xz                         with --archive: the results from which all of the above can be made again
 
 What a report in that folder says of experiments that are not asked for stays in it, and of each it remembers where its runs are.
@@ -17,6 +18,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +29,10 @@ from groklab.outside.files import parsed_json, read_regular
 from groklab.outside.printable import command
 from groklab.replication import archive as archives
 from groklab.replication.evidence import Findings, is_finished, left_out_of, results_of, stored_of, table_for_figure
+from groklab.replication.pictures import Pictures
 from groklab.replication.scorecard import claims_about, report_of, runs_for, write_report
 from groklab.results.files import REPORT_LIMIT, StoreError
+from groklab.results.history import kept_histories
 from groklab.results.store import RunFolder
 
 if TYPE_CHECKING:
@@ -99,15 +103,21 @@ def written(settings: Mapping[str, Settings], runs: Path, output: Path, scale: s
     folder ``runs`` unless given.
     """
 
-    known = Findings.kept_in(output / "findings.json")
+    with kept_histories():
+        return _all_written(settings, runs, output, scale, origin)
+
+
+def _all_written(settings: Mapping[str, Settings], runs: Path, output: Path, scale: str, origin: str | None) -> dict[str, Any]:
+    known, pictures = Findings.kept_in(output / "findings.json"), Pictures.kept_in(output / "pictures.json")
     parts: list[dict[str, Any]] = []
     tables: dict[str, polars.DataFrame] = {}
     for name, asked in settings.items():
         facts = registry.look_up("experiment", name).facts
         columns = {kind: facts.get(kind, ()) for kind in ("results", "measures", "findings")}
         tables[name] = results_of(asked, runs=runs, known=known, **columns)
-        parts.append(_written(name, asked, tables[name], runs, output))
+        parts.append(_written(name, asked, tables[name], runs, output, pictures))
     known.save()
+    pictures.save()
     origin = _origin(runs, output) if origin is None else origin
     found = report_of(settings, tables, parts, runs=runs, scale=scale, origin=origin, earlier=_earlier(output, scale))
     write_report(found, output)
@@ -129,7 +139,7 @@ def _earlier(output: Path, scale: str) -> dict[str, Any]:
     return kept if same and "claims" in kept else {}
 
 
-def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path, output: Path) -> dict[str, Any]:
+def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path, output: Path, pictures: Pictures) -> dict[str, Any]:
     """The files of one experiment from its table of runs; what there is, by name."""
     import polars
 
@@ -159,7 +169,8 @@ def _written(name: str, settings: Settings, table: polars.DataFrame, runs: Path,
         if drawn is not None:
             write_table(drawn, output / f"{name}.drawn.parquet")
             found["files"].append(f"{name}.drawn.parquet")
-        draw(name, table if drawn is None else drawn, output / f"{name}.png")
+        source, picture = table if drawn is None else drawn, output / f"{name}.png"
+        pictures.draw(registry.look_up("experiment", name).facts["figure"], source, picture, partial(draw, name, source, picture))
         found["files"].insert(0, f"{name}.png")
     except (ValueError, polars.exceptions.PolarsError) as error:
         found["message"] = str(error)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextvars import ContextVar
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +55,40 @@ def read_evaluations(folder: Path) -> Evaluations:
 
     StoreError where the history cannot be read, and DamagedError where it does not hold evaluations.
     """
+    kept = _KEPT.get()
+    if kept is None:
+        return _read(folder)
+    key = tuple(_mark(folder / name) for name in ("history.jsonl", "state.safetensors"))
+    known = kept.get(folder)
+    if known is None or known[0] != key:
+        known = kept[folder] = key, _read(folder)
+    rows, reached = known[1]
+    return Evaluations([dict(row) for row in rows], reached)  # whoever reads may change what is theirs
+
+
+_KEPT: ContextVar[dict[Path, tuple[object, Evaluations]] | None] = ContextVar("histories that are kept", default=None)
+
+
+@contextlib.contextmanager
+def kept_histories() -> Generator[None]:
+    """Inside, a history that has not changed on the disk is read once, however often it is asked for: reports ask thousands of times."""
+    before = _KEPT.set(_KEPT.get() or {})
+    try:
+        yield
+    finally:
+        _KEPT.reset(before)
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read(folder: Path) -> Evaluations:
     path = folder / "history.jsonl"
     saved = saved_in(folder)  # before the history, which another process may be writing: it is never behind the state
     try:
