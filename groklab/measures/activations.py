@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from groklab import registry
 from groklab.config.run import Run
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.model.torch_later import Tensor, torch
 from groklab.text.values import shown
 
 Replacement = Tensor | Callable[[Tensor], Tensor]
@@ -125,7 +124,7 @@ def _pass(
 
 
 def _replaced(name: str, activation: Tensor, replacement: Replacement) -> Tensor:
-    made = replacement if isinstance(replacement, Tensor) else replacement(activation)
+    made = replacement if isinstance(replacement, torch.Tensor) else replacement(activation)
     try:
         return made.to(activation).expand_as(activation)
     except RuntimeError:

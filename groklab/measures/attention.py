@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from groklab.config.run import Run
 from groklab.measures.activations import activations_of, in_pieces, is_transformer
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
+from groklab.model.torch_later import torch
 from groklab.registry import measure
 
 

@@ -13,10 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
 
 from groklab.config.run import Run
 from groklab.measures.activations import activations_of, in_pieces, is_transformer, logits_of, put_at_equals
@@ -32,6 +29,7 @@ from groklab.measures.responses import (
 )
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
+from groklab.model.torch_later import F, Tensor, torch
 from groklab.registry import measure
 from groklab.text.values import shown
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
 
 from groklab import registry
 from groklab.config.run import Run
@@ -19,6 +16,7 @@ from groklab.measures.responses import embedding_of, problems, require_names, re
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.model.torch_later import F, Tensor, torch
 from groklab.registry import measure
 from groklab.text.values import shown
 

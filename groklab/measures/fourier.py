@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+
+from groklab.model.torch_later import Tensor, torch
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from groklab.config.run import Run
 from groklab.data.cyclic import OPERATIONS
@@ -14,6 +13,7 @@ from groklab.measures.fourier import frequency_of_row, power_spectrum, transform
 from groklab.measures.responses import embedding_of, neuron_logit_map, problems, response_problems, responses_of
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
+from groklab.model.torch_later import torch
 from groklab.registry import measure
 from groklab.text.values import shown
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-
 from groklab import registry
 from groklab.measures.margins import CHUNK
 from groklab.measures.task import MeasuredTask
 from groklab.model.batched import examples
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.model.torch_later import torch
 from groklab.registry import measure
 
 

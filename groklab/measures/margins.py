@@ -13,9 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from groklab import registry
 from groklab.config.run import Run
@@ -23,6 +21,7 @@ from groklab.measures.task import MeasuredTask
 from groklab.model.batched import examples
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.model.torch_later import Tensor, torch
 from groklab.registry import measure
 
 CHUNK = 1024

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from groklab import registry
 from groklab.config.run import Run
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
+from groklab.model.torch_later import Tensor, torch
 from groklab.registry import measure
 
 

@@ -13,15 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from groklab import registry
 from groklab.measures.task import MeasuredTask
 from groklab.model.batched import examples
 from groklab.model.parameters import Parameters
 from groklab.model.passes import pass_of
+from groklab.model.torch_later import Tensor, torch
 from groklab.registry.signatures import is_finite
 from groklab.text.values import shown
 

@@ -12,8 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from groklab import registry
 from groklab.config.fields import Task
@@ -24,6 +22,7 @@ from groklab.measures.activations import activations_of, at_equals, last_hidden,
 from groklab.measures.newest import newest_kept
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
+from groklab.model.torch_later import Tensor, torch
 
 PAIRS = 4096
 """Pairs of elements in one forward pass, about."""

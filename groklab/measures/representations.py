@@ -13,10 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from groklab import registry
 from groklab.config.run import Run
@@ -26,6 +23,7 @@ from groklab.measures.activations import Replacement, at_equals, is_transformer,
 from groklab.measures.products import PAIRS, group_of, products_of, task_problem
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
+from groklab.model.torch_later import F, Tensor, torch
 from groklab.registry import measure
 from groklab.text.values import shown
 

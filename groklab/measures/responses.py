@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from groklab.config.run import Run
 from groklab.data.cyclic import OPERATIONS, CyclicTask, cyclic_task, operation_problem
@@ -22,6 +20,7 @@ from groklab.measures.fourier import block_power, mean_by_sum, transform_pairs
 from groklab.measures.newest import newest_kept
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
+from groklab.model.torch_later import Tensor, torch
 
 LARGEST = 200_000_000
 """Numbers in the hidden activations or logits of all pairs beyond which they are not computed (1.6 GB in float64)."""

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from groklab import registry
 from groklab.config.run import Run
@@ -16,6 +14,7 @@ from groklab.measures.fourier import by_frequency, power_spectrum, transform
 from groklab.measures.responses import embedding_of, neuron_logit_map, output_of, problems, response_problems, responses_of
 from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
+from groklab.model.torch_later import Tensor, torch
 from groklab.registry import measure
 
 

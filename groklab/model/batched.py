@@ -12,12 +12,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from groklab.config.fields import Model
+from groklab.model.torch_later import F, Tensor, torch
 from groklab.model.transformer import See, activation, sinusoidal, unchanged
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
 
+from groklab.model.torch_later import F, Tensor, torch
 from groklab.registry import loss
 from groklab.text.values import shown
 

@@ -16,16 +16,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from groklab import registry
 from groklab.config.fields import Model
 from groklab.config.run import Run
 from groklab.model.batched import Examples, linear
 from groklab.model.parameters import Entry, Layout
+from groklab.model.torch_later import F, Tensor, torch
 from groklab.model.transformer import See, activation, unchanged
 from groklab.registry import architecture
 from groklab.text.values import shown

@@ -14,10 +14,9 @@ from typing import Literal
 from zlib import crc32
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from groklab.data.streams import stream
+from groklab.model.torch_later import Tensor, torch
 from groklab.text.values import shown
 
 
@@ -126,8 +125,8 @@ def parameters_from(
     return Parameters(layout, torch.from_numpy(flat).to(device=device, dtype=dtype)[None])
 
 
-def initial_parameters(layout: Layout, seed: int, *, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> Parameters:
-    """One run's initial parameters, (1, P), each tensor from a stream of its own: PyTorch's default distributions times ``scale``."""
+def initial_parameters(layout: Layout, seed: int, *, scale: float = 1.0, dtype: torch.dtype | None = None) -> Parameters:
+    """One run's initial parameters, (1, P), float32 unless given, each tensor from a stream of its own: PyTorch's default distributions times ``scale``."""
     arrays: dict[str, np.ndarray] = {}
     for name, entry in layout.entries.items():
         source = stream("weights", seed, crc32(name.encode()))
@@ -138,4 +137,4 @@ def initial_parameters(layout: Layout, seed: int, *, scale: float = 1.0, dtype: 
         else:
             values = np.full(entry.shape, 0.0 if entry.initial == "zeros" else 1.0)
         arrays[name] = values * scale
-    return parameters_from(layout, arrays, dtype=dtype)
+    return parameters_from(layout, arrays, dtype=torch.float32 if dtype is None else dtype)

@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from groklab.config.checks import FieldError, field_problems
 from groklab.config.fields import Model
 from groklab.config.run import Run
 from groklab.model.parameters import Entry, Layout
+from groklab.model.torch_later import F, Tensor, torch
 from groklab.registry import architecture
 
 See = Callable[[str, Tensor], Tensor]

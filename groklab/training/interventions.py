@@ -19,12 +19,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from groklab import registry
 from groklab.config.run import Run
 from groklab.model.parameters import Layout
+from groklab.model.torch_later import Tensor, torch
 from groklab.registry import intervention
 from groklab.text.values import shown
 from groklab.training.moments import Moment, Number
@@ -108,9 +106,9 @@ def residual_dropout(activation: Tensor, *, name: str, moment: Moment, rate: Num
     """
     if after != "both" and not name.endswith({"attention": "hook_attn_out", "mlp": "hook_mlp_out"}[after]):
         return activation
-    kept = moment.uniform(activation.shape[1:], name) >= (rate[..., None] if isinstance(rate, Tensor) else rate)
+    kept = moment.uniform(activation.shape[1:], name) >= (rate[..., None] if isinstance(rate, torch.Tensor) else rate)
     scale = 1 / (1 - rate)
-    return activation * kept * (scale[..., None] if isinstance(scale, Tensor) else scale)
+    return activation * kept * (scale[..., None] if isinstance(scale, torch.Tensor) else scale)
 
 
 @intervention(at="update", capturable=True, identity={"strength": 0.0}, source="Power et al. 2022", check=_within(strength=(0, _INFINITY)))

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from groklab.data.streams import stream_seed
 from groklab.model.parameters import Layout, Parameters
+from groklab.model.torch_later import Tensor, torch
 
 Number = int | float | Tensor
 """One number for all runs of a batch, or one for each, (R, 1)."""

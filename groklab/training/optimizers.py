@@ -14,11 +14,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor
 
 from groklab.config.checks import FieldError
 from groklab.config.run import Run
 from groklab.model.parameters import Layout, Parameters
+from groklab.model.torch_later import Tensor
 from groklab.registry import optimizer
 from groklab.text.values import shown
 from groklab.training.moments import Moment, Number
