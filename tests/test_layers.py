@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +132,28 @@ def test_modules_that_users_import_are_found_where_they_were_before(former, name
 def test_a_module_that_never_was_is_not_found():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("groklab.nowhere")
+
+
+DESIGN = PACKAGE.parent / "docs" / "design.md"
+WALKS = re.findall(r"^\*\*([^*]+)\*\*, `groklab (\w+)`:\n\n((?:\d+\. .+\n(?:   .+\n)*)+)", DESIGN.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_design_has_four_walks():
+    assert [verb for _, verb, _ in WALKS] == ["train", "sweep", "replicate", "dashboard"]
+
+
+@pytest.mark.parametrize(("name", "verb", "steps"), WALKS, ids=[verb for _, verb, _ in WALKS])
+def test_a_walk_names_what_there_is_follows_imports_and_enters_each_room_once(name, verb, steps):
+    places = re.findall(r"^\d+\. `([\w/]+)\.py: ([\w.]+)`", steps, re.MULTILINE)
+    assert len(places) == len(re.findall(r"^\d+\. ", steps, re.MULTILINE)) >= 8, "every step names a file and a function"
+    modules = [file.replace("/", ".") for file, _ in places]
+    for module, thing in zip(modules, (thing for _, thing in places), strict=True):
+        body = ast.parse(FILES[module].read_text(encoding="utf-8")).body
+        for part in thing.split("."):
+            found = [node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
+            assert len(found) == 1, f"{module} has no {thing}"
+            body = found[0].body
+    for place, module in enumerate(modules[1:], 1):
+        assert any(module in IMPORTS[earlier] for earlier in modules[:place]), f"nothing before {module} imports it"
+    entered = [room for room, _ in itertools.groupby(map(room_of, modules))]
+    assert len(entered) == len(set(entered)), f"a room is entered twice: {entered}"

@@ -21,8 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
-from scipy.special import erf
-from scipy.stats import f as f_distribution
+from scipy.special import erf, fdtrc
 
 from groklab.text.numbers import percent
 from groklab.text.values import shown
@@ -223,7 +222,7 @@ def _problem(curve: _Curve, x: Numbers, y: Numbers, least_rise: float) -> str | 
     explained = 1 - left / total
     if explained < LEAST_SHARE:
         return f"noisy: the curve explains {percent(max(explained, 0.0), places=0, threshold=LEAST_SHARE)} of the variance, less than {percent(LEAST_SHARE, places=0)}"
-    if left > 0 and float(f_distribution.sf((total - left) / 3 / (left / (n - 4)), 3, n - 4)) > LARGEST_P:
+    if left > 0 and float(fdtrc(3, n - 4, (total - left) / 3 / (left / (n - 4)))) > LARGEST_P:
         return f"noisy: by chance {n} evaluations would look like this too"
     if not x[0] <= curve.center <= x[-1]:
         return "the middle of the rise lies outside of what was watched"

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from groklab.arguments.parsing import parse
 from groklab.arguments.reading import DashboardArguments
 from groklab.commands.plugins import load_plugins
+from groklab.outside.streams import say
 from groklab.results.files import StoreError
-
-if TYPE_CHECKING:
-    pass
 
 
 def dashboard(words: list[str]) -> int:
@@ -23,4 +19,6 @@ def dashboard(words: list[str]) -> int:
         if str(error.name).split(".")[0] not in ("dash", "plotly", "flask", "werkzeug"):
             raise
         raise StoreError("the dashboard needs dash and plotly, which are not installed: pip install 'groklab[dashboard]'") from None
-    return serve(asked.root(), host=asked.host, port=asked.port, with_token=asked.token, with_browser=asked.browser, plugins=asked.plugin)
+    return serve(
+        asked.root(), say, host=asked.host, port=asked.port, with_token=asked.token, with_browser=asked.browser, plugins=asked.plugin
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table as Screen
 from rich.text import Text
@@ -19,9 +19,6 @@ from groklab.config.presets import preset_named
 from groklab.display.tables import print_runs
 from groklab.outside.streams import console, say, write_json
 from groklab.stored.run import stored_runs
-
-if TYPE_CHECKING:
-    pass
 
 
 def list_kind(words: list[str]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from groklab.analysis.tables import runs_table
 from groklab.arguments.parsing import is_terminal, parse
@@ -14,9 +13,6 @@ from groklab.results.files import StoreError
 from groklab.results.finding import empty_folders, find
 from groklab.results.store import RunFolder
 from groklab.stored.run import stored_runs
-
-if TYPE_CHECKING:
-    pass
 
 
 def _is_agreed(chosen: Sequence[RunFolder]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from groklab.arguments.parsing import fields_in, parse
 from groklab.arguments.reading import TableArguments
@@ -15,9 +15,6 @@ from groklab.config.run import Run
 from groklab.data.tables import properties, table_of
 from groklab.display.notes import tell_notes
 from groklab.outside.streams import console, say, write_data, write_json
-
-if TYPE_CHECKING:
-    pass
 
 
 def table(words: list[str]) -> int:

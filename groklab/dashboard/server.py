@@ -12,7 +12,7 @@ import socket
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -25,7 +25,6 @@ from groklab.dashboard.catalog import Catalog
 from groklab.dashboard.computing import Computing
 from groklab.dashboard.controls import Results
 from groklab.outside.printable import printable
-from groklab.outside.streams import say
 from groklab.text.values import shown
 
 PORT = 8050
@@ -41,17 +40,17 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve(
-    root: Path, *, host: str = "127.0.0.1", port: int | None = None, with_token: bool = False, with_browser: bool = True,
-    plugins: tuple[Path, ...] = (),
+    root: Path, tell: Callable[[str], None], *, host: str = "127.0.0.1", port: int | None = None, with_token: bool = False,
+    with_browser: bool = True, plugins: tuple[Path, ...] = (),
 ) -> int:  # fmt: skip
-    """Serve until Ctrl-C, and open a browser."""
+    """Serve until Ctrl-C, and open a browser; ``tell`` is given lines for whoever started it."""
     if os.path.lexists(root) and not root.is_dir():
         raise ValueError(f"DIR: got {shown(str(root))}, which is no folder; expected the folder of the results.")
     if port is not None and not 0 <= port <= 65535:
         raise ValueError(f"--port: got {port}; expected 0 (any free one) to 65535.")
     server, computing, address = serving(root, host=host, port=port, with_token=with_token, plugins=plugins)
-    say(f"groklab dashboard over {printable(root)}: {address}")
-    say("Ctrl-C ends it; what is being trained goes on.")
+    tell(f"groklab dashboard over {printable(root)}: {address}")
+    tell("Ctrl-C ends it; what is being trained goes on.")
     try:
         # One thread for matrix products: beside a training, many are slower than one, and its cores are not taken.
         with threadpool_limits(1), opened_as(address) as place:
@@ -59,7 +58,7 @@ def serve(
                 threading.Thread(target=webbrowser.open, args=(place,), daemon=True).start()
             server.serve_forever()
     except KeyboardInterrupt:
-        say()
+        tell("")
     finally:
         computing.close()
         maps.close()
