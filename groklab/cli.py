@@ -173,6 +173,12 @@ def _import(words: list[str]) -> int:
     return import_file(words)
 
 
+def _check(words: list[str]) -> int:
+    from groklab.commands.check import check
+
+    return check(words)
+
+
 class Verb(NamedTuple):
     """One verb: what the help says of it, and what it does with the words behind it; the exit status comes back."""
 
@@ -192,6 +198,7 @@ VERBS = {
     "table": Verb("print the table of an operation and its properties", _table),
     "measure": Verb("take measures of the checkpoints of stored runs", _measure),
     "figure": Verb("draw stored runs", _figure),
+    "check": Verb("try the operations, measures … of a file of your own", _check),
     "dashboard": Verb("look at runs in a browser, live while they are trained", _dashboard),
     "remove": Verb("delete stored runs", _remove),
     "export": Verb("write a stored run's network to a file, for groklab or TransformerLens", _export),

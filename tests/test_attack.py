@@ -41,6 +41,15 @@ MOST = 500
 SECONDS, HANGS, BYTES = 10.0, 60, 2 << 30
 
 NET = ["--operation", "addition", "--modulus", "7", "--width", "8", "--heads", "1", "--layers", "1", "--steps", "5"]
+LAB = '''from groklab import stop
+
+
+@stop()
+def never_in_this_lab(history, threshold):
+    """Stops nothing (of a test)."""
+    return None
+'''
+
 RIGHT = {
     "train": [*NET, "--no-figures"],
     "sweep": [*NET, "--workers", "1"],
@@ -48,6 +57,7 @@ RIGHT = {
     "report": ["nothing"],
     "complete": ["table.csv", "--steps", "5", "--seeds", "1", "--workers", "1", "--preset", "gromov"],
     "continue": ["latest", "--no-figures"],
+    "check": ["lab.py"],
     "show": ["latest"],
     "list": ["runs"],
     "table": ["--operation", "addition", "--modulus", "5"],
@@ -137,6 +147,7 @@ def world(tmp_path_factory):
     shutil.copytree("runs", "kept")
     known = "".join(f"{x},{y},{(x + y) % 6 if (x, y) != (1, 2) else ''}\n" for x in range(6) for y in range(6))
     Path("table.csv").write_text(f"x,y,z\n{known}", encoding="utf-8")
+    Path("lab.py").write_text(LAB, encoding="utf-8")
     assert quietly(lambda: cli.main(["export", "latest", "--to", "safetensors", "--output", "net.safetensors"])) == 0
     yield World(path, files, marker, {folder.name: fingerprint(folder) for folder in Path("kept").iterdir()})
     os.chdir(before)

@@ -173,6 +173,7 @@ def test_every_extension_of_the_documentation_works(tmp_path):
         f"train {words} --operation squares_and_triples --measures largest_weight --stop loss_below(limit=0.001)",
         f"train {words} --operation addition --interventions leaky_momentum(leak=0.9) kick(every=5,start=10)",
         f"train {words} --operation addition --optimizer sign_momentum --schedule halved(every=20) --loss hinge",
+        "check my_lab.py",
         "figure loss_only latest --plugin my_lab.py --runs runs --output loss.png",
         "replicate two_widths --plugin my_lab.py --scale smoke --workers 1 --output out",
     ]

@@ -155,6 +155,16 @@ class RemoveArguments:
 
 
 @dataclass(frozen=True)
+class CheckArguments:
+    """Try everything that your own files register, on small tables and networks, as groklab's own parts are tried in its tests."""
+
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE.py")] = ()
+    """Python files that register operations, measures … of your own; they are executed."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object on standard output and nothing else."""
+
+
+@dataclass(frozen=True)
 class ReportArguments:
     """Make the report of a replication again, scorecard and figures, from the results that it keeps; nothing is trained."""
 

@@ -44,11 +44,11 @@ class Sweep:
         if problems:
             raise RunError(problems)
         found: dict[str, Run] = {}
-        right = set[str]()
+        right = set[tuple[int, ...]]()
         for values in self.settings():
             run = self.start.replace(**values)
             # Runs that differ in their seeds alone are right together, if their seeds are: sweeps and experiments have thousands of them.
-            alike = repr((run.task, run.model, run.training, run.budget))
+            alike = tuple(id(value) for name, value in values.items() if leaves()[name] != "seeds")  # the values of the axes themselves
             wrong = field_problems(run.seeds) if alike in right else run.problems()
             if not wrong:
                 right.add(alike)
