@@ -41,7 +41,7 @@ EVIL = "<script>window.stolen = 1</script>"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, tmp_path):
     monkeypatch.setattr("groklab.results.files.os.fsync", lambda descriptor: None)
-    monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.0)
+    monkeypatch.setattr("groklab.dashboard.catalog.PAUSE", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
@@ -517,7 +517,7 @@ def test_a_run_that_may_not_be_read_is_unreadable_until_it_may(tmp_path, monkeyp
     assert catalog.entries() == [entry]
     assert catalog.version == 1
     monkeypatch.undo()
-    monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.0)
+    monkeypatch.setattr("groklab.dashboard.catalog.PAUSE", 0.0)
     catalog._looked = float("-inf")
     assert catalog.entries()[0].status == "complete"
     assert folder.exists
@@ -922,7 +922,7 @@ for page in pages():
 @pytest.mark.alone
 def test_with_a_thousand_runs_every_page_answers_in_under_a_second(tmp_path, monkeypatch):
     """The first look at all of them is in pieces."""
-    monkeypatch.setattr("groklab.dashboard.catalog._PAUSE", 0.5)
+    monkeypatch.setattr("groklab.dashboard.catalog.PAUSE", 0.5)
     root = tmp_path / "runs"
     first = stored(root, operation="addition", steps=20_000)
     text = (first.path / "run.json").read_text(encoding="utf-8")

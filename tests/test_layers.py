@@ -157,3 +157,35 @@ def test_a_walk_names_what_there_is_follows_imports_and_enters_each_room_once(na
         assert any(module in IMPORTS[earlier] for earlier in modules[:place]), f"nothing before {module} imports it"
     entered = [room for room, _ in itertools.groupby(map(room_of, modules))]
     assert len(entered) == len(set(entered)), f"a room is entered twice: {entered}"
+
+
+PATCHED = {
+    ("test_dashboard.py", "_made_line"),
+    ("test_kernel_cache.py", "_known"),
+    ("test_laboratory.py", "_stored"),
+    ("test_letters.py", "_family_with"),
+    ("test_letters.py", "_in_use"),
+    ("test_packing.py", "_gpus"),
+    ("test_packing.py", "_hired"),
+    ("test_terminal.py", "_panel"),
+    ("test_together.py", "_stored"),
+}
+"""Private names of the package that tests replace: they ask for more than behaviour. Nothing is added here."""
+
+
+def test_tests_replace_no_private_names_but_these():
+    found = set()
+    for path in Path(__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("setattr", "setitem", "patch", "object")
+            ):
+                names = [
+                    part.value.rpartition(".")[2]
+                    for part in node.args[:2]
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                ]
+                found |= {(path.name, name) for name in names if name.startswith("_") and not name.startswith("__")}
+    assert found == PATCHED

@@ -498,7 +498,7 @@ def test_names_are_counted_while_they_are_read(monkeypatch: pytest.MonkeyPatch) 
     from groklab.data import forms
 
     monkeypatch.setattr(forms, "MOST_NAMES", 1000)
-    monkeypatch.setattr(forms, "_PIECE", 600)
+    monkeypatch.setattr(forms, "PIECE", 600)
     with pytest.raises(ValueError, match="more than 1,000 names in the first 600 rows; expected at most 1,000"):
         cells_of(("x,y,z\n" + "".join(f"a{k},b,c{k}\n" for k in range(5000))).encode())
 

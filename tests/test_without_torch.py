@@ -67,10 +67,11 @@ wrong = [str(problem) for problem in Run.of(optimizer="adamw(rho=1)", heads=3, i
 print(json.dumps([found, presets, wrong]))
 """
     found, presets, wrong = json.loads(in_a_fresh_process(code, tmp_path))
-    assert found == {kind: list(registry.entries(kind)) for kind in registry.HOMES}
+    ours = {kind: [entry for entry in registry.entries(kind).values() if entry.source_hash is None] for kind in registry.HOMES}
+    assert found == {kind: [entry.name for entry in entries] for kind, entries in ours.items()}
     from groklab.config.presets import preset_named
 
-    assert presets == {name: [preset_named(name).id, []] for name in registry.entries("preset")}
+    assert presets == {name: [preset_named(name).id, []] for name in found["preset"]}
     bad = Run.of(optimizer="adamw(rho=1)", heads=3, interventions=("weight_nois",))
     assert wrong == [str(problem) for problem in bad.problems()]
     assert len(wrong) == 3

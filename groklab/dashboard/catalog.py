@@ -28,7 +28,7 @@ from groklab.results.history import HISTORY_LIMIT, Evaluations, Row, in_sequence
 from groklab.results.lock import owner_of
 from groklab.results.store import Reading, RunFolder
 
-_PAUSE = 0.5
+PAUSE = 0.5
 """Seconds for which a look at the folder holds."""
 _WATCHED = ("run.json", "history.jsonl", "state.safetensors", "table.csv", "lock")
 
@@ -122,7 +122,7 @@ class Catalog:
     def look(self, seconds: float = 0.4) -> None:
         """See what is new, for at most so long; nothing where the last look was a moment ago."""
         with self._lock:
-            if time.monotonic() - self._looked < (0.05 if self.unread else _PAUSE):
+            if time.monotonic() - self._looked < (0.05 if self.unread else PAUSE):
                 return
             self._look(time.monotonic() + seconds)
             self._looked = time.monotonic()

@@ -28,7 +28,7 @@ NAMELESS = "the first column has no name in the header, and is not read: it look
 COMPLETED = frozenset(("filled", "confidence", "agreement"))
 """Columns by which a file is known that `groklab complete` wrote."""
 _SHOWN = 5
-_PIECE = 100_000
+PIECE = 100_000
 
 Codes = npt.NDArray[np.int32]
 
@@ -123,11 +123,11 @@ def _cells_in(rows: Iterator[tuple[int, list[str]]], places: tuple[int, int, int
         y.append(named(values[at_y]))
         z.append(named(values[at_z]))
         lines.append(line)
-        if number % _PIECE == 0:
+        if number % PIECE == 0:
             if len(named.places) > MOST_NAMES:
                 raise ValueError(f"more than {MOST_NAMES:,} names in the first {number:,} rows; expected at most {MOST_NAMES:,}.")
-            across.update(x[-_PIECE:])
-            down.update(y[-_PIECE:])
+            across.update(x[-PIECE:])
+            down.update(y[-PIECE:])
             if len(across) * len(down) > CELL_LIMIT:  # found before all of the names are held
                 raise ValueError(
                     f"{len(across):,} names of x and {len(down):,} of y in the first {number:,} rows make "

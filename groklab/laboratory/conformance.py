@@ -67,7 +67,7 @@ def untested_of(entry: Entry) -> list[str]:
 
 
 def _told_of(fields: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    return ", ".join(f"{name}={shown(value)}" for name, value in fields.items())
 
 
 def _described(entry: Entry) -> Iterator[str]:
