@@ -129,3 +129,17 @@ def test_files_that_words_name_with_their_folder_exist():
     named = {(text.name, name) for text in texts for name in re.findall(rf"\b((?:{rooms})/\w+\.py)\b", text.read_text(encoding="utf-8"))}
     assert len(named) > 20
     assert sorted((text, name) for text, name in named if not (root / name).exists()) == []
+
+
+PROSE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "LOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_lines_of_prose_are_at_most_120_columns(path):
+    is_code, long = False, []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            is_code = not is_code
+        if not is_code and len(line) > 120 and not line.startswith("|"):
+            long.append((number, line[:60]))
+    assert long == []
