@@ -574,6 +574,18 @@ def test_plugins_may_be_named_together_or_one_by_one(words):
     assert (asked.seed, asked.steps) == ((1,), (5,))
 
 
+@pytest.mark.parametrize("more", [[], ["--plugin", "b.py"]])
+def test_a_flag_with_a_space_in_its_value_is_no_value_of_the_flag_before_it(more):
+    from groklab.arguments.parsing import parse, value_of
+    from groklab.arguments.training import sweep_arguments
+
+    words = ["--plugin", "a.py", "--expression=x + y", *more]
+    assert value_of("--plugin", words) == ["a.py", *more[1:]]
+    asked = parse(sweep_arguments(), "sweep", words)
+    assert [str(path) for path in asked.plugin] == ["a.py", *more[1:]]
+    assert asked.expression == ("x + y",)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

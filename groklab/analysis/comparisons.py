@@ -177,6 +177,8 @@ def _as_large(differences: Numbers, observed: float, alternative: Alternative) -
 
 
 def _normal_tail(z: float, alternative: Alternative) -> float:
+    from scipy.special import ndtr  # which the exact test does without
+
     if alternative == "two-sided":
-        return math.erfc(abs(z) / math.sqrt(2))
-    return math.erfc((z if alternative == "sooner" else -z) / math.sqrt(2)) / 2
+        return 2 * float(ndtr(-abs(z)))
+    return float(ndtr(-z if alternative == "sooner" else z))

@@ -77,32 +77,37 @@ def _parsed(kind: type[Parsed], verb: str, words: Sequence[str], default: Any) -
     return (found,), ""
 
 
+def value_of(flag: str, given: Sequence[str]) -> list[str]:
+    """Values of a flag that has to be known before the parser is built (--preset, --config, --plugin)."""
+    return _apart(flag, given)[0]
+
+
 def _together(flag: str, given: Sequence[str]) -> list[str]:
     """The words with a flag that is given several times given once, with all of its values: the parser would take the last ones alone."""
     if sum(word.split("=", 1)[0] == flag for word in given) < 2:
         return list(given)
-    others, is_value = list[str](), False
+    values, others = _apart(flag, given)
+    return [*others, flag, *values]
+
+
+def _apart(flag: str, given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The values of a flag, wherever it stands, and the words that are neither the flag nor a value of it.
+
+    argparse's parse_known_args would not do: behind ``--plugin a.py`` it takes the one word ``--expression=x + y`` for a second value,
+    because it holds a space.
+    """
+    values, others, is_value = list[str](), list[str](), False
     for word in given:
-        is_flag = word.split("=", 1)[0] == flag
-        is_value = (is_value and not word.startswith("--")) or word == flag
-        if not is_flag and not is_value:
+        name, is_inline, value = word.partition("=")
+        if name == flag:
+            is_value = not is_inline
+            values += [value] if is_inline else []
+        elif is_value and not word.startswith("--"):
+            values.append(word)
+        else:
+            is_value = False
             others.append(word)
-    return [*others, flag, *value_of(flag, given)]
-
-
-def value_of(flag: str, given: Sequence[str]) -> list[str]:
-    """Values of a flag that has to be known before the parser is built (--preset, --config, --plugin)."""
-    found: list[str] = []
-    arguments = list(given)
-    for position, argument in enumerate(arguments):
-        if argument.startswith(f"{flag}="):
-            found.append(argument.split("=", 1)[1])
-        elif argument == flag:
-            for value in arguments[position + 1 :]:
-                if value.startswith("--"):
-                    break
-                found.append(value)
-    return found
+    return values, others
 
 
 def fields_in(given: Sequence[str]) -> set[str]:
