@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
+import groklab as gl
 from groklab.cli import main
+from groklab.config.run import Run
+from groklab.results.files import StoreError
 
 TINY = ["--operation", "addition", "--modulus", "7", "--width", "16", "--layers", "1", "--steps", "5"]
 
@@ -262,3 +265,26 @@ def test_a_full_file_system_leaves_what_was_stored(tmp_path):
         assert subprocess.run([*words[:3], "list", "runs", "--runs", str(mounted)], capture_output=True).returncode == 0
     finally:
         subprocess.run(["umount", str(mounted)], check=True)
+
+
+@pytest.mark.parametrize("display", [type, int, lambda *given: None, lambda: None])
+def test_what_is_no_display_is_named(display, tmp_path):
+    with pytest.raises(TypeError, match=r"display: got .*; expected a function of what is trained and whether to stop"):
+        gl.train(operation="addition", modulus=5, width=8, heads=2, layers=1, steps=3, runs=tmp_path, display=display)
+    with pytest.raises(TypeError, match=r"display: got "):
+        gl.sweep(operation="addition", modulus=5, width=8, heads=2, layers=1, steps=3, runs=tmp_path, workers=1, display=display)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_no_file_system_has_is_cut_in_the_message(tmp_path):
+    with pytest.raises(StoreError, match="File name too long") as told:
+        gl.train(operation="addition", modulus=5, width=8, heads=2, layers=1, steps=3, runs=tmp_path / ("x" * 5000))
+    assert len(str(told.value)) < 500
+
+
+def test_a_number_of_thousands_of_digits_is_cut_where_another_field_is_wrong():
+    told = [str(problem) for problem in Run.of(architecture="mlp", width=10**5000, modulus=7).problems()]
+    assert any("width" in problem for problem in told)
+    assert max(map(len, told)) < 500
+    told = [str(problem) for problem in Run.of(architecture="mlp", layers=10**5000, measures=("neuron_frequencies",)).problems()]
+    assert max(map(len, told)) < 800

@@ -10,16 +10,32 @@ from typing import Any
 from groklab import registry
 from groklab.config.checks import FieldError, field_problems
 from groklab.config.dependents import fields_of_table
-from groklab.config.fields import Fields, Task, Training
+from groklab.config.fields import Fields, Task, Training, leaves
 from groklab.text.values import shown
 
 
 def across_fields(run: Fields, wrong: set[str]) -> Iterator[FieldError]:
     """Problems that involve more than one field, or a registered function's own check."""
+    run = _bounded(run, wrong)
     found = list(_apart_from_measures(run, wrong))
     yield from found
     if "measures" not in wrong:
         yield from _measure_problems(run, wrong | {problem.field for problem in found})
+
+
+_HUGE = 10**40
+"""No field is so large; Python itself refuses to write numbers of thousands of digits, which a check would put into its message."""
+
+
+def _bounded(run: Fields, wrong: set[str]) -> Fields:
+    """The run with the usual value of every wrong field that holds a huge number: the other fields are checked beside that."""
+    for name in wrong & leaves().keys():
+        part = getattr(run, leaves()[name])
+        value = getattr(part, name)
+        if isinstance(value, int) and abs(value) >= _HUGE:
+            usual = {leaf.name: leaf.default for leaf in dataclasses.fields(part)}[name]
+            run = dataclasses.replace(run, **{leaves()[name]: dataclasses.replace(part, **{name: usual})})
+    return run
 
 
 def _apart_from_measures(run: Fields, wrong: set[str]) -> Iterator[FieldError]:

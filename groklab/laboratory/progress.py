@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from groklab.config.run import Run
 from groklab.stored.run import StoredRun
+from groklab.text.values import shown
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,14 @@ class Display(AbstractContextManager[Any], Protocol):
     def wait(self, text: str) -> None:
         """Say that another process trains the run."""
         ...
+
+
+def opened(display: Callable[..., Any], *given: Any) -> Any:
+    """A display that was asked for, called with what it shows; TypeError where it is no display."""
+    made = None
+    with contextlib.suppress(TypeError):  # of what takes other arguments
+        made = display(*given)
+    if not all(callable(getattr(made, name, None)) for name in ("__enter__", "__exit__", "__call__")):
+        expected = "a function of what is trained and whether to stop, which gives a context such as display.notebook.LiveRun or LiveSweep"
+        raise TypeError(f"display: got {shown(display)}; expected {expected}.")
+    return made

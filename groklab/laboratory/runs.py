@@ -17,7 +17,7 @@ from groklab.config.options import RunsPerBatch, check_runs_per_batch
 from groklab.config.run import Run
 from groklab.laboratory.batch import Rounds, train_batch
 from groklab.laboratory.checks import check
-from groklab.laboratory.progress import Display, Interrupted, Outcome, Progress, Telling
+from groklab.laboratory.progress import Display, Interrupted, Outcome, Progress, Telling, opened
 from groklab.laboratory.tracking import Trackers, tracking
 from groklab.outside.printable import command
 from groklab.registry.signatures import checked
@@ -69,7 +69,7 @@ def train(
     if asked.problems() or stored_as_asked(asked, runs=runs) is None:  # results that are there need neither the device nor the path
         check(asked)
     if display is not None and on_progress is None and on_begin is None:
-        with display(asked, should_stop) as live:
+        with opened(display, asked, should_stop) as live:
             options: dict[str, Any] = {"wait": wait, "keep_state": keep_state, "track": track, "should_stop": live.should_stop}
             return train(asked, runs=runs, on_progress=live, on_begin=live.begin, on_wait=on_wait or live.wait, **options)
     tell_begin, tell_progress, ended = on_begin or say_nothing, on_progress or say_nothing, list[Outcome]()

@@ -16,6 +16,7 @@ from groklab.measures.task import MeasuredTask
 from groklab.model.parameters import Parameters
 from groklab.model.torch_later import Tensor, torch
 from groklab.registry import measure
+from groklab.text.values import shown
 
 
 @measure(label="Fourier spectra", source="Nanda et al. 2023", check=response_problems, arrays=True)
@@ -69,7 +70,9 @@ def _one_hidden_layer(settings: Mapping[str, Any], *, run: Run | None = None, **
             f"got the architecture {run.model.architecture}; expected an mlp, whose neurons read a and b by one row of weights each."
         )
     elif run.model.layers != 1:
-        found.append(f"got {run.model.layers} layers; expected 1, so that the neurons that read a and b are those that write the answer.")
+        found.append(
+            f"got {shown(run.model.layers)} layers; expected 1, so that the neurons that read a and b are those that write the answer."
+        )
     return found
 
 

@@ -46,7 +46,7 @@ def _problems(settings: Mapping[str, Any], *, run: Run | None = None, **context:
     if run.model.initialization == "nanda":
         yield "got initialization 'nanda', which is of a transformer; expected torch, normal or gromov."
     if settings["inputs"] == "one_hot" and run.model.width != Model.width:
-        yield f"got width {run.model.width} with one_hot inputs, which have no embedding; expected none. Set mlp_width instead."
+        yield f"got width {shown(run.model.width)} with one_hot inputs, which have no embedding; expected none. Set mlp_width instead."
 
 
 def _unused(settings: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from groklab import registry
 from groklab.config.options import Options, RunsPerBatch
 from groklab.config.run import Run
 from groklab.config.sweep import Sweep, sweep_of
+from groklab.laboratory.progress import opened
 from groklab.outside.streams import warn
 from groklab.registry.signatures import checked
 from groklab.results.store import RunFolder
@@ -150,7 +151,7 @@ def sweep(
     asked = sweep_of(start, zip=zip, **fields)
     with contextlib.ExitStack() as shown:
         if display is not None and on_progress is None:
-            on_progress = live = shown.enter_context(display(should_stop))
+            on_progress = live = shown.enter_context(opened(display, should_stop))
             should_stop = live.should_stop
         options = Options(Path(runs), workers, ray, runs_per_batch, keep_state, plugins, track)
         tally = train_all(asked.runs(), options, on_progress=on_progress, should_stop=should_stop)
