@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 from groklab import registry
+from groklab.claims.expectations import can_decide
+from groklab.claims.rules import Judgment
 from groklab.config.run import Run
+from groklab.laboratory.runs import train
 from groklab.registry import Call, canonical_call, look_up, nearest, parse_call
 from groklab.registry.sources import source_hash_of
+from groklab.results.files import DamagedError
+from groklab.results.store import RunFolder
 
 PLUGIN = '''
 from groklab.registry import operation
@@ -294,6 +299,56 @@ def test_an_error_in_isolation_leaves_everything_as_it_was(tmp_path):
         fails()
     assert registry.entries("operation") == before
     assert {name for name in sys.modules if name.startswith("groklab_plugin_")} == modules
+
+
+def test_a_plugin_that_is_loaded_again_in_isolation_keeps_its_module(tmp_path):
+    file = plugin(tmp_path, name="tests_of_modules")
+    registry.load_plugin(file)
+    function = registry.look_up("operation", "tests_of_modules").function
+    with registry.isolated():
+        registry.forget_plugins()
+        registry.load_plugin(file)
+        assert registry.look_up("operation", "tests_of_modules").function is not function
+    assert registry.look_up("operation", "tests_of_modules").function is function
+    assert sys.modules[function.__module__].tests_of_modules is function, "as pickles look for it"
+
+
+def test_a_stored_stop_rule_is_judged_by_what_is_registered_now(tmp_path):
+    def own_rule(history, threshold, *, limit=5):
+        """Never (of a test)."""
+
+    def without_settings(history, threshold):
+        """Never (of a test), and takes no limit."""
+
+    with registry.isolated():
+        registry.stop()(own_rule)
+        run = Run.of(operation="addition", modulus=5, width=8, heads=2, layers=1, steps=2, stop="own_rule(limit=2)")
+        folder = train(run, runs=tmp_path).folder
+        assert RunFolder(folder.path).run() == run
+    assert RunFolder(folder.path).run().budget.stop == "own_rule(limit=2)", "nobody knows it, so nobody says that it is wrong"
+    with registry.isolated():
+        registry.stop(name="own_rule")(without_settings)
+        with pytest.raises(DamagedError, match="unknown setting 'limit'"):
+            RunFolder(folder.path).run()
+
+
+def test_a_claim_is_asked_anew_when_another_has_its_name():
+    def claimed(verdict):
+        @registry.claim(
+            id="Z1", paper="mine", place="here", experiment="figure1_center", published="sooner", expects=lambda run: {}, name="own_claim"
+        )
+        def own_claim(table):
+            """Sooner (of a test).
+
+            Rule: whatever it is told.
+            """
+            return Judgment(verdict=verdict, reason="of a test")
+
+        return registry.look_up("claim", "own_claim")
+
+    for verdict, expected in (("reproduced", True), ("undecided", False)):
+        with registry.isolated():
+            assert can_decide(claimed(verdict), "smoke") is expected
 
 
 def test_forgotten_plugins_are_unknown_until_they_are_loaded_again(tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from importlib.abc import InspectLoader
 from pathlib import Path
+from types import ModuleType
 
 from groklab.registry.entries import HOMES, Entry
 from groklab.registry.sources import is_same_plugin
@@ -128,11 +129,16 @@ def isolated() -> Generator[None]:
         with contextlib.suppress(ImportError):  # of what that kind needs, such as torch
             entries(kind)
     before = {kind: dict(names) for kind, names in KNOWN.entries.items()}, set(KNOWN.loaded), dict(KNOWN.plugins), dict(KNOWN.files)
-    modules = {name for name in sys.modules if name.startswith(PLUGIN_MODULE)}
+    modules = _plugin_modules()
     try:
         yield
     finally:
         KNOWN.entries, KNOWN.loaded, KNOWN.plugins, KNOWN.files = before
         KNOWN.changed()
-        for name in [name for name in sys.modules if name.startswith(PLUGIN_MODULE) and name not in modules]:
+        for name in _plugin_modules().keys() - modules:
             del sys.modules[name]
+        sys.modules.update(modules)  # one that was forgotten and loaded again has another module, whose functions are not those registered
+
+
+def _plugin_modules() -> dict[str, ModuleType]:
+    return {name: module for name, module in sys.modules.items() if name.startswith(PLUGIN_MODULE)}

@@ -122,7 +122,7 @@ class RunFolder:
         except (ValueError, TypeError) as error:
             first = error.problems[0] if isinstance(error, RunError) else error
             raise damaged(self.path / "run.json", str(first)) from error
-        wrong = [str(problem) for problem in type_problems(run)] or _rule_problems(run.budget.stop)
+        wrong = [str(problem) for problem in type_problems(run)] or _rule_problems(run.budget.stop, registry.version())
         if wrong:
             raise damaged(self.path / "run.json", wrong[0])
         return run.replace(file=str(self.path / "table.csv")) if run.task.file is not None else run
@@ -350,8 +350,11 @@ class RunFolder:
 
 
 @lru_cache(maxsize=256)
-def _rule_problems(stop: str) -> list[str]:
-    """What is wrong with a stop rule that is applied to what is stored; nothing where it is of a plugin that is not loaded."""
+def _rule_problems(stop: str, version: object) -> list[str]:
+    """What is wrong with a stop rule that is applied to what is stored; nothing where it is of a plugin that is not loaded.
+
+    Kept for one version of the registry, for a plugin may be loaded later.
+    """
     try:
         call = registry.parse_call(stop)
     except ValueError as error:
