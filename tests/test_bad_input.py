@@ -288,3 +288,16 @@ def test_a_number_of_thousands_of_digits_is_cut_where_another_field_is_wrong():
     assert max(map(len, told)) < 500
     told = [str(problem) for problem in Run.of(architecture="mlp", layers=10**5000, measures=("neuron_frequencies",)).problems()]
     assert max(map(len, told)) < 800
+
+
+def test_a_range_of_a_billion_numbers_is_no_list_of_names(tmp_path):
+    with pytest.raises(TypeError, match=r"complete: presets: got range\(0, 1000000000\)"):
+        gl.complete(tmp_path / "table.csv", presets=range(10**9))
+    with pytest.raises(TypeError, match=r"sweep: zip: got range\(0, 1000000000\)"):
+        gl.sweep(zip=range(10**9))
+
+
+def test_a_file_whose_name_no_file_system_has_is_cut_in_the_message():
+    with pytest.raises(ValueError, match="File name too long") as told:
+        gl.complete("x" * 5000)
+    assert len(str(told.value)) < 500

@@ -21,6 +21,7 @@ from groklab.data.lookalikes import similar_looks
 from groklab.data.rows import NAMED, Text, has_spaced_quotes, plain_text, rows_of, text_of
 from groklab.data.spellings import blanks_in, written_alike
 from groklab.outside.files import UnreadableError
+from groklab.outside.printable import path_in
 from groklab.text.values import shown
 
 _FEWEST_KNOWN = 4
@@ -51,7 +52,7 @@ def read_cells(file: str | Path, reader: int | None = None) -> FileCells:
     try:
         return cells_of(_content(file), reader)
     except ValueError as error:
-        raise ValueError(f"file {file}: {error}") from None
+        raise ValueError(f"file {path_in(file)}: {error}") from None
 
 
 def _content(file: str | Path) -> bytes:

@@ -37,6 +37,12 @@ _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢₙ", 
 _POWERS, _INDICES = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀ]+"), re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ᵢₙ]+")
 
 
+def path_in(path: object) -> str:
+    """A path in a message: whole, so that it can be copied, unless it is so long that no file system has it."""
+    text = str(path)
+    return text if len(text) <= 4000 else printable(text, limit=100)
+
+
 def printable(text: object, *, lines: bool = False, limit: int | None = None) -> str:
     r"""Text as it may be shown to a person: what would not be seen, or would act on a terminal, is written as an escape.
 

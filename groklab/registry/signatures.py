@@ -142,6 +142,8 @@ def _matches_tuple(value: Any, arguments: tuple[Any, ...]) -> bool:
 
 
 def _items_match(value: Any, origin: type, arguments: tuple[Any, ...]) -> bool:
+    if isinstance(value, range) and len(arguments) == 1:  # of a billion numbers, perhaps: one stands for all
+        return matches(0, arguments[0])
     if len(arguments) != 1 or not issubclass(origin, collections.abc.Iterable) or not isinstance(value, (list, tuple)):
         return True
     items: Sequence[Any] = value

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from groklab.outside.files import check_safetensors, parsed_json, read_regular
-from groklab.outside.printable import command, printable
+from groklab.outside.printable import command, path_in
 from groklab.text.values import shown
 
 JSON_LIMIT = 8_000_000
@@ -44,12 +44,6 @@ class InaccessibleError(StoreError):
     """A stored file that cannot be read as things stand, whatever it holds: another kind of file, too large, or of somebody else."""
 
 
-def _named(path: Path) -> str:
-    """A path in a message: whole, unless no file system has one so long."""
-    text = str(path)
-    return text if len(text) <= 4000 else printable(text, limit=100)
-
-
 def damaged(path: Path, what: str) -> DamagedError:
     """The error for a damaged file, with what to do about it."""
     folder = path.parent if path.parent.name not in ("checkpoints", "answers") else path.parent.parent
@@ -61,7 +55,7 @@ def damaged(path: Path, what: str) -> DamagedError:
 
 def unreadable(path: Path, error: OSError) -> InaccessibleError:
     """The error for a file that cannot be read, with the reason."""
-    return InaccessibleError(f"{_named(path)} cannot be read: {error.strerror or error}. Nothing was changed.")
+    return InaccessibleError(f"{path_in(path)} cannot be read: {error.strerror or error}. Nothing was changed.")
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:
@@ -77,7 +71,7 @@ def unwritable(path: Path, error: OSError) -> StoreError:
         errno.EDQUOT: "the disk quota is used up. Free some space and run the same command again",
     }
     reason = reasons.get(error.errno or 0, f"{error.strerror or error}. Choose another folder with --runs")
-    return StoreError(f"While writing {_named(path)}: {reason}. What was stored is intact.")
+    return StoreError(f"While writing {path_in(path)}: {reason}. What was stored is intact.")
 
 
 def check_output(flag: str, path: Path, endings: Sequence[str]) -> None:
